@@ -1,0 +1,27 @@
+// One binding file a noun. Python passes addresses and sizes; ops.py has checked them.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include "tensor.h"
+
+namespace puzzlemix {
+
+void bind_graphcut(pybind11::module_& module);
+void bind_transport(pybind11::module_& module);
+void bind_mix(pybind11::module_& module);
+void bind_device(pybind11::module_& module);
+
+// Addresses arrive as integers; a tensor without elements may have address 0.
+template <typename T>
+T* pointer(uintptr_t address) {
+  return reinterpret_cast<T*>(address);
+}
+
+using Input = std::pair<uintptr_t, int>;  // address, dtype
+
+inline Array array(const Input& input) {
+  return {pointer<const void>(input.first), static_cast<Dtype>(input.second)};
+}
+
+}  // namespace puzzlemix

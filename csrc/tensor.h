@@ -1,0 +1,35 @@
+// What a tensor is on this side of the border: a pointer and an element type. Sizes are named by
+// the struct of each operation; layouts are dense and row-major, Python makes them so.
+//
+// Letters, everywhere: B batch, H W grid, n = H*W cells, L labels, C channels, Y X pixels,
+// N rows and columns of an assignment.
+#pragma once
+
+#include <cstdint>
+
+namespace puzzlemix {
+
+enum class Dtype : int { float16, bfloat16, float32, float64, int32, int64 };
+
+struct Array {
+  const void* data;
+  Dtype dtype;
+};
+
+// How a batched solver ended. Everything but `ok` becomes a Python exception in one place: the
+// value checks of puzzlemix/check.py, which name the argument and the entry.
+enum class Status : int {
+  ok = 0,
+  bad_value = 1,  // not finite, negative where that is forbidden, out of bounds, no permutation
+};
+
+// The limits of the contract.
+constexpr int kMaxSide = 64;
+constexpr int kMaxCells = kMaxSide * kMaxSide;
+constexpr int kMaxLabels = 16;
+
+// Elements [offset, offset + count) of any type as doubles, which hold all of them exactly
+// (int64 up to 2^53).
+void load(const Array& array, int64_t offset, int64_t count, double* out);
+
+}  // namespace puzzlemix
