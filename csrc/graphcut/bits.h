@@ -1,0 +1,127 @@
+// A set of grid cells as machine words: bit i is cell i of the flattened grid.
+#pragma once
+
+#include <cstdint>
+
+#if defined(_MSC_VER)
+#include <intrin.h>
+#endif
+#if defined(__SSE2__) || defined(_M_X64)
+#include <emmintrin.h>
+#define PUZZLEMIX_SSE2
+#endif
+
+namespace puzzlemix {
+
+inline int lowest_bit(uint64_t word) {
+#if defined(_MSC_VER)
+  unsigned long index;
+  _BitScanForward64(&index, word);
+  return static_cast<int>(index);
+#else
+  return __builtin_ctzll(word);
+#endif
+}
+
+// A shift by up to 64 places as whole words and the rest, so that no case needs a branch.
+struct Shift {
+  explicit Shift(int places) : words(places / 64), rest(places % 64) {}
+  int words, rest;
+};
+
+template <int Words>
+struct Bits {
+  uint64_t word[Words];
+
+  static Bits none() { return Bits{}; }
+
+  bool any() const {
+    uint64_t all = 0;
+    for (uint64_t w : word) all |= w;
+    return all != 0;
+  }
+  bool has(int i) const { return word[i >> 6] >> (i & 63) & 1; }
+  void set(int i) { word[i >> 6] |= uint64_t{1} << (i & 63); }
+  void clear(int i) { word[i >> 6] &= ~(uint64_t{1} << (i & 63)); }
+
+  // Bit i of the result is bit i + places of this.
+  Bits lower(Shift by) const {
+    Bits out;
+    for (int w = 0; w < Words; ++w) {
+      const uint64_t low = at(w + by.words), high = at(w + by.words + 1);
+      out.word[w] = low >> by.rest | high << 1 << (63 - by.rest);
+    }
+    return out;
+  }
+  // Bit i of the result is bit i - places of this.
+  Bits higher(Shift by) const {
+    Bits out;
+    for (int w = 0; w < Words; ++w) {
+      const uint64_t high = at(w - by.words), low = at(w - by.words - 1);
+      out.word[w] = high << by.rest | low >> 1 >> (63 - by.rest);
+    }
+    return out;
+  }
+
+  friend Bits operator&(Bits a, const Bits& b) {
+    for (int w = 0; w < Words; ++w) a.word[w] &= b.word[w];
+    return a;
+  }
+  friend Bits operator|(Bits a, const Bits& b) {
+    for (int w = 0; w < Words; ++w) a.word[w] |= b.word[w];
+    return a;
+  }
+  friend Bits operator^(Bits a, const Bits& b) {
+    for (int w = 0; w < Words; ++w) a.word[w] ^= b.word[w];
+    return a;
+  }
+  // The cells of a that are not in b.
+  friend Bits operator-(Bits a, const Bits& b) {
+    for (int w = 0; w < Words; ++w) a.word[w] &= ~b.word[w];
+    return a;
+  }
+
+ private:
+  uint64_t at(int w) const { return w >= 0 && w < Words ? word[w] : 0; }
+};
+
+template <int Words, typename Body>
+inline void for_each_bit(const Bits<Words>& bits, const Body& body) {
+  for (int w = 0; w < Words; ++w) {
+    for (uint64_t rest = bits.word[w]; rest; rest &= rest - 1) body(w * 64 + lowest_bit(rest));
+  }
+}
+
+// The cells with a positive or with a negative value. Values are read in whole words: planes are
+// padded to Words * 64.
+enum class Sign { positive, negative };
+
+template <Sign kSign, int Words>
+inline Bits<Words> with_sign(const int32_t* values) {
+  Bits<Words> out;
+  for (int w = 0; w < Words; ++w) {
+    uint64_t bits = 0;
+    const int32_t* in = values + w * 64;
+#ifdef PUZZLEMIX_SSE2
+    const auto four = [in](int at) {
+      const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + at));
+      return kSign == Sign::negative ? v : _mm_cmpgt_epi32(v, _mm_setzero_si128());
+    };
+    for (int at = 0; at < 64; at += 16) {
+      // Saturated packing keeps the signs, and a sign is what movemask reads.
+      const __m128i low = _mm_packs_epi32(four(at), four(at + 4));
+      const __m128i high = _mm_packs_epi32(four(at + 8), four(at + 12));
+      const uint64_t sixteen = static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(low, high)));
+      bits |= sixteen << at;
+    }
+#else
+    for (int i = 0; i < 64; ++i) {
+      bits |= static_cast<uint64_t>(kSign == Sign::negative ? in[i] < 0 : in[i] > 0) << i;
+    }
+#endif
+    out.word[w] = bits;
+  }
+  return out;
+}
+
+}  // namespace puzzlemix

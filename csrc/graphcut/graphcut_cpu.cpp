@@ -1,0 +1,168 @@
+#include "graphcut/graphcut.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "graphcut/exact.h"
+#include "graphcut/grid_cut.h"
+#include "graphcut/integers.h"
+#include "graphcut/swap.h"
+#include "pool.h"
+
+namespace puzzlemix {
+namespace {
+
+// Solvers of one sample after another, each with its own storage. Called with the sample's index;
+// false where a value is not allowed.
+
+template <int Words>
+class MinCut {
+ public:
+  explicit MinCut(const MinCutProblem& problem)
+      : problem_(problem), sample_(problem), cut_(problem.height, problem.width) {
+    for (int i = 0; i < problem.height * problem.width; ++i) all_.set(i);
+  }
+
+  bool operator()(int64_t b) {
+    if (!sample_.load(b)) return false;
+    const int cells = problem_.height * problem_.width;
+    std::copy_n(sample_.excess(), cells, cut_.excess());
+    const auto edges = cut_.edges(sample_.right(), sample_.down(), sample_.right(), sample_.down());
+    const Bits<Words> sink_side = cut_.solve(all_, edges, 1);
+    bool* const segment = problem_.segment + b * cells;
+    for (int i = 0; i < cells; ++i) segment[i] = sink_side.has(i);
+    problem_.flow[b] = sample_.value(segment);
+    return true;
+  }
+
+ private:
+  const MinCutProblem& problem_;
+  CutSample sample_;
+  GridCut<Words> cut_;
+  Bits<Words> all_ = Bits<Words>::none();
+};
+
+// What the two labellings share.
+class Labeling {
+ public:
+  Labeling(const LabelingProblem& problem, const LabelCost& cost)
+      : problem_(problem), sample_(problem, cost) {}
+
+ protected:
+  template <typename Solve>
+  bool label(int64_t b, const Solve& solve) {
+    if (!sample_.load(b)) return false;
+    int64_t* const out = problem_.out + b * sample_.cells();
+    solve(out);
+    problem_.energy[b] = sample_.energy(out);
+    return true;
+  }
+
+  const LabelingProblem& problem_;
+  Sample sample_;
+};
+
+template <int Words>
+class Swap : Labeling {
+ public:
+  Swap(const LabelingProblem& problem, const LabelCost& cost, int64_t max_cycles)
+      : Labeling(problem, cost), max_cycles_(max_cycles), swap_(sample_) {}
+
+  bool operator()(int64_t b) {
+    return label(b, [this](int64_t* out) { swap_.solve(max_cycles_, out); });
+  }
+
+ private:
+  const int64_t max_cycles_;
+  AlphaBetaSwap<Words> swap_;
+};
+
+template <int Words>
+class Exact : Labeling {
+ public:
+  Exact(const LabelingProblem& problem, const LabelCost& cost)
+      : Labeling(problem, cost), descent_(sample_), ishikawa_(sample_) {}
+
+  bool operator()(int64_t b) {
+    return label(b, [this](int64_t* out) {
+      descent_.applies() ? descent_.solve(out) : ishikawa_.solve(out);
+    });
+  }
+
+ private:
+  Descent<Words> descent_;
+  Ishikawa ishikawa_;
+};
+
+// Calls f with the number of words that a grid's bit masks take, as a constant.
+template <typename F>
+Status for_words(int height, int width, const F& f) {
+  switch (padded(height * width) / 64) {
+    case 1:
+      return f(std::integral_constant<int, 1>());
+    case 4:
+      return f(std::integral_constant<int, 4>());
+    case 16:
+      return f(std::integral_constant<int, 16>());
+    default:
+      return f(std::integral_constant<int, 64>());
+  }
+}
+
+// Spreads the batch over threads; each range of samples gets a solver of its own from make().
+template <typename Make>
+Status over_batch(int64_t batch, int64_t nanoseconds, int threads, const Make& make) {
+  constexpr int64_t kWorthwhile = 20000;  // nanoseconds of work that pay for waking a thread
+  std::atomic<bool> valid{true};
+  parallel_for(batch, kWorthwhile / nanoseconds + 1, threads, [&](int64_t begin, int64_t end) {
+    auto solve = make();
+    for (int64_t b = begin; b < end; ++b) {
+      if (!solve(b)) valid = false;
+    }
+  });
+  return valid ? Status::ok : Status::bad_value;
+}
+
+int64_t cells(const LabelingProblem& p) { return int64_t{p.height} * p.width; }
+
+}  // namespace
+
+Status grid_min_cut_cpu(const MinCutProblem& p, int threads) {
+  return for_words(p.height, p.width, [&](auto words) {
+    return over_batch(p.batch, 20 * p.height * p.width, threads, [&] { return MinCut<words>(p); });
+  });
+}
+
+Status alpha_beta_swap_cpu(const LabelingProblem& p, int64_t max_cycles, int threads) {
+  LabelCost cost;
+  if (!to_integers(p, cost)) return Status::bad_value;
+  return for_words(p.height, p.width, [&](auto words) {
+    return over_batch(p.batch, 30 * p.labels * cells(p), threads,
+                      [&] { return Swap<words>(p, cost, max_cycles); });
+  });
+}
+
+Status exact_labeling_cpu(const LabelingProblem& p, int threads) {
+  LabelCost cost;
+  if (!to_integers(p, cost) || !make_convex(cost)) return Status::bad_value;
+  return for_words(p.height, p.width, [&](auto words) {
+    return over_batch(p.batch, 25 * p.labels * cells(p), threads,
+                      [&] { return Exact<words>(p, cost); });
+  });
+}
+
+Status labeling_energy_cpu(const LabelingProblem& p, int threads) {
+  LabelCost cost;
+  if (!to_integers(p, cost)) return Status::bad_value;
+  return over_batch(p.batch, 2 * p.labels * cells(p), threads, [&] {
+    return [&p, sample = Sample(p, cost)](int64_t b) mutable {
+      const int64_t* const labels = p.out + b * cells(p);
+      const auto known = [&p](int64_t label) { return label >= 0 && label < p.labels; };
+      if (!sample.read(b) || !std::all_of(labels, labels + cells(p), known)) return false;
+      p.energy[b] = sample.energy(labels);
+      return true;
+    };
+  });
+}
+
+}  // namespace puzzlemix

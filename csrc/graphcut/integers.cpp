@@ -1,0 +1,293 @@
+#include "graphcut/integers.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace puzzlemix {
+namespace {
+
+constexpr double kBound = 1 << 30;
+
+// Half to even for |x| < 2^31: adding 1.5 * 2^52 leaves no bits for the fraction, and the integer
+// stands in the low word. Unlike std::nearbyint this vectorises without SSE4.1 (3 times faster).
+inline int32_t round_even(double x) {
+  const double shifted = x + 6755399441055744.0;
+  int64_t bits;
+  std::memcpy(&bits, &shifted, sizeof bits);
+  return static_cast<int32_t>(bits);
+}
+
+// The largest power of two 2^k, k <= 1000, with sum * 2^k < 2^30; 1 where the sum is 0.
+double power_scale(double sum) {
+  if (sum == 0) return 1;
+  int exponent;
+  std::frexp(sum, &exponent);  // sum = f * 2^exponent, f in [1/2, 1)
+  return std::ldexp(1.0, std::min(30 - exponent, 1000));
+}
+
+// Several maxima at once: one alone waits for each comparison.
+double largest(const double* values, int count) {
+  double best[4] = {0, 0, 0, 0};
+  int i = 0;
+  for (; i + 4 <= count; i += 4) {
+    for (int k = 0; k < 4; ++k) best[k] = values[i + k] > best[k] ? values[i + k] : best[k];
+  }
+  for (; i < count; ++i) best[0] = std::max(best[0], values[i]);
+  return std::max(std::max(best[0], best[1]), std::max(best[2], best[3]));
+}
+
+bool all_finite(const double* values, int count) {
+  constexpr double kMax = std::numeric_limits<double>::max();
+  int bad = 0;
+  for (int i = 0; i < count; ++i) bad |= !(std::abs(values[i]) <= kMax);
+  return !bad;
+}
+
+bool all_capacities(const double* values, int count) {
+  constexpr double kMax = std::numeric_limits<double>::max();
+  int bad = 0;
+  for (int i = 0; i < count; ++i) bad |= !(values[i] >= 0) | !(values[i] <= kMax);
+  return !bad;
+}
+
+// The scale of a sample; 0 where it is out of bounds.
+double sample_scale(double sum, bool integers) {
+  if (integers) return sum < kBound ? 1 : 0;
+  return std::isfinite(sum) ? power_scale(sum) : 0;
+}
+
+int edge_count(int height, int width) { return (height - 1) * width + height * (width - 1); }
+
+// Rounds the edges into planes: each at its upper or left cell, 0 at the border.
+void round_edges(const double* vertical, const double* horizontal, int height, int width,
+                 double unit, double scale, int32_t* down, int32_t* right) {
+  const int vertical_count = (height - 1) * width;
+  for (int i = 0; i < vertical_count; ++i) down[i] = round_even(vertical[i] * unit * scale);
+  std::fill(down + vertical_count, down + height * width, 0);
+  for (int y = 0; y < height; ++y) {
+    const double* in = horizontal + y * (width - 1);
+    int32_t* out = right + y * width;
+    for (int x = 0; x + 1 < width; ++x) out[x] = round_even(in[x] * unit * scale);
+    out[width - 1] = 0;
+  }
+}
+
+bool semimetric(const double* cost, int labels) {
+  for (int a = 0; a < labels; ++a) {
+    if (cost[a * labels + a] != 0) return false;
+    for (int b = 0; b < labels; ++b) {
+      const double value = cost[a * labels + b];
+      if (!(value >= 0) || !std::isfinite(value) || value != cost[b * labels + a]) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+bool to_integers(const LabelingProblem& problem, LabelCost& out) {
+  const int labels = problem.labels, entries = labels * labels;
+  out.labels = labels;
+  load(problem.label_cost, 0, entries, out.given);
+  if (!semimetric(out.given, labels)) return false;
+  double smallest = std::numeric_limits<double>::infinity();
+  for (int e = 0; e < entries; ++e) {
+    if (out.given[e] > 0) smallest = std::min(smallest, out.given[e]);
+  }
+  out.exact = true;
+  if (std::isinf(smallest)) return true;  // no positive entry: D = 0, d = 1
+  double quotient[kMaxLabels * kMaxLabels];
+  if (problem.integers) {
+    std::copy_n(out.given, entries, quotient);
+  } else {
+    out.unit = smallest;
+    double most = 0;
+    for (int e = 0; e < entries; ++e) {
+      const double q = out.given[e] / smallest, nearest = std::nearbyint(q);
+      quotient[e] = q;
+      most = std::max(most, q);
+      out.exact = out.exact && std::abs(q - nearest) <= 1e-5 * q && nearest <= 4096;
+    }
+    if (!std::isfinite(most)) return false;
+    if (!out.exact) {
+      int exponent;
+      const double fraction = std::frexp(most, &exponent);  // most <= 1024 / 2^j
+      const int shift = fraction == 0.5 ? 11 - exponent : 10 - exponent;
+      for (int e = 0; e < entries; ++e) quotient[e] = std::ldexp(quotient[e], shift);
+      out.unit = std::ldexp(out.unit, -shift);
+    }
+  }
+  for (int e = 0; e < entries; ++e) {
+    out.cost[e] = static_cast<int32_t>(std::nearbyint(quotient[e]));
+    out.largest = std::max(out.largest, out.cost[e]);
+  }
+  return true;
+}
+
+bool make_convex(LabelCost& cost) {
+  const int labels = cost.labels;
+  const auto second = [labels](const auto* d, int a, int b) {  // >= 0 where convex
+    return static_cast<double>(d[a * labels + b + 1]) + d[(a + 1) * labels + b] -
+           d[a * labels + b] - d[(a + 1) * labels + b + 1];
+  };
+  const double most = *std::max_element(cost.given, cost.given + labels * labels);
+  for (int a = 0; a + 1 < labels; ++a) {
+    for (int b = 0; b + 1 < labels; ++b) {
+      const bool convex =
+          cost.exact ? second(cost.cost, a, b) >= 0 : second(cost.given, a, b) >= -1e-6 * most;
+      if (!convex) return false;
+    }
+  }
+  if (cost.exact) return true;
+  LabelCost fixed = cost;
+  const auto at = [labels](LabelCost& c, int a, int b) -> int32_t& {
+    return c.cost[a * labels + b];
+  };
+  for (int gap = 2; gap < labels; ++gap) {
+    for (int a = 0; a + gap < labels; ++a) {
+      const int b = a + gap;
+      const int32_t excess =
+          at(cost, a, b) - at(cost, a, b - 1) - at(cost, a + 1, b) + at(cost, a + 1, b - 1);
+      at(fixed, a, b) =
+          at(fixed, a, b - 1) + at(fixed, a + 1, b) - at(fixed, a + 1, b - 1) + std::max(0, excess);
+      at(fixed, b, a) = at(fixed, a, b);
+    }
+  }
+  cost = fixed;
+  return true;
+}
+
+Sample::Sample(const LabelingProblem& problem, const LabelCost& label_cost)
+    : problem_(problem),
+      label_cost_(label_cost),
+      height_(problem.height),
+      width_(problem.width),
+      cells_(problem.height * problem.width),
+      unary_in_(cells_ * problem.labels),
+      vertical_in_((height_ - 1) * width_),
+      horizontal_in_(height_ * (width_ - 1)),
+      planes_(cells_ * problem.labels),
+      unary_(padded(cells_) * problem.labels),
+      right_(padded(cells_)),
+      down_(padded(cells_)) {}
+
+bool Sample::read(int64_t b) {
+  const int labels = problem_.labels;
+  const int vertical_count = vertical_in_.size(), horizontal_count = horizontal_in_.size();
+  puzzlemix::load(problem_.unary, b * cells_ * labels, cells_ * labels, unary_in_.data());
+  puzzlemix::load(problem_.vertical, b * vertical_count, vertical_count, vertical_in_.data());
+  puzzlemix::load(problem_.horizontal, b * horizontal_count, horizontal_count,
+                  horizontal_in_.data());
+  return all_finite(unary_in_.data(), cells_ * labels) &&
+         all_capacities(vertical_in_.data(), vertical_count) &&
+         all_capacities(horizontal_in_.data(), horizontal_count);
+}
+
+bool Sample::load(int64_t b) {
+  if (!read(b)) return false;
+  const int labels = problem_.labels;
+  const double weight = std::max(largest(vertical_in_.data(), vertical_in_.size()),
+                                 largest(horizontal_in_.data(), horizontal_in_.size()));
+  const double unit = label_cost_.unit, pair = weight * unit * label_cost_.largest;
+
+  // Planes, the cheapest label at 0, no more than `limit`: no optimum and no chain of swaps
+  // reaches a label that costs more, and a forbidding cost must not eat the precision.
+  const double limit =
+      pair > 0 ? 4.0 * (labels + 1) * pair : std::numeric_limits<double>::infinity();
+  double* const planes = planes_.data();
+  double* const cheapest = planes;  // plane 0 doubles as scratch for the minimum, then is made last
+  for (int i = 0; i < cells_; ++i) {
+    double least = unary_in_[i * labels];
+    for (int l = 1; l < labels; ++l) least = std::min(least, unary_in_[i * labels + l]);
+    cheapest[i] = least;
+  }
+  for (int l = labels - 1; l >= 0; --l) {
+    for (int i = 0; i < cells_; ++i) {
+      const double above = unary_in_[i * labels + l] - cheapest[i];
+      planes[l * cells_ + i] = above < limit ? above : limit;
+    }
+  }
+  const double top = largest(planes, cells_ * labels);
+  const double scale =
+      sample_scale(cells_ * top + edge_count(height_, width_) * pair, problem_.integers);
+  if (scale == 0) return false;
+  for (int l = 0; l < labels; ++l) {
+    int32_t* const out = &unary_[l * padded(cells_)];
+    for (int i = 0; i < cells_; ++i) out[i] = round_even(planes[l * cells_ + i] * scale);
+  }
+  round_edges(vertical_in_.data(), horizontal_in_.data(), height_, width_, unit, scale,
+              down_.data(), right_.data());
+  return true;
+}
+
+double Sample::energy(const int64_t* labels) const {
+  const int count = problem_.labels;
+  const double* cost = label_cost_.given;
+  double sum = 0;
+  for (int i = 0; i < cells_; ++i) sum += unary_in_[i * count + labels[i]];
+  for (int i = 0; i < (height_ - 1) * width_; ++i) {
+    sum += vertical_in_[i] * cost[labels[i] * count + labels[i + width_]];
+  }
+  for (int y = 0; y < height_; ++y) {
+    const int64_t* row = labels + y * width_;
+    const double* weights = horizontal_in_.data() + y * (width_ - 1);
+    for (int x = 0; x + 1 < width_; ++x) sum += weights[x] * cost[row[x] * count + row[x + 1]];
+  }
+  return sum;
+}
+
+CutSample::CutSample(const MinCutProblem& problem)
+    : problem_(problem),
+      height_(problem.height),
+      width_(problem.width),
+      cells_(problem.height * problem.width),
+      source_in_(cells_),
+      sink_in_(cells_),
+      vertical_in_((height_ - 1) * width_),
+      horizontal_in_(height_ * (width_ - 1)),
+      excess_(padded(cells_)),
+      right_(padded(cells_)),
+      down_(padded(cells_)) {}
+
+bool CutSample::load(int64_t b) {
+  const auto fill = [b](const Array& array, std::vector<double>& out) {
+    puzzlemix::load(array, b * static_cast<int64_t>(out.size()), out.size(), out.data());
+    return all_capacities(out.data(), out.size());
+  };
+  const bool allowed = fill(problem_.source, source_in_) && fill(problem_.sink, sink_in_) &&
+                       fill(problem_.vertical, vertical_in_) &&
+                       fill(problem_.horizontal, horizontal_in_);
+  if (!allowed) return false;
+  const double terminal =
+      std::max(largest(source_in_.data(), cells_), largest(sink_in_.data(), cells_));
+  const double edge = std::max(largest(vertical_in_.data(), vertical_in_.size()),
+                               largest(horizontal_in_.data(), horizontal_in_.size()));
+  const double scale =
+      sample_scale(cells_ * terminal + edge_count(height_, width_) * edge, problem_.integers);
+  if (scale == 0) return false;
+  for (int i = 0; i < cells_; ++i) {
+    excess_[i] = round_even(source_in_[i] * scale) - round_even(sink_in_[i] * scale);
+  }
+  round_edges(vertical_in_.data(), horizontal_in_.data(), height_, width_, 1, scale, down_.data(),
+              right_.data());
+  return true;
+}
+
+double CutSample::value(const bool* segment) const {
+  double sum = 0;
+  for (int i = 0; i < cells_; ++i) sum += segment[i] ? source_in_[i] : sink_in_[i];
+  for (int i = 0; i < (height_ - 1) * width_; ++i) {
+    if (segment[i] != segment[i + width_]) sum += vertical_in_[i];
+  }
+  for (int y = 0; y < height_; ++y) {
+    const bool* row = segment + y * width_;
+    for (int x = 0; x + 1 < width_; ++x) {
+      if (row[x] != row[x + 1]) sum += horizontal_in_[y * (width_ - 1) + x];
+    }
+  }
+  return sum;
+}
+
+}  // namespace puzzlemix

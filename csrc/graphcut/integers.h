@@ -1,0 +1,90 @@
+// From the caller's costs to the integers that decide.
+//
+// Each sample is scaled by a power of two to just under 2^30 in all and rounded half to even.
+// Weight and label cost are rounded apart, because rounding their product would break
+// submodularity. Only maxima enter the scale, never sums: the order of evaluation can't matter.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "graphcut/graphcut.h"
+
+namespace puzzlemix {
+
+// Planes of cells are padded with zeros to a whole number of words of one of four sizes, so that
+// the sizes of bit masks are constants (bits.h).
+constexpr int padded(int cells) {
+  return cells <= 64 ? 64 : cells <= 256 ? 256 : cells <= 1024 ? 1024 : 4096;
+}
+
+// A label cost in integers: cost(a, b) stands for unit * cost(a, b) of the caller's.
+struct LabelCost {
+  int labels = 0;
+  int32_t cost[kMaxLabels * kMaxLabels] = {};
+  int32_t largest = 0;
+  double unit = 1;
+  bool exact = false;                          // the integers are the caller's costs, up to `unit`
+  double given[kMaxLabels * kMaxLabels] = {};  // the caller's own
+
+  int32_t operator()(int a, int b) const { return cost[a * labels + b]; }
+};
+
+// False where it is no semimetric of finite numbers.
+bool to_integers(const LabelingProblem& problem, LabelCost& out);
+
+// Makes the integers convex in the label order; false where the caller's costs are not convex
+// (up to 1e-6 of the largest). Rounding alone can break D[a,b] + D[a+1,b+1] <= D[a,b+1] + D[a+1,b]
+// by a unit; then each violated second difference is raised to 0.
+bool make_convex(LabelCost& cost);
+
+// One sample of a labelling problem. An edge is kept at its upper or left cell; edges over the
+// border are 0.
+class Sample {
+ public:
+  Sample(const LabelingProblem& problem, const LabelCost& label_cost);
+
+  // Reads sample b, all that energies need; false where a value is not allowed.
+  bool read(int64_t b);
+
+  // Reads and rounds it; false also where integers are out of bounds.
+  bool load(int64_t b);
+
+  // The energy of labels [H, W] in the caller's costs.
+  double energy(const int64_t* labels) const;
+
+  const int32_t* unary(int label) const { return &unary_[label * padded(cells_)]; }
+  const int32_t* right() const { return right_.data(); }
+  const int32_t* down() const { return down_.data(); }
+  int height() const { return height_; }
+  int width() const { return width_; }
+  int cells() const { return cells_; }
+  const LabelCost& label_cost() const { return label_cost_; }
+
+ private:
+  const LabelingProblem& problem_;
+  const LabelCost& label_cost_;
+  const int height_, width_, cells_;
+  std::vector<double> unary_in_, vertical_in_, horizontal_in_, planes_;
+  std::vector<int32_t> unary_, right_, down_;
+};
+
+// One sample of a cut, in the same form: excess = source - sink capacity.
+class CutSample {
+ public:
+  explicit CutSample(const MinCutProblem& problem);
+  bool load(int64_t b);
+  double value(const bool* segment) const;
+
+  const int32_t* excess() const { return excess_.data(); }
+  const int32_t* right() const { return right_.data(); }
+  const int32_t* down() const { return down_.data(); }
+
+ private:
+  const MinCutProblem& problem_;
+  const int height_, width_, cells_;
+  std::vector<double> source_in_, sink_in_, vertical_in_, horizontal_in_;
+  std::vector<int32_t> excess_, right_, down_;
+};
+
+}  // namespace puzzlemix
