@@ -1,0 +1,104 @@
+from collections.abc import Sequence
+
+cuda_toolkit: str
+cuda_architectures: str
+
+def cuda_devices() -> tuple[int, str]: ...
+def cuda_error(code: int, /) -> str: ...
+
+# Addresses and sizes in, a status out: 0 where all is well. For the order of dtypes see
+# csrc/tensor.h; the contracts stand in csrc/*/*.h.
+
+_Input = tuple[int, int]  # address, dtype
+_Map = tuple[int, int, int]  # address or 0, rows, columns
+
+def grid_min_cut(
+    costs: Sequence[_Input],
+    integers: bool,
+    shape: Sequence[int],
+    segment: int,
+    flow: int,
+    threads: int,
+    /,
+) -> int: ...
+def alpha_beta_swap(
+    costs: Sequence[_Input],
+    integers: bool,
+    shape: Sequence[int],
+    labels: int,
+    energy: int,
+    max_cycles: int,
+    threads: int,
+    /,
+) -> int: ...
+def exact_labeling(
+    costs: Sequence[_Input],
+    integers: bool,
+    shape: Sequence[int],
+    labels: int,
+    energy: int,
+    threads: int,
+    /,
+) -> int: ...
+def labeling_energy(
+    costs: Sequence[_Input],
+    integers: bool,
+    shape: Sequence[int],
+    labels: int,
+    energy: int,
+    threads: int,
+    /,
+) -> int: ...
+def assignment(
+    cost: _Input,
+    batch: int,
+    n: int,
+    exact: bool,
+    source: int,
+    total: int,
+    threads: int,
+    /,
+) -> int: ...
+def masked_transport(
+    saliency: _Input,
+    mask: _Input,
+    shape: Sequence[int],
+    xi: float,
+    indicator: bool,
+    exact: bool,
+    source: int,
+    total: int,
+    threads: int,
+    /,
+) -> int: ...
+def mix(
+    dtype: int,
+    x1: int,
+    x2: int,
+    mask: _Input,
+    mask_grid: Sequence[int],
+    map1: _Map,
+    map2: _Map,
+    shape: Sequence[int],
+    out: int,
+    stream: int,
+    threads: int,
+    /,
+) -> int: ...
+def mix_grad(
+    dtype: int,
+    grad: int,
+    x1: int,
+    x2: int,
+    mask: _Input,
+    mask_grid: Sequence[int],
+    map1: _Map,
+    map2: _Map,
+    shape: Sequence[int],
+    grad1: int,
+    grad2: int,
+    grad_mask: int,
+    stream: int,
+    threads: int,
+    /,
+) -> int: ...
