@@ -37,15 +37,18 @@ class Descent {
         if (cost(a, b) != cost(a - 1, b - 1)) return false;
       }
     }
-    int32_t bent = 0;
+    // The sign bit of `bent` is set if a second difference is negative. Unsigned, because the
+    // largest costs may wrap round here: then Ishikawa's graph does it.
+    uint32_t bent = 0;
     for (int l = 1; l + 1 < labels_; ++l) {
       const int32_t *before = sample_.unary(l - 1), *at = sample_.unary(l);
       const int32_t* after = sample_.unary(l + 1);
       for (int i = 0; i < sample_.cells(); ++i) {
-        bent |= (after[i] - at[i]) - (at[i] - before[i]);  // the sign bit, if any is negative
+        bent |= static_cast<uint32_t>(after[i]) + static_cast<uint32_t>(before[i]) -
+                2 * static_cast<uint32_t>(at[i]);
       }
     }
-    return bent >= 0;
+    return bent >> 31 == 0;
   }
 
   void solve(int64_t* out) {

@@ -26,24 +26,25 @@ struct BlockMap {
   Grid grid;
 };
 
-struct MixProblem {
-  Dtype dtype;          // of all images
-  const void *x1, *x2;  // [B, C, Y, X]
-  Array mask;           // [B, mask_grid], float32 for images up to float32, else float64
+// What the mix and its gradient have in common.
+struct MixLayout {
+  Dtype dtype;  // of all images
+  Array mask;   // [B, mask_grid], float32 for images up to float32, else float64
   Grid mask_grid;
   BlockMap map1, map2;
-  int64_t batch, channels, height, width;  // height, width in pixels
-  void* out;                               // [B, C, Y, X]
+  int64_t batch, channels, height, width;  // height and width in pixels
+};
+
+struct MixProblem {
+  MixLayout layout;
+  const void *x1, *x2;  // [B, C, Y, X]
+  void* out;            // [B, C, Y, X]
 };
 
 struct MixGradProblem {
-  Dtype dtype;
+  MixLayout layout;
   const void* grad;     // [B, C, Y, X]
   const void *x1, *x2;  // read for grad_mask alone
-  Array mask;
-  Grid mask_grid;
-  BlockMap map1, map2;
-  int64_t batch, channels, height, width;
   void *grad1, *grad2;  // [B, C, Y, X], or null where not needed
   double* grad_mask;    // [B, mask_grid], or null
 };

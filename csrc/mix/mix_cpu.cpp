@@ -88,10 +88,9 @@ struct Displacement {
 
 // The geometry of a call, common to the mix and its gradient.
 template <typename Real>
-class Plan {
+class Geometry {
  public:
-  template <typename Problem>
-  explicit Plan(const Problem& p)
+  explicit Geometry(const MixLayout& p)
       : mask_(static_cast<const Real*>(p.mask.data)),
         grid_(p.mask_grid),
         map1_(p.map1),
@@ -191,24 +190,25 @@ int64_t grain(int64_t bytes_per_sample) {
 template <typename T>
 Status mix_typed(const MixProblem& p, int threads) {
   using Real = typename Element<T>::Real;
-  const Plan<Real> plan(p);
-  const int64_t plane = p.height * p.width, pixels = p.channels * plane;
+  const MixLayout& l = p.layout;
+  const Geometry<Real> geometry(l);
+  const int64_t plane = l.height * l.width, pixels = l.channels * plane;
   std::atomic<bool> valid{true};
-  parallel_for(p.batch, grain(pixels * sizeof(T)), threads, [&](int64_t begin, int64_t end) {
+  parallel_for(l.batch, grain(pixels * sizeof(T)), threads, [&](int64_t begin, int64_t end) {
     std::vector<Run<Real>> runs;
     std::vector<char> seen;
     for (int64_t b = begin; b < end; ++b) {
-      if (!plan.valid(b, seen)) {
+      if (!geometry.valid(b, seen)) {
         valid = false;
         return;
       }
       const T* x1 = static_cast<const T*>(p.x1) + b * pixels;
       const T* x2 = static_cast<const T*>(p.x2) + b * pixels;
       T* out = static_cast<T*>(p.out) + b * pixels;
-      plan.for_each_band(b, false, runs, [&](int64_t top, int64_t bottom, const auto& band) {
-        for (int64_t c = 0; c < p.channels; ++c) {
+      geometry.for_each_band(b, false, runs, [&](int64_t top, int64_t bottom, const auto& band) {
+        for (int64_t c = 0; c < l.channels; ++c) {
           for (int64_t y = top; y < bottom; ++y) {
-            const int64_t row = c * plane + y * p.width;
+            const int64_t row = c * plane + y * l.width;
             for (const Run<Real>& run : band) {
               const int64_t at = row + run.begin;
               mix_run(out + at, x1 + at, x2 + at, run);
@@ -245,16 +245,17 @@ void add_mask_grad(double* row, const T* grad, const T* x1, const T* x2, const R
 template <typename T>
 Status mix_grad_typed(const MixGradProblem& p, int threads) {
   using Real = typename Element<T>::Real;
-  const Plan<Real> plan(p);
-  const int64_t plane = p.height * p.width, pixels = p.channels * plane;
-  const int64_t mask_cells = p.mask_grid.rows * p.mask_grid.cols;
-  const int64_t side_y = p.height / p.mask_grid.rows, side_x = p.width / p.mask_grid.cols;
+  const MixLayout& l = p.layout;
+  const Geometry<Real> geometry(l);
+  const int64_t plane = l.height * l.width, pixels = l.channels * plane;
+  const int64_t mask_cells = l.mask_grid.rows * l.mask_grid.cols;
+  const int64_t side_y = l.height / l.mask_grid.rows, side_x = l.width / l.mask_grid.cols;
   std::atomic<bool> valid{true};
-  parallel_for(p.batch, grain(pixels * sizeof(T)), threads, [&](int64_t begin, int64_t end) {
+  parallel_for(l.batch, grain(pixels * sizeof(T)), threads, [&](int64_t begin, int64_t end) {
     std::vector<Run<Real>> runs;
     std::vector<char> seen;
     for (int64_t b = begin; b < end; ++b) {
-      if (!plan.valid(b, seen)) {
+      if (!geometry.valid(b, seen)) {
         valid = false;
         return;
       }
@@ -265,17 +266,17 @@ Status mix_grad_typed(const MixGradProblem& p, int threads) {
       T* grad2 = result(p.grad2);
       double* grad_mask = p.grad_mask ? p.grad_mask + b * mask_cells : nullptr;
       if (grad_mask) std::fill_n(grad_mask, mask_cells, 0.0);
-      plan.for_each_band(b, true, runs, [&](int64_t top, int64_t bottom, const auto& band) {
-        for (int64_t c = 0; c < p.channels; ++c) {
+      geometry.for_each_band(b, true, runs, [&](int64_t top, int64_t bottom, const auto& band) {
+        for (int64_t c = 0; c < l.channels; ++c) {
           for (int64_t y = top; y < bottom; ++y) {
-            const int64_t row = c * plane + y * p.width;
+            const int64_t row = c * plane + y * l.width;
             for (const Run<Real>& run : band) {
               const int64_t at = row + run.begin;
               const int64_t at1 = at + run.offset1, at2 = at + run.offset2;
               if (grad1) scale_run(grad1 + at1, grad + at, run.z, run.length);
               if (grad2) scale_run(grad2 + at2, grad + at, 1 - run.z, run.length);
               if (grad_mask) {
-                add_mask_grad(grad_mask + y / side_y * p.mask_grid.cols, grad + at,
+                add_mask_grad(grad_mask + y / side_y * l.mask_grid.cols, grad + at,
                               image(p.x1) + at1, image(p.x2) + at2, run, side_x);
               }
             }
@@ -289,7 +290,7 @@ Status mix_grad_typed(const MixGradProblem& p, int threads) {
 
 template <typename Problem, typename F>
 Status for_dtype(const Problem& problem, F&& solve) {
-  switch (problem.dtype) {
+  switch (problem.layout.dtype) {
     case Dtype::float16:
       return solve(Half{});
     case Dtype::bfloat16:

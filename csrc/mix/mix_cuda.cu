@@ -40,8 +40,7 @@ struct Place {
 // The geometry of a call, in the order in which a thread needs it.
 template <typename Real>
 struct Geometry {
-  template <typename Problem>
-  explicit Geometry(const Problem& p)
+  explicit Geometry(const MixLayout& p)
       : mask(static_cast<const Real*>(p.mask.data)),
         mask_grid(p.mask_grid),
         map1(p.map1),
@@ -182,96 +181,79 @@ unsigned blocks(int64_t items, int64_t per_block) {
 }
 
 // Whether runs of `wide` pixels stay within one block of every grid and start aligned.
-template <typename Problem>
-bool allows(const Problem& p, int wide) {
-  const auto fits = [&](const Grid& grid) { return p.width / grid.cols % wide == 0; };
-  return fits(p.mask_grid) && fits(p.map1.grid) && fits(p.map2.grid);
+bool allows(const MixLayout& l, int wide) {
+  const auto fits = [&](const Grid& grid) { return l.width / grid.cols % wide == 0; };
+  return fits(l.mask_grid) && fits(l.map1.grid) && fits(l.map2.grid);
 }
 
-bool aligned(const void* address, size_t bytes) {
-  return reinterpret_cast<uintptr_t>(address) % bytes == 0;
+bool aligned(const void* address) { return reinterpret_cast<uintptr_t>(address) % 16 == 0; }
+
+template <typename T, int Wide>
+void launch(const MixProblem& p, cudaStream_t stream) {
+  const Geometry<typename Element<T>::Real> g(p.layout);
+  const unsigned grid = blocks(g.batch * g.height * (g.width / Wide), kThreads);
+  mix_kernel<T, Wide><<<grid, kThreads, 0, stream>>>(
+      g, static_cast<const T*>(p.x1), static_cast<const T*>(p.x2), static_cast<T*>(p.out));
 }
 
 template <typename T, int Wide>
-void launch_mix(const MixProblem& p, cudaStream_t stream) {
-  const int64_t items = p.batch * p.height * (p.width / Wide);
-  mix_kernel<T, Wide><<<blocks(items, kThreads), kThreads, 0, stream>>>(
-      Geometry<typename Element<T>::Real>(p), static_cast<const T*>(p.x1),
-      static_cast<const T*>(p.x2), static_cast<T*>(p.out));
-}
-
-template <typename T, int Wide>
-void launch_mix_grad(const MixGradProblem& p, cudaStream_t stream) {
-  const int64_t items = p.batch * p.height * (p.width / Wide);
-  mix_grad_kernel<T, Wide><<<blocks(items, kThreads), kThreads, 0, stream>>>(
-      Geometry<typename Element<T>::Real>(p), static_cast<const T*>(p.grad),
-      static_cast<T*>(p.grad1), static_cast<T*>(p.grad2));
+void launch(const MixGradProblem& p, cudaStream_t stream) {
+  const Geometry<typename Element<T>::Real> g(p.layout);
+  const unsigned grid = blocks(g.batch * g.height * (g.width / Wide), kThreads);
+  mix_grad_kernel<T, Wide><<<grid, kThreads, 0, stream>>>(
+      g, static_cast<const T*>(p.grad), static_cast<T*>(p.grad1), static_cast<T*>(p.grad2));
 }
 
 template <typename T>
-void mix_typed(const MixProblem& p, cudaStream_t stream) {
+void solve(const MixProblem& p, cudaStream_t stream) {
   constexpr int kWide = 16 / sizeof(T);
-  const bool wide =
-      allows(p, kWide) && aligned(p.x1, 16) && aligned(p.x2, 16) && aligned(p.out, 16);
-  wide ? launch_mix<T, kWide>(p, stream) : launch_mix<T, 1>(p, stream);
+  const bool wide = allows(p.layout, kWide) && aligned(p.x1) && aligned(p.x2) && aligned(p.out);
+  wide ? launch<T, kWide>(p, stream) : launch<T, 1>(p, stream);
 }
 
 template <typename T>
-void mix_grad_typed(const MixGradProblem& p, cudaStream_t stream) {
+void solve(const MixGradProblem& p, cudaStream_t stream) {
   constexpr int kWide = 16 / sizeof(T);
-  const bool wide =
-      allows(p, kWide) && aligned(p.grad, 16) && aligned(p.grad1, 16) && aligned(p.grad2, 16);
   if (p.grad1 || p.grad2) {
-    wide ? launch_mix_grad<T, kWide>(p, stream) : launch_mix_grad<T, 1>(p, stream);
+    const bool wide =
+        allows(p.layout, kWide) && aligned(p.grad) && aligned(p.grad1) && aligned(p.grad2);
+    wide ? launch<T, kWide>(p, stream) : launch<T, 1>(p, stream);
   }
   if (p.grad_mask) {
-    const int64_t cells = p.batch * p.mask_grid.rows * p.mask_grid.cols;
+    const Geometry<typename Element<T>::Real> g(p.layout);
+    const int64_t cells = g.batch * g.mask_grid.rows * g.mask_grid.cols;
     mask_grad_kernel<T><<<blocks(cells, 1), kThreads, 0, stream>>>(
-        Geometry<typename Element<T>::Real>(p), static_cast<const T*>(p.grad),
-        static_cast<const T*>(p.x1), static_cast<const T*>(p.x2), p.grad_mask);
+        g, static_cast<const T*>(p.grad), static_cast<const T*>(p.x1), static_cast<const T*>(p.x2),
+        p.grad_mask);
   }
 }
 
-bool empty(int64_t batch, int64_t channels) { return batch == 0 || channels == 0; }
+template <typename Problem>
+int for_dtype(const Problem& p, void* stream_address) {
+  if (p.layout.batch == 0 || p.layout.channels == 0) return cudaSuccess;
+  const auto stream = static_cast<cudaStream_t>(stream_address);
+  switch (p.layout.dtype) {
+    case Dtype::float16:
+      solve<__half>(p, stream);
+      break;
+    case Dtype::bfloat16:
+      solve<__nv_bfloat16>(p, stream);
+      break;
+    case Dtype::float64:
+      solve<double>(p, stream);
+      break;
+    default:
+      solve<float>(p, stream);
+  }
+  return cudaGetLastError();
+}
 
 }  // namespace
 
-int mix_cuda(const MixProblem& p, void* stream_address) {
-  if (empty(p.batch, p.channels)) return cudaSuccess;
-  const auto stream = static_cast<cudaStream_t>(stream_address);
-  switch (p.dtype) {
-    case Dtype::float16:
-      mix_typed<__half>(p, stream);
-      break;
-    case Dtype::bfloat16:
-      mix_typed<__nv_bfloat16>(p, stream);
-      break;
-    case Dtype::float64:
-      mix_typed<double>(p, stream);
-      break;
-    default:
-      mix_typed<float>(p, stream);
-  }
-  return cudaGetLastError();
-}
+int mix_cuda(const MixProblem& problem, void* stream) { return for_dtype(problem, stream); }
 
-int mix_grad_cuda(const MixGradProblem& p, void* stream_address) {
-  if (p.batch == 0) return cudaSuccess;
-  const auto stream = static_cast<cudaStream_t>(stream_address);
-  switch (p.dtype) {
-    case Dtype::float16:
-      mix_grad_typed<__half>(p, stream);
-      break;
-    case Dtype::bfloat16:
-      mix_grad_typed<__nv_bfloat16>(p, stream);
-      break;
-    case Dtype::float64:
-      mix_grad_typed<double>(p, stream);
-      break;
-    default:
-      mix_grad_typed<float>(p, stream);
-  }
-  return cudaGetLastError();
+int mix_grad_cuda(const MixGradProblem& problem, void* stream) {
+  return for_dtype(problem, stream);
 }
 
 }  // namespace puzzlemix
