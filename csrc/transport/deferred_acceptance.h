@@ -1,0 +1,175 @@
+// Deferred acceptance (Gale and Shapley 1962): the stable matching of rows and columns that both
+// prefer the cheaper entry and, on a tie, the lower index.
+//
+// Any order of proposals leads to the same matching, so rows propose one at a time, and never in
+// vain: a row looks for its best column among those that would take it, in one vectorised scan
+// that compares its costs with what each column holds. A uniform random matrix takes 1.4 to 1.5
+// scans a row (N = 256 to 4096), where proposing to the best column first and being refused takes
+// log N.
+//
+// What a column holds only gets better, so a row's proposals go down its list. A row that has been
+// scanned as often as its columns would be compared when sorted gets them sorted, and walks on
+// from there: no input takes more than O(N^2 log N), where scans alone take N^3 on costs such as
+// -i*j.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace puzzlemix {
+
+// An index as wide as a cost: comparisons of both then vectorise together.
+template <typename T>
+struct IndexFor {
+  using type = int32_t;
+};
+template <>
+struct IndexFor<double> {
+  using type = double;
+};
+
+template <typename T>
+class DeferredAcceptance {
+ public:
+  struct Choice {
+    int column;
+    T cost;
+  };
+
+  // n rows and columns, all free.
+  void reset(int n) {
+    start(n);
+    cost_.assign(n, kTop);
+    row_.assign(n, static_cast<Index>(n));
+  }
+
+  // Row i holds column i, at cost[i].
+  void reset_to_identity(const std::vector<T>& cost) {
+    start(static_cast<int>(cost.size()));
+    cost_ = cost;
+    row_.resize(n_);
+    for (int j = 0; j < n_; ++j) row_[j] = static_cast<Index>(j);
+  }
+
+  void vacate(int column) {
+    cost_[column] = kTop;
+    row_[column] = static_cast<Index>(n_);
+  }
+
+  int row(int column) const { return static_cast<int>(row_[column]); }
+
+  bool accepts(int column, T cost, int row) const {
+    return cost < cost_[column] ||
+           (cost == cost_[column] && static_cast<Index>(row) < row_[column]);
+  }
+
+  // Seats the row and returns the one that has to leave; n if none has to.
+  int seat(int row, Choice choice) {
+    const int leaver = this->row(choice.column);
+    cost_[choice.column] = choice.cost;
+    row_[choice.column] = static_cast<Index>(row);
+    return leaver;
+  }
+
+  // The row's best column among those that accept it. `rows` has row(i), a pointer to n costs,
+  // and at(i, j).
+  template <typename Rows>
+  Choice choose(Rows& rows, int row) {
+    if (scans_[row] < 0) return walk(rows, row);
+    if (++scans_[row] <= patience_) return scan(rows.row(row), row);
+    sort(rows.row(row), row);
+    return walk(rows, row);
+  }
+
+ private:
+  using Index = typename IndexFor<T>::type;
+  static constexpr T kTop = std::numeric_limits<T>::has_infinity
+                                ? std::numeric_limits<T>::infinity()
+                                : std::numeric_limits<T>::max();
+  static constexpr int kBlock = 256;
+
+  void start(int n) {
+    n_ = n;
+    scans_.assign(n, 0);
+    patience_ = 4;
+    for (int m = n; m > 1; m /= 2) patience_ += 4;
+    sorted_rows_ = 0;
+  }
+
+  Choice scan(const T* costs, int row) const {
+    // The block that holds the best column first; only that one is searched for it.
+    int first = -1;
+    T least = kTop;
+    for (int begin = 0; begin < n_; begin += kBlock) {
+      const T best = least_accepted(costs, begin, std::min(begin + kBlock, n_), row);
+      if (best < least || first < 0) {
+        least = best;
+        first = begin;
+      }
+    }
+    int column = first;
+    // Costs may be as large as kTop themselves, hence the second question.
+    while (costs[column] != least || !accepts(column, least, row)) ++column;
+    return {column, least};
+  }
+
+  // The lowest cost among the columns of a block that accept the row; kTop if there is none.
+  T least_accepted(const T* costs, int begin, int end, int row) const {
+    T value[kBlock];
+    const T* held = cost_.data() + begin;
+    const Index* holder = row_.data() + begin;
+    const Index self = static_cast<Index>(row);
+    costs += begin;
+    const int count = end - begin;
+    for (int j = 0; j < count; ++j) {
+      const T cost = costs[j];
+      const T tied = self < holder[j] ? cost : kTop;
+      const T accepted = cost == held[j] ? tied : kTop;
+      value[j] = cost < held[j] ? cost : accepted;
+    }
+    int width = 1;
+    while (width < count) width *= 2;
+    for (int j = count; j < width; ++j) value[j] = kTop;
+    for (int half = width / 2; half > 0; half /= 2) {
+      for (int j = 0; j < half; ++j) value[j] = std::min(value[j], value[j + half]);
+    }
+    return value[0];
+  }
+
+  void sort(const T* costs, int row) {
+    const size_t slot = static_cast<size_t>(sorted_rows_++);
+    if (order_.size() < (slot + 1) * n_) order_.resize((slot + 1) * n_);
+    uint16_t* order = order_.data() + slot * n_;
+    for (int j = 0; j < n_; ++j) order[j] = static_cast<uint16_t>(j);
+    std::sort(order, order + n_, [costs](int a, int b) {
+      return costs[a] < costs[b] || (costs[a] == costs[b] && a < b);
+    });
+    scans_[row] = -1 - static_cast<int>(slot);
+    if (next_.size() <= slot) next_.resize(slot + 1);
+    next_[slot] = 0;
+  }
+
+  template <typename Rows>
+  Choice walk(Rows& rows, int row) {
+    const size_t slot = static_cast<size_t>(-1 - scans_[row]);
+    const uint16_t* order = order_.data() + slot * n_;
+    while (true) {
+      const int column = order[next_[slot]++];
+      const T cost = rows.at(row, column);
+      if (accepts(column, cost, row)) return {column, cost};
+    }
+  }
+
+  int n_ = 0;
+  std::vector<T> cost_;     // of what each column holds
+  std::vector<Index> row_;  // that each column holds; n: none
+  std::vector<int> scans_;  // of each row; below 0: sorted, -1 - slot
+  int patience_ = 0;
+  size_t sorted_rows_ = 0;
+  std::vector<uint16_t> order_;  // [slot, n]
+  std::vector<int> next_;        // [slot]
+};
+
+}  // namespace puzzlemix

@@ -1,0 +1,48 @@
+// Batched assignment and block transport on the CPU.
+//
+// An assignment is kept in gather form: source[j] = i sends row i (a block of the image) to
+// column j (a place in the mix).
+//
+// approx: the stable matching that is best for the rows, where rows and columns both prefer the
+//   cheaper entry and, on a tie, the lower index (Gale and Shapley 1962). It is what the rounds of
+//   Puzzle Mix (Kim, Choo and Song, ICML 2020, section 4.2) tend to.
+// exact: a minimum-cost assignment of the integer costs below.
+//
+// Totals are the caller's own costs, summed over columns in ascending order, in double.
+#pragma once
+
+#include "tensor.h"
+
+namespace puzzlemix {
+
+// cost [B, N, N], float or int32. approx compares the costs as they are; exact solves int32 as
+// given and rounds floats to integers: (cost - smallest) * 2^k, k the largest with
+// range * 2^k < 2^30, which is optimal to N * range * 2^-30.
+struct AssignmentProblem {
+  Array cost;
+  int64_t batch, n;
+  bool exact;
+  int64_t* source;  // [B, N]
+  double* total;    // [B]
+};
+
+// saliency [B, H, W] >= 0, mask [B, H, W] in [0, 1], any float type. The cost of sending block i
+// to j is xi * C_ij - s_i * weight_j, C_ij = d2_ij / (max(H, W) - 1)^2, d2 the squared distance in
+// blocks, weight = (mask > 0) or the mask itself. It is solved in integers: D * d2_ij - S_ij with
+// c = xi / (max(H, W) - 1)^2 (0 on 1x1), D = round(scale * c), S_ij = round(scale * (s_i *
+// weight_j)), scale the largest power of two with (c * largest d2 + largest s) * scale < 2^30 (at
+// most 2^1000). No N x N matrix is formed.
+struct TransportProblem {
+  Array saliency, mask;
+  int64_t batch, height, width;
+  double xi;
+  bool indicator;
+  bool exact;
+  int64_t* source;  // [B, H, W]
+  double* total;    // [B]
+};
+
+Status assignment_cpu(const AssignmentProblem& problem, int threads);
+Status masked_transport_cpu(const TransportProblem& problem, int threads);
+
+}  // namespace puzzlemix
