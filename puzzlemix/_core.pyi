@@ -11,6 +11,8 @@ def cuda_error(code: int, /) -> str: ...
 
 _Input = tuple[int, int]  # address, dtype
 _Map = tuple[int, int, int]  # address or 0, rows, columns
+# dtype, mask, its grid, two maps, [B, C, Y, X]
+_Layout = tuple[int, _Input, Sequence[int], _Map, _Map, Sequence[int]]
 
 def grid_min_cut(
     costs: Sequence[_Input],
@@ -71,30 +73,12 @@ def masked_transport(
     threads: int,
     /,
 ) -> int: ...
-def mix(
-    dtype: int,
-    x1: int,
-    x2: int,
-    mask: _Input,
-    mask_grid: Sequence[int],
-    map1: _Map,
-    map2: _Map,
-    shape: Sequence[int],
-    out: int,
-    stream: int,
-    threads: int,
-    /,
-) -> int: ...
+def mix(layout: _Layout, x1: int, x2: int, out: int, stream: int, threads: int, /) -> int: ...
 def mix_grad(
-    dtype: int,
+    layout: _Layout,
     grad: int,
     x1: int,
     x2: int,
-    mask: _Input,
-    mask_grid: Sequence[int],
-    map1: _Map,
-    map2: _Map,
-    shape: Sequence[int],
     grad1: int,
     grad2: int,
     grad_mask: int,

@@ -136,22 +136,11 @@ def mix(
     out: Tensor,
 ) -> bool:
     """Mix into out; False where a value is not allowed (on CUDA values are not looked at)."""
-    x1, x2, mask = _dense(x1, x2, mask)
-    map1, map2 = _block_map(source1), _block_map(source2)
+    x1, x2 = _dense(x1, x2)
+    alive, layout = _layout(x1, mask, source1, source2)
     with _Device(x1) as (stream, threads):
-        status = _core.mix(
-            _DTYPES[x1.dtype],
-            x1.data_ptr(),
-            x2.data_ptr(),
-            _input(mask),
-            mask.shape[1:],
-            map1[1],
-            map2[1],
-            x1.shape,
-            out.data_ptr(),
-            stream,
-            threads,
-        )
+        status = _core.mix(layout, x1.data_ptr(), x2.data_ptr(), out.data_ptr(), stream, threads)
+    del alive
     return _ended(status, stream)
 
 
@@ -167,27 +156,23 @@ def mix_grad(
     grad_mask: Tensor | None,
 ) -> bool:
     """Fill the gradients that are given; x1 and x2 are read for grad_mask alone."""
-    grad, mask = _dense(grad, mask)
+    (grad,) = _dense(grad)
     if x1 is not None and x2 is not None:
         x1, x2 = _dense(x1, x2)
-    map1, map2 = _block_map(source1), _block_map(source2)
+    alive, layout = _layout(grad, mask, source1, source2)
     with _Device(grad) as (stream, threads):
         status = _core.mix_grad(
-            _DTYPES[grad.dtype],
+            layout,
             grad.data_ptr(),
             _address(x1),
             _address(x2),
-            _input(mask),
-            mask.shape[1:],
-            map1[1],
-            map2[1],
-            grad.shape,
             _address(grad1),
             _address(grad2),
             _address(grad_mask),
             stream,
             threads,
         )
+    del alive
     return _ended(status, stream)
 
 
@@ -238,9 +223,18 @@ def _address(tensor: Tensor | None) -> int:
     return 0 if tensor is None else tensor.data_ptr()
 
 
-def _block_map(source: Tensor | None) -> tuple[Tensor | None, tuple[int, int, int]]:
-    """The tensor, which must outlive the call, and (address, rows, columns)."""
-    if source is None:
-        return None, (0, 1, 1)
-    (source,) = _dense(source.long())
-    return source, (source.data_ptr(), source.shape[1], source.shape[2])
+def _layout(
+    images: Tensor, mask: Tensor, source1: Tensor | None, source2: Tensor | None
+) -> tuple[list[Tensor], _core._Layout]:
+    """What csrc/mix/mix.h calls a layout, and the tensors that must outlive its use."""
+    (mask,) = _dense(mask)
+    alive, maps = [mask], []
+    for source in (source1, source2):
+        if source is None:
+            maps.append((0, 1, 1))
+            continue
+        (source,) = _dense(source.long())
+        alive.append(source)
+        maps.append((source.data_ptr(), source.shape[1], source.shape[2]))
+    grid = mask.shape[1:]
+    return alive, (_DTYPES[images.dtype], _input(mask), grid, maps[0], maps[1], images.shape)

@@ -23,6 +23,8 @@ from . import integers
 __all__ = [
     "assignment",
     "assignment_values",
+    "debug",
+    "debugging",
     "grid_min_cut",
     "grid_min_cut_values",
     "labeling",
@@ -45,6 +47,20 @@ MAX_LABELS = 16
 MAX_ASSIGNMENT = 4096
 METHODS = ("approx", "exact")
 WEIGHTS = ("indicator", "mask")
+
+
+_debugging = False
+
+
+def debug(enabled: bool = True) -> None:
+    """Check values on CUDA too, at the price of waiting for the device at each call."""
+    global _debugging
+    _debugging = bool(enabled)
+
+
+def debugging() -> bool:
+    """Whether `debug` is on."""
+    return _debugging
 
 
 # Kinds, shapes, types and devices

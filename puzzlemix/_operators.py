@@ -1,0 +1,323 @@
+"""The operators `torch.ops.puzzlemix`: room for the results, the call, the gradients.
+
+Their arguments have been checked by ops.py; what they add is the look at the values, after the
+fact: where the compiled code finds one that is not allowed, the value checks say which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import _native, check
+
+__all__ = ["OPERATORS", "mixing_dtype"]
+
+OPERATORS = torch.ops.puzzlemix
+
+
+def mixing_dtype(images: Tensor) -> torch.dtype:
+    """The type in which images are mixed."""
+    return torch.float64 if images.dtype == torch.float64 else torch.float32
+
+
+# ---- The operators on the CPU, and what they return for fake tensors ----------------------------
+
+Pair = tuple[Tensor, Tensor]
+Triple = tuple[Tensor, Tensor, Tensor]
+
+
+def _grid_min_cut_like(source_caps: Tensor, *_: Tensor) -> Pair:
+    segment = source_caps.new_empty(source_caps.shape, dtype=torch.bool)
+    return segment, source_caps.new_empty(source_caps.shape[:1], dtype=torch.float64)
+
+
+def _grid_min_cut(*capacities: Tensor) -> Pair:
+    segment, flow = _grid_min_cut_like(*capacities)
+    if not _native.grid_min_cut(capacities, segment, flow):
+        check.grid_min_cut_values(*capacities)
+        raise _refused("grid_min_cut")
+    return segment, flow
+
+
+def _labeling_like(unary: Tensor, *_: object) -> Pair:
+    labels = unary.new_empty(unary.shape[:3], dtype=torch.int64)
+    return labels, unary.new_empty(unary.shape[:1], dtype=torch.float64)
+
+
+def _alpha_beta_swap(
+    unary: Tensor, vertical: Tensor, horizontal: Tensor, label_cost: Tensor, max_cycles: int
+) -> Pair:
+    costs = unary, vertical, horizontal, label_cost
+    labels, energy = _labeling_like(unary)
+    if not _native.alpha_beta_swap(costs, max_cycles, labels, energy):
+        check.labeling_values(*costs, convex=False)
+        raise _refused("alpha_beta_swap")
+    return labels, energy
+
+
+def _exact_labeling(
+    unary: Tensor, vertical: Tensor, horizontal: Tensor, label_cost: Tensor
+) -> Pair:
+    costs = unary, vertical, horizontal, label_cost
+    labels, energy = _labeling_like(unary)
+    if not _native.exact_labeling(costs, labels, energy):
+        check.labeling_values(*costs, convex=True)
+        raise _refused("exact_labeling")
+    return labels, energy
+
+
+def _labeling_energy_like(labels: Tensor, unary: Tensor, *_: Tensor) -> Tensor:
+    return unary.new_empty(unary.shape[:1], dtype=torch.float64)
+
+
+def _labeling_energy(
+    labels: Tensor, unary: Tensor, vertical: Tensor, horizontal: Tensor, label_cost: Tensor
+) -> Tensor:
+    costs = unary, vertical, horizontal, label_cost
+    energy = _labeling_energy_like(labels, unary)
+    if not _native.labeling_energy(labels, costs, energy):
+        check.labeling_values(*costs, convex=False, bounded=False)
+        check.labels_values(labels, unary.shape[3])
+        raise _refused("labeling_energy")
+    return energy
+
+
+def _assignment_like(cost: Tensor, exact: bool) -> Pair:
+    source = cost.new_empty(cost.shape[:2], dtype=torch.int64)
+    return source, cost.new_empty(cost.shape[:1], dtype=torch.float64)
+
+
+def _assignment(cost: Tensor, exact: bool) -> Pair:
+    source, total = _assignment_like(cost, exact)
+    if not _native.assignment(cost, exact, source, total):
+        check.assignment_values(cost)
+        raise _refused("assignment")
+    return source, total
+
+
+def _masked_transport_like(saliency: Tensor, *_: object) -> Pair:
+    source = saliency.new_empty(saliency.shape, dtype=torch.int64)
+    return source, saliency.new_empty(saliency.shape[:1], dtype=torch.float64)
+
+
+def _masked_transport(
+    saliency: Tensor, mask: Tensor, xi: float, indicator: bool, exact: bool
+) -> Pair:
+    source, total = _masked_transport_like(saliency)
+    if not _native.masked_transport(saliency, mask, xi, indicator, exact, source, total):
+        check.masked_transport_values(saliency, mask, xi)
+        raise _refused("masked_transport")
+    return source, total
+
+
+def _refused(name: str) -> ValueError:
+    # The value checks say what is wrong; this is for what they might not foresee.
+    return ValueError(f"{name}: expected values within the contract of the function")
+
+
+# ---- The mix and its gradients, on the CPU and on CUDA ------------------------------------------
+
+
+def _mix_like(x1: Tensor, *_: object) -> Tensor:
+    return torch.empty_like(x1, memory_format=torch.contiguous_format)
+
+
+def _mix(
+    x1: Tensor, x2: Tensor, mask: Tensor, source1: Tensor | None, source2: Tensor | None
+) -> Tensor:
+    if x1.is_cuda and check.debugging():
+        check.mix_values(mask, source1, source2)
+    mixed = _mix_like(x1)
+    if not _native.mix(x1, x2, mask, source1, source2, mixed):
+        check.mix_values(mask, source1, source2)
+        raise _refused("mix")
+    return mixed
+
+
+def _mix_grad_like(
+    grad: Tensor,
+    x1: Tensor | None,
+    x2: Tensor | None,
+    mask: Tensor,
+    source1: Tensor | None,
+    source2: Tensor | None,
+    needed: Sequence[bool],
+) -> Triple:
+    """Room for the gradients of x1, x2 and the mask; nothing where none is needed."""
+
+    def image(wanted: bool) -> Tensor:
+        return grad.new_empty(grad.shape if wanted else (0,))
+
+    shape = mask.shape if needed[2] else (0,)
+    return image(needed[0]), image(needed[1]), mask.new_empty(shape, dtype=torch.float64)
+
+
+def _mix_grad(
+    grad: Tensor,
+    x1: Tensor | None,
+    x2: Tensor | None,
+    mask: Tensor,
+    source1: Tensor | None,
+    source2: Tensor | None,
+    needed: Sequence[bool],
+) -> Triple:
+    gradients = _mix_grad_like(grad, x1, x2, mask, source1, source2, needed)
+    into = (g if wanted else None for g, wanted in zip(gradients, needed, strict=True))
+    if not _native.mix_grad(grad, x1, x2, mask, source1, source2, *into):
+        check.mix_values(mask, source1, source2)
+        raise _refused("mix")
+    return gradients
+
+
+def _save_mix(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x1, x2, mask, source1, source2 = inputs
+    # The images are kept alive for the mask's gradient alone.
+    images = (x1, x2) if ctx.needs_input_grad[2] else (None, None)
+    ctx.save_for_backward(*images, mask, source1, source2)
+
+
+def _backward_mix(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    needed = list(ctx.needs_input_grad[:3])
+    gradients = OPERATORS.mix_grad.default(grad, *ctx.saved_tensors, needed)
+    x1, x2, mask = (g if wanted else None for g, wanted in zip(gradients, needed, strict=True))
+    return x1, x2, None if mask is None else mask.to(ctx.saved_tensors[2].dtype), None, None
+
+
+def _save_mix_grad(ctx: Any, inputs: tuple[Any, ...], output: Triple) -> None:
+    *tensors, needed = inputs
+    ctx.save_for_backward(*tensors)
+    ctx.needed = needed
+
+
+def _backward_mix_grad(
+    ctx: Any, to1: Tensor, to2: Tensor, to_mask: Tensor
+) -> tuple[Tensor | None, ...]:
+    """The gradient of the gradient, from mixes: these are differentiable in their turn.
+
+    grad1 = P1' (z g), grad2 = P2' ((1 - z) g), grad_mask = S (g (P1 x1 - P2 x2)), S the sum over
+    a block of the mask.
+    """
+    grad, x1, x2, mask, source1, source2 = ctx.saved_tensors
+    needed1, needed2, needed_mask = ctx.needed
+    zeros = torch.zeros_like(grad)
+    to1, to2 = to1 if needed1 else zeros, to2 if needed2 else zeros
+    for_grad = _mixed(to1, to2, mask, source1, source2)
+    for_mask = _block_sum(grad * (_moved(to1, source1) - _moved(to2, source2)), mask)
+    for_x1 = for_x2 = None
+    if needed_mask:
+        spread = _spread(to_mask, grad)
+        for_grad = for_grad + spread * (_moved(x1, source1) - _moved(x2, source2))
+        share = spread * grad
+        for_x1, for_x2 = _moved_back(share, source1), -_moved_back(share, source2)
+    return for_grad, for_x1, for_x2, for_mask.to(mask.dtype), None, None, None
+
+
+def _mixed(
+    x1: Tensor, x2: Tensor, mask: Tensor, source1: Tensor | None, source2: Tensor | None
+) -> Tensor:
+    mixed: Tensor = OPERATORS.mix.default(x1, x2, mask, source1, source2)
+    return mixed
+
+
+def _moved(x: Tensor, source: Tensor | None) -> Tensor:
+    """P x."""
+    return _mixed(x, x, x.new_ones((x.shape[0], 1, 1), dtype=mixing_dtype(x)), source, source)
+
+
+def _moved_back(x: Tensor, source: Tensor | None) -> Tensor:
+    """P' x: moving by the inverse permutation."""
+    inverse = None if source is None else source.flatten(1).argsort(1).view(source.shape)
+    return _moved(x, inverse)
+
+
+def _block_sum(pixels: Tensor, mask: Tensor) -> Tensor:
+    batch, channels, rows, columns = pixels.shape
+    h, w = mask.shape[1:]
+    blocks = pixels.double().reshape(batch, channels, h, rows // h, w, columns // w)
+    return blocks.sum((1, 3, 5))
+
+
+def _spread(blocks: Tensor, images: Tensor) -> Tensor:
+    rows, columns = images.shape[2] // blocks.shape[1], images.shape[3] // blocks.shape[2]
+    pixels = blocks.repeat_interleave(rows, 1).repeat_interleave(columns, 2)
+    return pixels[:, None].to(images.dtype)
+
+
+# ---- Registration -------------------------------------------------------------------------------
+
+_library = torch.library.Library("puzzlemix", "DEF")
+
+
+def _no_cuda(name: str) -> Callable[..., Any]:
+    def refuse(*args: object) -> Any:
+        raise _native.missing_cuda(name)
+
+    return refuse
+
+
+def _register(
+    schema: str, like: Callable[..., Any], solve: Callable[..., Any], *, cuda: bool = False
+) -> None:
+    name = schema.split("(")[0]
+    _library.define(schema)
+    _library.impl(name, solve, "CPU")
+    _library.impl(name, solve if cuda and _native.CUDA_TOOLKIT else _no_cuda(name), "CUDA")
+    torch.library.register_fake(f"puzzlemix::{name}", like, lib=_library)
+
+
+_LABELING = "Tensor unary, Tensor vertical, Tensor horizontal, Tensor label_cost"
+_SOURCES = "Tensor? source1, Tensor? source2"
+_register(
+    "grid_min_cut(Tensor source_caps, Tensor sink_caps, Tensor vertical, Tensor horizontal)"
+    " -> (Tensor, Tensor)",
+    _grid_min_cut_like,
+    _grid_min_cut,
+)
+_register(
+    f"alpha_beta_swap({_LABELING}, int max_cycles) -> (Tensor, Tensor)",
+    _labeling_like,
+    _alpha_beta_swap,
+)
+_register(f"exact_labeling({_LABELING}) -> (Tensor, Tensor)", _labeling_like, _exact_labeling)
+_register(
+    f"labeling_energy(Tensor labels, {_LABELING}) -> Tensor",
+    _labeling_energy_like,
+    _labeling_energy,
+)
+_register("assignment(Tensor cost, bool exact) -> (Tensor, Tensor)", _assignment_like, _assignment)
+_register(
+    "masked_transport(Tensor saliency, Tensor mask, float xi, bool indicator, bool exact)"
+    " -> (Tensor, Tensor)",
+    _masked_transport_like,
+    _masked_transport,
+)
+_register(
+    f"mix(Tensor x1, Tensor x2, Tensor mask, {_SOURCES}) -> Tensor", _mix_like, _mix, cuda=True
+)
+_register(
+    f"mix_grad(Tensor grad, Tensor? x1, Tensor? x2, Tensor mask, {_SOURCES}, bool[3] needed)"
+    " -> (Tensor, Tensor, Tensor)",
+    _mix_grad_like,
+    _mix_grad,
+    cuda=True,
+)
+# Decisions have no gradient: without this their floats would claim to need one.
+for _name in (
+    "grid_min_cut",
+    "alpha_beta_swap",
+    "exact_labeling",
+    "labeling_energy",
+    "assignment",
+    "masked_transport",
+):
+    _library.impl(_name, torch.library.fallthrough_kernel, "Autograd")
+torch.library.register_autograd(
+    "puzzlemix::mix", _backward_mix, setup_context=_save_mix, lib=_library
+)
+torch.library.register_autograd(
+    "puzzlemix::mix_grad", _backward_mix_grad, setup_context=_save_mix_grad, lib=_library
+)
