@@ -1,0 +1,226 @@
+"""A plan: what a method of mixing decides, and the one formula that applies it.
+
+Every method mixes each sample with a partner: z * P1 x + (1 - z) * P2 x[index]. Input mixup has one
+block with z = lambda, CutMix pixels as blocks with z = 0 in a box, Puzzle Mix all of it. A plan may
+be applied to anything that is aligned with the images: a teacher's view, segmentation maps, a
+second modality.
+
+Letters: N batch, C channels, Y x X pixels, h x w the mask's grid, h' x w' that of the
+permutations, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data._utils.collate import default_collate_fn_map
+
+from . import ops
+from .check import FLOATS
+from .options import expect_dtype, expect_tensor, reads_values
+
+__all__ = ["Plan"]
+
+
+@dataclass(eq=False)
+class Plan:
+    """A decision for each sample of a batch, as tensors.
+
+    It can be saved (``torch.save``, also loaded with ``weights_only=True``), pickled, moved
+    (``to``), indexed and sliced like a tensor, stacked, joined (``cat``), and collated by
+    ``torch.utils.data.default_collate``. A plan indexed with an integer is of one sample: its
+    tensors lack the first dimension, and so do the images and labels that it takes.
+    """
+
+    index: Tensor | None
+    """[N] int64, each sample's partner: a row of the batch. None is an empty partner: zeros instead
+    of an image, while labels stay as they are."""
+    ratio: Tensor
+    """[N], the sample's own share of its label: the mean of the mask."""
+    mask: Tensor
+    """[N, h, w], z in [0, 1]: the sample's own share in each block."""
+    source1: Tensor | None = None
+    """[N, h', w'] int64, the permutation of the sample's blocks in gather form; None: unmoved."""
+    source2: Tensor | None = None
+    """[N, h', w'] int64, the permutation of the partner's blocks."""
+    num_classes: int | None = None
+    """K, by which integer labels become weights."""
+
+    def images(self, x: Tensor, batch: Tensor | None = None) -> Tensor:
+        """Mix images, or whatever is aligned with them.
+
+        Args:
+            x: [N, ..., Y, X] of a floating dtype; grids divide the last two dimensions. Where no
+                grid has more than one row, [N, X] will do, and with one block [N].
+            batch: what ``index`` points into, if not ``x`` itself: the whole batch, where the plan
+                is a part of one.
+
+        Returns:
+            A new tensor like ``x``, differentiable in ``x`` and ``batch``.
+        """
+        expect_tensor("x", x)
+        expect_dtype("x", x, FLOATS)
+        if self.ratio.dim() == 0:
+            return self._as_batch().images(x[None], batch)[0]
+        self._expect_rows("x", x)
+        partner = self._partner("x", x, batch)
+        shape = x.shape
+        plane = (1,) * (3 - x.dim()) + tuple(shape[-2:] if x.dim() > 2 else shape[1:])
+        layers = (len(x), math.prod(shape[1:-2]), *plane[-2:])
+        mixed = ops.mix(
+            x.reshape(layers), partner.reshape(layers), self.mask, self.source1, self.source2
+        )
+        return mixed.reshape(shape)
+
+    def labels(self, y: Tensor, batch: Tensor | None = None) -> Tensor:
+        """Mix labels: ratio * y + (1 - ratio) * y[index].
+
+        Args:
+            y: [N] integers, which need ``num_classes``, or weights [N, K].
+            batch: what ``index`` points into, if not ``y`` itself.
+
+        Returns:
+            Weights [N, K] float32.
+        """
+        expect_tensor("y", y)
+        if self.ratio.dim() == 0:
+            return self._as_batch().labels(y[None], batch)[0]
+        self._expect_rows("y", y)
+        own = self._weights("y", y)
+        if self.index is None:
+            return own.clone() if own is y else own
+        whole = own if batch is None else self._weights("batch", batch)
+        ratio = self.ratio.to(torch.float32)[:, None]
+        return ratio * own + (1 - ratio) * self._partner("y", own, whole)
+
+    def to(
+        self,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        non_blocking: bool = False,
+    ) -> Plan:
+        """The plan on a device; ``dtype`` is for ratio and mask."""
+
+        def moved(tensor: Tensor) -> Tensor:
+            own = dtype if tensor.is_floating_point() else None
+            return tensor.to(device, own, non_blocking=non_blocking)
+
+        return self._map(moved)
+
+    def pin_memory(self) -> Plan:
+        """The plan in pinned memory: called by ``DataLoader(pin_memory=True)``."""
+        return self._map(Tensor.pin_memory)
+
+    def __len__(self) -> int:
+        return len(self.ratio)
+
+    def __getitem__(self, item: Any) -> Plan:
+        """Some samples, or one; ``index`` still points into the whole batch."""
+        return self._map(lambda tensor: tensor[item])
+
+    @staticmethod
+    def stack(plans: Sequence[Plan]) -> Plan:
+        """Plans of one sample each, of one batch, as a plan of several."""
+        return _joined(plans, torch.stack, "stack")
+
+    @staticmethod
+    def cat(plans: Sequence[Plan]) -> Plan:
+        """Plans of several batches as the plan of these batches joined."""
+        starts = [0]
+        for plan in plans:
+            starts.append(starts[-1] + len(plan))
+        shifted = [
+            plan if plan.index is None else replace(plan, index=plan.index + start)
+            for plan, start in zip(plans, starts, strict=False)
+        ]
+        return _joined(shifted, torch.cat, "cat")
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Plan:
+        parts: dict[str, Any] = {name: getattr(self, name) for name in _TENSORS}
+        for name, part in parts.items():
+            if part is not None:
+                parts[name] = function(part)
+        return replace(self, **parts)
+
+    def _as_batch(self) -> Plan:
+        return self._map(lambda tensor: tensor[None])
+
+    def _partner(self, name: str, x: Tensor, batch: Tensor | None) -> Tensor:
+        if self.index is None:
+            return x.new_zeros(()).expand(x.shape)
+        whole = x if batch is None else batch
+        if whole.shape[1:] != x.shape[1:]:
+            raise ValueError(
+                f"batch: expected rows like those of {name}, {list(x.shape[1:])}, "
+                f"got {list(whole.shape[1:])}"
+            )
+        if reads_values(self.index) and len(self) and int(self.index.max()) >= len(whole):
+            raise ValueError(
+                f"{name if batch is None else 'batch'}: expected at least "
+                f"{int(self.index.max()) + 1} rows, those that the plan's index names, "
+                f"got {len(whole)}; for a part of a plan give the whole batch as `batch`"
+            )
+        return whole.index_select(0, self.index)
+
+    def _weights(self, name: str, y: Tensor) -> Tensor:
+        if y.dim() == 2:
+            return y.to(torch.float32)
+        if y.dim() != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+            raise TypeError(
+                f"{name}: expected integers [N] or weights [N, K], got {y.dtype} {list(y.shape)}"
+            )
+        if self.num_classes is None:
+            raise ValueError(
+                f"{name}: expected weights [N, K], as the plan was made without num_classes, "
+                f"got integers {list(y.shape)}"
+            )
+        classes = torch.arange(self.num_classes, device=y.device)
+        if reads_values(y) and y.numel() and not 0 <= int(y.min()) <= int(y.max()) < len(classes):
+            raise ValueError(
+                f"{name}: expected integers from 0 to {len(classes) - 1}, "
+                f"got {int(y.min())} to {int(y.max())}"
+            )
+        return (y[:, None] == classes).to(torch.float32)
+
+    def _expect_rows(self, name: str, x: Tensor) -> None:
+        if x.dim() == 0 or len(x) != len(self):
+            raise ValueError(
+                f"{name}: expected {len(self)} rows, as many as the plan has samples, "
+                f"got shape {list(x.shape)}"
+            )
+
+
+_TENSORS = tuple(field.name for field in fields(Plan) if field.name != "num_classes")
+
+
+def _joined(plans: Sequence[Plan], join: Callable[..., Tensor], name: str) -> Plan:
+    if not plans:
+        raise ValueError(f"{name}: expected at least one plan, got none")
+    first = 1 if join is torch.cat else 0  # the first dimension that must agree
+    parts: dict[str, Any] = {}
+    for field in _TENSORS:
+        values = [getattr(plan, field) for plan in plans]
+        if all(value is None for value in values):
+            parts[field] = None
+            continue
+        shapes = [None if value is None else list(value.shape) for value in values]
+        if None in shapes or len({tuple(shape[first:]) for shape in shapes if shape}) > 1:
+            raise ValueError(f"{name}: expected plans that agree in {field}, got shapes {shapes}")
+        parts[field] = join(values)
+    if len({plan.num_classes for plan in plans}) > 1:
+        raise ValueError(f"{name}: expected plans of one num_classes")
+    return Plan(**parts, num_classes=plans[0].num_classes)
+
+
+def _collate(plans: Sequence[Plan], *, collate_fn_map: object = None) -> Plan:
+    return Plan.stack(plans)
+
+
+default_collate_fn_map[Plan] = _collate
+torch.serialization.add_safe_globals([Plan])
