@@ -1,0 +1,54 @@
+"""Puzzle Mix: saliency-guided mixup with a compiled optimisation core.
+
+J.-H. Kim, W. Choo and H. O. Song, "Puzzle Mix: Exploiting Saliency and Local Statistics for Optimal
+Mixup", ICML 2020.
+"""
+
+from pkgutil import extend_path
+
+# In a checkout the sources hide the installed package, and with it the compiled extension; this
+# finds the extension there, so that `python -m pytest` works from the project's root.
+__path__ = extend_path(__path__, __name__)
+
+from . import reference
+from .mixers import CutMix, Cutout, MixUp, PuzzleMix
+from .objective import Objective, objective
+from .ops import (
+    alpha_beta_swap,
+    assignment,
+    debug,
+    exact_labeling,
+    grid_min_cut,
+    labeling_energy,
+    masked_transport,
+    mix,
+)
+from .plan import Plan
+from .puzzle import puzzle_mix
+from .results import Assignment, GridMinCut, Labeling, PuzzleMixResult
+from .saliency import gradient_saliency
+
+__all__ = [
+    "Assignment",
+    "CutMix",
+    "Cutout",
+    "GridMinCut",
+    "Labeling",
+    "MixUp",
+    "Objective",
+    "Plan",
+    "PuzzleMix",
+    "PuzzleMixResult",
+    "alpha_beta_swap",
+    "assignment",
+    "debug",
+    "exact_labeling",
+    "gradient_saliency",
+    "grid_min_cut",
+    "labeling_energy",
+    "masked_transport",
+    "mix",
+    "objective",
+    "puzzle_mix",
+    "reference",
+]
