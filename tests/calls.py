@@ -1,0 +1,36 @@
+"""One good call of each low-level function, to be changed for the worse."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import problems
+
+Arguments = dict[str, Any]
+
+
+def good(function: str, batch: int = 2) -> Arguments:
+    """Arguments that the function accepts: a grid of 3x4, L = 3, N = 5, images of 6x8."""
+    if function == "grid_min_cut":
+        return problems.cut("uniform", height=3, width=4, batch=batch)._asdict()
+    if function in LABELINGS:
+        arguments = problems.labeling("uniform", height=3, width=4, batch=batch)._asdict()
+        if function == "labeling_energy":
+            labels = arguments["unary"].argmin(3)
+            return {"labels": labels, **arguments}
+        return arguments
+    if function == "assignment":
+        return {"cost": problems.matrix("uniform", batch=batch)}
+    if function == "masked_transport":
+        return problems.transport("puzzle", height=3, width=4, batch=batch)._asdict()
+    grids = ((3, 4), (2, 2), (6, 8))
+    return problems.mix(size=(6, 8), grids=grids, batch=batch)._asdict()
+
+
+LABELINGS = ("alpha_beta_swap", "exact_labeling", "labeling_energy")
+FUNCTIONS = ("grid_min_cut", *LABELINGS, "assignment", "masked_transport", "mix")
+
+
+def call(backend: ModuleType, function: str, arguments: Arguments) -> Any:
+    return getattr(backend, function)(**arguments)

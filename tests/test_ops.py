@@ -1,0 +1,168 @@
+"""The functions as operators of PyTorch, with NumPy, and among threads and processes."""
+
+import inspect
+import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import problems
+import pytest
+import torch
+from calls import FUNCTIONS, call, good
+
+import puzzlemix
+from puzzlemix import _native, check, reference
+
+OPERATORS = torch.ops.puzzlemix
+
+
+def tensors(result):
+    return (result,) if isinstance(result, torch.Tensor) else tuple(result)
+
+
+def assert_same(ours, theirs):
+    for mine, other in zip(tensors(ours), tensors(theirs), strict=True):
+        assert mine.dtype == other.dtype
+        exact = not mine.is_floating_point()
+        torch.testing.assert_close(
+            mine, other, rtol=0 if exact else 1e-12, atol=0 if exact else 1e-12
+        )
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_same_signature_as_the_reference(function):
+    ours, theirs = getattr(puzzlemix, function), getattr(reference, function)
+    assert inspect.signature(ours) == inspect.signature(theirs)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("batch", [0, 1, 3])
+def test_as_the_reference(function, batch):
+    arguments = good(function, batch)
+    assert_same(call(puzzlemix, function, arguments), call(reference, function, arguments))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_numpy_in_numpy_out(function):
+    arguments = good(function)
+    expected = call(puzzlemix, function, arguments)
+    arrays = {name: part.numpy() for name, part in arguments.items()}
+    for array in arrays.values():
+        array.flags.writeable = False
+    turned = {name: np.ascontiguousarray(array[::-1])[::-1] for name, array in arrays.items()}
+    for given in (arrays, turned):
+        result = call(puzzlemix, function, given)
+        parts = (result,) if isinstance(result, np.ndarray) else result
+        assert type(result) is (np.ndarray if len(parts) == 1 else type(expected))
+        for part, other in zip(parts, tensors(expected), strict=True):
+            assert isinstance(part, np.ndarray)
+            np.testing.assert_array_equal(part, other.numpy())
+
+
+def operator_calls():
+    labeling = problems.labeling("uniform", height=4, width=5)
+    transport = problems.transport("puzzle", height=4, width=5)
+    mix = problems.mix(dtype=torch.float64)._replace(mask=torch.rand(2, 2, 3).double())
+    images = [part.requires_grad_() for part in mix[:3]]
+    yield OPERATORS.grid_min_cut, problems.cut("uniform")
+    yield OPERATORS.alpha_beta_swap, (*labeling, -1)
+    yield OPERATORS.exact_labeling, labeling
+    yield OPERATORS.labeling_energy, (torch.zeros(2, 4, 5, dtype=torch.int64), *labeling)
+    yield OPERATORS.assignment, (problems.matrix("uniform"), False)
+    yield OPERATORS.masked_transport, (*transport, 0.8, True, False)
+    yield OPERATORS.mix, (*images, *mix[3:])
+    yield OPERATORS.mix, (*images, None, None)
+    yield OPERATORS.mix_grad, (images[0], *images, *mix[3:], [True, True, True])
+
+
+@pytest.mark.parametrize(
+    ("operator", "arguments"),
+    list(operator_calls()),
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_opcheck(operator, arguments):
+    torch.library.opcheck(operator.default, tuple(arguments))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_compiles_as_one_graph(function):
+    arguments = good(function)
+
+    def twice(**arguments):
+        return tuple(2 * part for part in tensors(call(puzzlemix, function, arguments)))
+
+    compiled = torch.compile(twice, fullgraph=True, backend="aot_eager")
+    assert_same(compiled(**arguments), twice(**arguments))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_decisions_need_no_gradient(function):
+    arguments = {
+        name: part.clone().requires_grad_(part.is_floating_point())
+        for name, part in good(function).items()
+    }
+    for part in tensors(call(puzzlemix, function, arguments)):
+        assert part.requires_grad == (function == "mix")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which other tests use")
+def test_cuda_tensors_are_refused_with_a_word_on_what_to_do():
+    with pytest.raises(RuntimeError, match=r"mix: got a CUDA tensor.*PUZZLEMIX_CUDA=ON|only `mix`"):
+        raise _native.missing_cuda("mix")
+
+
+def test_debug_can_be_switched():
+    puzzlemix.debug(True)
+    assert check.debugging()
+    puzzlemix.debug(False)
+    assert not check.debugging()
+
+
+# ---- Threads and processes ----
+
+
+def solve_in_child(problem, expected, queue):
+    torch.set_num_threads(4)
+    # Nothing of PyTorch's own runs here with several threads: in a forked child that may hang.
+    labels = puzzlemix.alpha_beta_swap(*problem).labels
+    queue.put(np.array_equal(labels, expected))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_in_a_child_process_with_several_threads(method, threads):
+    """The parent's pool has threads that a forked child doesn't."""
+    problem = problems.labeling("puzzle", height=8, width=8, batch=400)
+    threads(4)
+    expected = puzzlemix.alpha_beta_swap(*problem).labels.numpy()
+    arrays = [part.numpy() for part in problem]
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    child = context.Process(target=solve_in_child, args=(arrays, expected, queue))
+    child.start()
+    try:
+        assert queue.get(timeout=60)
+        child.join(60)
+        assert child.exitcode == 0
+    finally:
+        child.kill()
+
+
+def test_concurrent_callers(threads):
+    problem = problems.labeling("puzzle", height=8, width=8, batch=300)
+    expected = puzzlemix.alpha_beta_swap(*problem).labels
+    threads(3)
+
+    def solve(_):
+        return puzzlemix.alpha_beta_swap(*problem).labels
+
+    with ThreadPoolExecutor(4) as callers:
+        assert all(torch.equal(labels, expected) for labels in callers.map(solve, range(80)))
+
+
+def test_a_bad_sample_among_many_threads(threads):
+    problem = problems.labeling("puzzle", height=8, width=8, batch=300)
+    problem.unary[217, 3, 4, 1] = float("nan")
+    threads(3)
+    with pytest.raises(ValueError, match=r"unary: expected finite values, got nan at \[217, 3"):
+        puzzlemix.alpha_beta_swap(*problem)
