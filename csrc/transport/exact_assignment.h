@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <cstdio>
 #include <cstdint>
 #include <limits>
 #include <numeric>
@@ -17,8 +19,51 @@ class ExactAssignment {
     resize(n);
     start(rows);
     bid(rows);
-    for (int i : free_rows_) augment(rows, i);
+    scan0_ = scans; hard = false;
+    for (int i : free_rows_) {
+      if (scans - scan0_ > budget_ * n_) { hard = true; break; }
+      augment(rows, i);
+    }
+    if (hard) auction(rows);
     for (int j = 0; j < n; ++j) source[j] = row_[j];
+  }
+  long scan0_ = 0, budget_ = getenv("BUD") ? atoi(getenv("BUD")) : 8, phases = 0, abids = 0, arefresh = 0; bool hard = false;
+  long factor_ = getenv("FAC") ? atoi(getenv("FAC")) : 8;
+  template <typename Rows>
+  void auction(Rows& rows) {
+    double eps = 1;
+    rows.fill(0, costs_.data());
+    double range = *std::max_element(costs_.begin(), costs_.begin() + n_);
+    while (eps * factor_ < range) eps *= 2;
+    long r0 = refreshes;
+    bool last = false;
+    while (!last) {
+      last = eps <= 1.0 / 8192;
+      ++phases;
+      std::fill(row_.begin(), row_.end(), -1);
+      std::fill(column_.begin(), column_.end(), -1);
+      std::vector<int>& queue = free_rows_;
+      queue.resize(n_);
+      std::iota(queue.begin(), queue.end(), 0);
+      long b0 = abids;
+      for (size_t head = 0; head < queue.size(); ++head) {
+        const int i = queue[head];
+        ++abids;
+        if (listed_[i] < 0) list(rows, i);
+        Best b = best(i);
+        if (b.first > rest_[i] || listed_[i] < 2) { list(rows, i); b = best(i); }
+        const double second = std::min(b.second, rest_[i]);
+        const int j = b.column;
+        dual_[j] -= (n_ > 1 ? second - b.first : 0) + eps;
+        const int old = row_[j];
+        row_[j] = i;
+        column_[i] = j;
+        if (old >= 0) queue.push_back(old);
+      }
+      if (getenv("VERB")) printf("eps %g bids %.2f refresh %.2f\n", eps, double(abids-b0)/n_, double(refreshes-r0)/n_);
+      eps = std::max(1.0 / 8192, eps / factor_);
+    }
+    arefresh += refreshes - r0;
   }
   long scans = 0, refreshes = 0, bids = 0, left = 0;  // STAT
 
@@ -221,7 +266,7 @@ class ExactAssignment {
     std::vector<int>& queue = free_rows_;
     std::vector<int>& next = next_;
     next.clear();
-    long budget = 8L * n_;
+    long budget = 4L * n_;
     size_t head = 0;
     for (; head < queue.size() && budget > 0; ++head) {
       int i = queue[head];
