@@ -46,7 +46,8 @@ def accepts_numpy(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         has_array = has_tensor = False
-        for name, value in chain(zip(names, args, strict=False), kwargs.items()):
+        # No more names than arguments: the compiler of PyTorch 2.4 wants a zip of equal lengths.
+        for name, value in chain(zip(names[: len(args)], args, strict=False), kwargs.items()):
             if name not in strict or (value is None and name in optional):
                 continue
             if isinstance(value, Tensor):
@@ -59,7 +60,9 @@ def accepts_numpy(function: Callable[P, R]) -> Callable[P, R]:
                 )
         if not has_array:
             return function(*args, **kwargs)
-        given: dict[str, Any] = dict(chain(zip(names, args, strict=False), kwargs.items()))
+        given: dict[str, Any] = dict(
+            chain(zip(names[: len(args)], args, strict=False), kwargs.items())
+        )
         if has_tensor:
             raise _mixture({name: given[name] for name in names if name in given})
         tensors = {
@@ -68,7 +71,7 @@ def accepts_numpy(function: Callable[P, R]) -> Callable[P, R]:
             if name in strict and isinstance(value, np.ndarray)
         }
         positional = [
-            tensors.get(name, value) for name, value in zip(names, args, strict=False)
+            tensors.get(name, value) for name, value in zip(names[: len(args)], args, strict=False)
         ] + list(args[len(names) :])
         keywords = {name: tensors.get(name, value) for name, value in kwargs.items()}
         call = cast("Callable[..., R]", function)
