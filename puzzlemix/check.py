@@ -42,6 +42,7 @@ INT32 = (torch.int32,)
 INDICES = (torch.int64, torch.int32)
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
+MAX_FLOAT = sys.float_info.max
 MAX_SIDE = 64
 MAX_LABELS = 16
 MAX_ASSIGNMENT = 4096
@@ -125,7 +126,7 @@ def masked_transport(saliency: Tensor, mask: Tensor, xi: float, weight: str, met
     _expect("mask", mask, "[B, H, W]", (batch, height, width), FLOATS, ("saliency", saliency))
     if not isinstance(xi, (int, float)) or isinstance(xi, bool):
         raise TypeError(f"xi: expected a number, got {type(xi).__name__}")
-    if not 0 <= xi <= sys.float_info.max:
+    if not 0 <= xi <= MAX_FLOAT:
         raise ValueError(f"xi: expected a finite number of at least 0, got {xi}")
     _one_of("weight", weight, WEIGHTS)
     _one_of("method", method, METHODS)

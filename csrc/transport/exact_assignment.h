@@ -18,8 +18,10 @@ class ExactAssignment {
   void solve(int n, Rows& rows, int64_t* source) {
     resize(n);
     start(rows);
-    bid(rows);
+    static int noarr=getenv("NOARR")?1:0; if(!noarr) bid(rows);
     scan0_ = scans; hard = false;
+    static int so = getenv("SORT") ? atoi(getenv("SORT")) : 0;
+    if (so & 2) std::stable_sort(free_rows_.begin(), free_rows_.end(), [&](int a, int b) { return rowmin_[a] < rowmin_[b]; });
     for (int i : free_rows_) {
       if (scans - scan0_ > budget_ * n_) { hard = true; break; }
       augment(rows, i);
@@ -31,17 +33,17 @@ class ExactAssignment {
   long factor_ = getenv("FAC") ? atoi(getenv("FAC")) : 8;
   template <typename Rows>
   void auction(Rows& rows) {
+    static const bool fresh = getenv("FRESH") != nullptr;
+    static const double late = getenv("LATE") ? atof(getenv("LATE")) : 1;
+    if (fresh) std::fill(dual_.begin(), dual_.end(), 0.0);
     double eps = 1;
-    rows.fill(0, costs_.data());
-    double range = *std::max_element(costs_.begin(), costs_.begin() + n_);
-    while (eps * factor_ < range) eps *= 2;
-    long r0 = refreshes;
+    while (eps * factor_ < range_) eps *= 2;
+    double f = factor_;
     bool last = false;
     while (!last) {
       last = eps <= 1.0 / 8192;
       ++phases;
       std::fill(row_.begin(), row_.end(), -1);
-      std::fill(column_.begin(), column_.end(), -1);
       std::vector<int>& queue = free_rows_;
       queue.resize(n_);
       std::iota(queue.begin(), queue.end(), 0);
@@ -49,21 +51,49 @@ class ExactAssignment {
       for (size_t head = 0; head < queue.size(); ++head) {
         const int i = queue[head];
         ++abids;
-        if (listed_[i] < 0) list(rows, i);
-        Best b = best(i);
-        if (b.first > rest_[i] || listed_[i] < 2) { list(rows, i); b = best(i); }
-        const double second = std::min(b.second, rest_[i]);
-        const int j = b.column;
-        dual_[j] -= (n_ > 1 ? second - b.first : 0) + eps;
+        double *c = costs_.data();
+        rows.fill(i, c);
+        for (int j = n_; j < padded_; ++j) { c[j] = kInfinity; }
+        double second;
+        const double first = two(c, dual_.data(), second);
+        int j = -1;
+        for (int l = 0; j < 0; ++l) {
+          if (lane_[l] != first) continue;
+          j = l;
+          while (c[j] - dual_[j] != first) j += kLanes;
+        }
+        dual_[j] -= (n_ > 1 ? second - first : 0) + eps;
         const int old = row_[j];
         row_[j] = i;
-        column_[i] = j;
         if (old >= 0) queue.push_back(old);
       }
-      if (getenv("VERB")) printf("eps %g bids %.2f refresh %.2f\n", eps, double(abids-b0)/n_, double(refreshes-r0)/n_);
-      eps = std::max(1.0 / 8192, eps / factor_);
+      if (getenv("VERB")) printf("eps %g bids %.2f\n", eps, double(abids-b0)/n_);
+      if (abids - b0 < 2 * n_) f *= late;
+      eps = std::max(1.0 / 8192, eps / f);
     }
-    arefresh += refreshes - r0;
+  }
+  double two(const double* c, const double* v, double& second) {
+    double m1[kLanes], m2[kLanes];
+    for (int l = 0; l < kLanes; ++l) m1[l] = m2[l] = kInfinity;
+    for (int j = 0; j < padded_; j += kLanes) {
+      for (int l = 0; l < kLanes; ++l) {
+        const double x = c[j + l] - v[j + l];
+        const double hi = x > m1[l] ? x : m1[l];
+        m1[l] = x < m1[l] ? x : m1[l];
+        m2[l] = hi < m2[l] ? hi : m2[l];
+      }
+    }
+    for (int l = 0; l < kLanes; ++l) lane_[l] = m1[l];
+    for (int half = kLanes / 2; half > 0; half /= 2) {
+      for (int l = 0; l < half; ++l) {
+        const double hi = m1[l] > m1[l + half] ? m1[l] : m1[l + half];
+        const double lo = m2[l] < m2[l + half] ? m2[l] : m2[l + half];
+        m1[l] = m1[l] < m1[l + half] ? m1[l] : m1[l + half];
+        m2[l] = hi < lo ? hi : lo;
+      }
+    }
+    second = m2[0];
+    return m1[0];
   }
   long scans = 0, refreshes = 0, bids = 0, left = 0;  // STAT
 
@@ -98,7 +128,7 @@ class ExactAssignment {
     std::fill(listed_.begin(), listed_.end(), -1);
     std::fill(dual_.begin(), dual_.end(), kInfinity);
     std::fill(other_dual_.begin(), other_dual_.end(), kInfinity);
-    int matched = 0;
+    int matched = 0; range_ = 0; rowmin_.resize(n_);
     double sum_row_minima = 0;
     for (int i = 0; i < n_; ++i) {
       rows.fill(i, costs_.data());
@@ -110,6 +140,7 @@ class ExactAssignment {
         ++matched;
       }
       lower(costs_.data(), least);
+      rowmin_[i] = least; range_ = std::max(range_, *std::max_element(costs_.begin(), costs_.begin() + n_));
     }
     (void)sum_row_minima;
     if (matched >= n_ - n_ / 8) {
@@ -123,6 +154,8 @@ class ExactAssignment {
     for (int i = 0; i < n_; ++i) {
       if (column_[i] < 0) free_rows_.push_back(i);
     }
+    static int so = getenv("SORT") ? atoi(getenv("SORT")) : 0;
+    if (so & 1) std::stable_sort(free_rows_.begin(), free_rows_.end(), [&](int a, int b) { return rowmin_[a] < rowmin_[b]; });
   }
 
   // dual_: column minima of the costs; other_dual_: of the costs less each row's minimum.
@@ -366,7 +399,7 @@ class ExactAssignment {
   std::vector<double> dual_, other_dual_, costs_, distance_, shifted_, rest_;
   std::vector<int> row_, column_, listed_, candidates_, free_rows_, next_, from_;
   std::vector<Entry> list_, settled_;
-  double lane_[kLanes];
+  double lane_[kLanes]; double range_; std::vector<double> rowmin_;
  public:
   std::vector<int> ties_ = std::vector<int>(4096);
 };
