@@ -5,37 +5,24 @@
 #include <cstring>
 #include <limits>
 
+#include "numeric.h"
+
 namespace puzzlemix {
 namespace {
 
 constexpr double kBound = 1 << 30;
 
-// Half to even for |x| < 2^31: adding 1.5 * 2^52 leaves no bits for the fraction, and the integer
-// stands in the low word. Unlike std::nearbyint this vectorises without SSE4.1 (3 times faster).
-inline int32_t round_even(double x) {
+// Unlike a cast after rounding, the low word of the shifted sum vectorises without SSE4.1.
+inline int32_t round_to_int(double x) {
   const double shifted = x + 6755399441055744.0;
   int64_t bits;
   std::memcpy(&bits, &shifted, sizeof bits);
   return static_cast<int32_t>(bits);
 }
 
-// The largest power of two 2^k, k <= 1000, with sum * 2^k < 2^30; 1 where the sum is 0.
-double power_scale(double sum) {
-  if (sum == 0) return 1;
-  int exponent;
-  std::frexp(sum, &exponent);  // sum = f * 2^exponent, f in [1/2, 1)
-  return std::ldexp(1.0, std::min(30 - exponent, 1000));
-}
-
-// Several maxima at once: one alone waits for each comparison.
-double largest(const double* values, int count) {
-  double best[4] = {0, 0, 0, 0};
-  int i = 0;
-  for (; i + 4 <= count; i += 4) {
-    for (int k = 0; k < 4; ++k) best[k] = values[i + k] > best[k] ? values[i + k] : best[k];
-  }
-  for (; i < count; ++i) best[0] = std::max(best[0], values[i]);
-  return std::max(std::max(best[0], best[1]), std::max(best[2], best[3]));
+// Of costs, which are never negative.
+double largest(const std::vector<double>& values) {
+  return values.empty() ? 0 : maximum(values.data(), static_cast<int>(values.size()));
 }
 
 bool all_finite(const double* values, int count) {
@@ -64,12 +51,12 @@ int edge_count(int height, int width) { return (height - 1) * width + height * (
 void round_edges(const double* vertical, const double* horizontal, int height, int width,
                  double unit, double scale, int32_t* down, int32_t* right) {
   const int vertical_count = (height - 1) * width;
-  for (int i = 0; i < vertical_count; ++i) down[i] = round_even(vertical[i] * unit * scale);
+  for (int i = 0; i < vertical_count; ++i) down[i] = round_to_int(vertical[i] * unit * scale);
   std::fill(down + vertical_count, down + height * width, 0);
   for (int y = 0; y < height; ++y) {
     const double* in = horizontal + y * (width - 1);
     int32_t* out = right + y * width;
-    for (int x = 0; x + 1 < width; ++x) out[x] = round_even(in[x] * unit * scale);
+    for (int x = 0; x + 1 < width; ++x) out[x] = round_to_int(in[x] * unit * scale);
     out[width - 1] = 0;
   }
 }
@@ -188,8 +175,7 @@ bool Sample::read(int64_t b) {
 bool Sample::load(int64_t b) {
   if (!read(b)) return false;
   const int labels = problem_.labels;
-  const double weight = std::max(largest(vertical_in_.data(), vertical_in_.size()),
-                                 largest(horizontal_in_.data(), horizontal_in_.size()));
+  const double weight = std::max(largest(vertical_in_), largest(horizontal_in_));
   const double unit = label_cost_.unit, pair = weight * unit * label_cost_.largest;
 
   // Planes, the cheapest label at 0, no more than `limit`: no optimum and no chain of swaps
@@ -209,13 +195,13 @@ bool Sample::load(int64_t b) {
       planes[l * cells_ + i] = above < limit ? above : limit;
     }
   }
-  const double top = largest(planes, cells_ * labels);
+  const double top = largest(planes_);
   const double scale =
       sample_scale(cells_ * top + edge_count(height_, width_) * pair, problem_.integers);
   if (scale == 0) return false;
   for (int l = 0; l < labels; ++l) {
     int32_t* const out = &unary_[l * padded(cells_)];
-    for (int i = 0; i < cells_; ++i) out[i] = round_even(planes[l * cells_ + i] * scale);
+    for (int i = 0; i < cells_; ++i) out[i] = round_to_int(planes[l * cells_ + i] * scale);
   }
   round_edges(vertical_in_.data(), horizontal_in_.data(), height_, width_, unit, scale,
               down_.data(), right_.data());
@@ -260,15 +246,13 @@ bool CutSample::load(int64_t b) {
                        fill(problem_.vertical, vertical_in_) &&
                        fill(problem_.horizontal, horizontal_in_);
   if (!allowed) return false;
-  const double terminal =
-      std::max(largest(source_in_.data(), cells_), largest(sink_in_.data(), cells_));
-  const double edge = std::max(largest(vertical_in_.data(), vertical_in_.size()),
-                               largest(horizontal_in_.data(), horizontal_in_.size()));
+  const double terminal = std::max(largest(source_in_), largest(sink_in_));
+  const double edge = std::max(largest(vertical_in_), largest(horizontal_in_));
   const double scale =
       sample_scale(cells_ * terminal + edge_count(height_, width_) * edge, problem_.integers);
   if (scale == 0) return false;
   for (int i = 0; i < cells_; ++i) {
-    excess_[i] = round_even(source_in_[i] * scale) - round_even(sink_in_[i] * scale);
+    excess_[i] = round_to_int(source_in_[i] * scale) - round_to_int(sink_in_[i] * scale);
   }
   round_edges(vertical_in_.data(), horizontal_in_.data(), height_, width_, 1, scale, down_.data(),
               right_.data());

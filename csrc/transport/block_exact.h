@@ -16,11 +16,10 @@
 // search ends at the first free place that no open ring can undercut. n x n costs are never formed.
 #pragma once
 
-#include <functional>
-
 #include "transport/block_grid.h"
 #include "transport/block_prices.h"
 #include "transport/block_turns.h"
+#include "transport/path_search.h"
 
 namespace puzzlemix {
 
@@ -64,209 +63,126 @@ class BlockExact {
         prices_(sample),
         turns_(sample),
         n_(sample.cells()),
-        least_(n_),
-        dual_(n_),
-        base_(n_),
-        ring_(n_),
         home_(n_),
-        place_(n_),
         suspects_(n_),
-        distance_(rings_.cells, -kInfinity),
-        price_(rings_.cells),
+        least_(n_),
         weight_(rings_.cells),
-        block_(rings_.cells, -1),
-        from_(rings_.cells),
         index_(rings_.cells, -1),
         found_(rings_.widest) {
+    matching_.price.resize(rings_.cells);
+    matching_.row.resize(rings_.cells);
+    matching_.column.resize(n_);
+    matching_.dual.resize(n_);
+    search_.resize(n_, rings_.cells);
+    for (int cell = 0; cell < rings_.cells; ++cell) search_.close(cell);
     for (int i = 0; i < n_; ++i) {
       home_[i] = rings_.first + i / sample.width * rings_.stride + i % sample.width;
-      distance_[home_[i]] = kInfinity;
       index_[home_[i]] = i;
+      search_.open(home_[i]);
     }
   }
 
+  // Returns the total.
   double solve(int64_t* source) {
     if (sample_.step == 0) return turns_.solve(source);
-    for (int i = 0; i < n_; ++i) source[i] = i;
-    if (!prices_.set(dual_, least_)) return sample_.total(source, 0);
+    std::iota(source, source + n_, int64_t{0});
+    if (!prices_.set(matching_.dual, least_)) return sample_.total(source, 0);
     settle();
     if (unhappy_.empty()) return sample_.total(source, 0);
-    for (int i : unhappy_) repair(i);
+    for (int i : unhappy_) search_.assign(*this, matching_, i);
     int64_t squared = 0;
     for (int i = 0; i < n_; ++i) {
-      const int j = index_[place_[i]];
+      const int j = index_[matching_.column[i]];
       source[j] = i;
       squared += sample_.squared_distance(i, j);
     }
     return sample_.total(source, squared);
   }
 
- private:
-  static constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  static constexpr int kBlockEvent = 1 << 15;
+  // For the search: a stage is a ring.
+  double bound(int i, int ring) const {
+    if (ring == rings_.count()) return std::numeric_limits<double>::infinity();
+    return sample_.step * rings_.squared[rings_.begin[ring]] + least_[i];
+  }
 
+  // In two passes: the first, over all moves of the ring, has no branch to mispredict.
+  bool open(int i, int ring, PathSearch& search) {
+    const double s = sample_.saliency[i], scale = sample_.scale, step = sample_.step;
+    const double base = search.base(i);
+    const int home = home_[i];
+    int count = 0;
+    for (int k = rings_.begin[ring]; k < rings_.begin[ring + 1]; ++k) {
+      const int cell = home + rings_.offset[k];
+      const double distance = base + step * rings_.squared[k] -
+                              round_even(scale * (s * weight_[cell])) + matching_.price[cell];
+      found_[count] = {distance, cell};
+      count += search.improves(cell, distance);
+    }
+    for (int k = 0; k < count; ++k) {
+      search.reach(matching_, i, found_[k].cell, found_[k].distance);
+    }
+    return true;
+  }
+
+ private:
   struct Found {
     double distance;
     int cell;
   };
 
+  // Leaves all blocks at home but the unhappy ones.
   void settle() {
     const int width = sample_.width;
     for (int i = 0; i < n_; i += width) {
-      std::copy_n(&dual_[i], width, &price_[home_[i]]);
+      std::copy_n(&matching_.dual[i], width, &matching_.price[home_[i]]);
       std::copy_n(&sample_.weight[i], width, &weight_[home_[i]]);
-      std::iota(&block_[home_[i]], &block_[home_[i]] + width, i);
+      std::iota(&matching_.row[home_[i]], &matching_.row[home_[i]] + width, i);
     }
-    std::copy(home_.begin(), home_.end(), place_.begin());
-    sample_.less_worth_at_home(dual_.data());
+    std::copy(home_.begin(), home_.end(), matching_.column.begin());
+    sample_.less_worth_at_home(matching_.dual.data());
     int count = 0;
     for (int i = 0; i < n_; ++i) {
       suspects_[count] = i;
-      count += sample_.step + least_[i] < dual_[i];
+      count += sample_.step + least_[i] < matching_.dual[i];
     }
     unhappy_.clear();
     for (int k = 0; k < count; ++k) {
       if (!happy(suspects_[k])) unhappy_.push_back(suspects_[k]);
     }
-    for (int i : unhappy_) block_[home_[i]] = -1;
+    for (int i : unhappy_) matching_.row[home_[i]] = -1;
   }
 
   // Whether no place would cost the block less than its own.
   bool happy(int i) const {
-    const double s = sample_.saliency[i], step = sample_.step;
-    for (int ring = 0; ring < rings_.count(); ++ring) {
-      const int begin = rings_.begin[ring], end = rings_.begin[ring + 1];
-      if (step * rings_.squared[begin] + least_[i] >= dual_[i]) return true;
+    const double s = sample_.saliency[i], dual = matching_.dual[i];
+    for (int ring = 0; bound(i, ring) < dual; ++ring) {
       int better = 0;
-      for (int k = begin; k < end; ++k) {
+      for (int k = rings_.begin[ring]; k < rings_.begin[ring + 1]; ++k) {
         const int cell = home_[i] + rings_.offset[k];
-        const double cost =
-            step * rings_.squared[k] - sample_.worth(s, weight_[cell]) + price_[cell];
-        better += (cost < dual_[i]) & (index_[cell] >= 0);
+        const double cost = sample_.step * rings_.squared[k] - sample_.worth(s, weight_[cell]) +
+                            matching_.price[cell];
+        better += (cost < dual) & (index_[cell] >= 0);
       }
       if (better) return false;
     }
     return true;
   }
 
-  // Assigns a block that has no place, on the cheapest path of replacements to a free one.
-  void repair(int root) {
-    limit_ = kInfinity;
-    queue_.clear();
-    reached_.clear();
-    visit(root, -kInfinity, 0);
-    while (!queue_.empty()) {
-      const int64_t event = queue_.front();
-      std::pop_heap(queue_.begin(), queue_.end(), std::greater<int64_t>());
-      queue_.pop_back();
-      const double distance = static_cast<double>(event >> 16);
-      const int id = static_cast<int>(event & 0xffff);
-      if (distance >= limit_) break;
-      if (id & kBlockEvent) {
-        open(id - kBlockEvent, distance);
-      } else if (distance_[id] == distance) {
-        const int i = block_[id];
-        visit(i, distance, distance - dual_[i]);
-      }
-    }
-    update_prices(root);
-    shift(root);
-  }
-
-  void visit(int i, double distance, double base) {
-    base_[i] = base;
-    ring_[i] = 0;
-    open(i, distance);
-  }
-
-  // Opens the rings that may hold a place at this distance, at least one, and queues the next.
-  void open(int i, double distance) {
-    double bound;
-    do {
-      open_ring(i, ring_[i]);
-      if (++ring_[i] == rings_.count()) return;
-      bound = base_[i] + sample_.step * rings_.squared[rings_.begin[ring_[i]]] + least_[i];
-    } while (bound <= distance);
-    if (bound < limit_) push(bound, kBlockEvent + i);
-  }
-
-  void open_ring(int i, int ring) {
-    const double s = sample_.saliency[i], scale = sample_.scale, step = sample_.step;
-    const double base = base_[i], limit = limit_;
-    const int home = home_[i];
-    int count = 0;
-    for (int k = rings_.begin[ring]; k < rings_.begin[ring + 1]; ++k) {
-      const int cell = home + rings_.offset[k];
-      const double distance =
-          base + step * rings_.squared[k] - round_even(scale * (s * weight_[cell])) + price_[cell];
-      found_[count] = {distance, cell};
-      count += (distance < distance_[cell]) & (distance < limit);
-    }
-    for (int k = 0; k < count; ++k) reach(found_[k], i);
-  }
-
-  void reach(const Found& found, int from) {
-    const int cell = found.cell;
-    if (distance_[cell] == kInfinity) reached_.push_back(cell);
-    distance_[cell] = found.distance;
-    from_[cell] = from;
-    if (block_[cell] >= 0) {
-      push(found.distance, cell);
-    } else if (found.distance < limit_) {
-      limit_ = found.distance;
-      target_ = cell;
-    }
-  }
-
-  void push(double distance, int id) {
-    queue_.push_back(static_cast<int64_t>(distance) * 0x10000 + id);
-    std::push_heap(queue_.begin(), queue_.end(), std::greater<int64_t>());
-  }
-
-  void update_prices(int root) {
-    for (int cell : reached_) {
-      const double rise = limit_ - distance_[cell];
-      if (rise > 0) {
-        price_[cell] += rise;
-        dual_[block_[cell]] += rise;
-      }
-      distance_[cell] = kInfinity;
-    }
-    dual_[root] = limit_;
-  }
-
-  void shift(int root) {
-    int cell = target_, block;
-    do {
-      block = from_[cell];
-      block_[cell] = block;
-      std::swap(cell, place_[block]);
-    } while (block != root);
-  }
-
   const BlockSample& sample_;
   const Rings rings_;
   BlockPrices prices_;
   BlockTurns turns_;
+  PathSearch search_;
+  Matching matching_;  // its columns are cells
   const int n_;
   // By block.
-  std::vector<double> least_;      // bounds the price less worth of any place from below
-  std::vector<double> dual_;       // what the block's place costs it, price included
-  std::vector<double> base_;       // its distance in the search, less dual
-  std::vector<int> ring_;          // the next to open
-  std::vector<int> home_, place_;  // cells
+  std::vector<int> home_;  // cells
   std::vector<int> suspects_, unhappy_;
-  // By cell. Off the grid the distance is minus infinity, which nothing improves on.
-  std::vector<double> distance_, price_, weight_;
-  std::vector<int> block_;  // that has the place; -1: free
-  std::vector<int> from_;   // the block from which the search came
+  std::vector<double> least_;  // bounds the price less worth of any place from below
+  // By cell.
+  std::vector<double> weight_;
   std::vector<int> index_;  // of the place; -1: off the grid
-  // A search.
-  std::vector<int64_t> queue_;  // a heap of distance * 2^16 + the cell or kBlockEvent + the block
-  std::vector<int> reached_;
   std::vector<Found> found_;
-  double limit_ = 0;  // the distance of the nearest free place reached
-  int target_ = -1;   // that place
 };
 
 }  // namespace puzzlemix

@@ -9,37 +9,10 @@
 #include <limits>
 #include <vector>
 
+#include "numeric.h"
 #include "transport/transport.h"
 
 namespace puzzlemix {
-
-// Half to even, for |x| < 2^51 in the default rounding mode: the sum with 1.5 * 2^52 keeps no
-// fraction. Unlike nearbyint it is two additions on every machine, so that loops vectorise.
-inline double round_even(double x) {
-  constexpr double kShift = 6755399441055744.0;
-  return (x + kShift) - kShift;
-}
-
-// The largest of n >= 1 numbers. Four at a time: one alone would wait for each comparison.
-inline double maximum(const double* values, int n) {
-  double most[4] = {values[0], values[0], values[0], values[0]};
-  int i = 0;
-  for (; i + 4 <= n; i += 4) {
-    for (int k = 0; k < 4; ++k) most[k] = values[i + k] > most[k] ? values[i + k] : most[k];
-  }
-  for (; i < n; ++i) most[0] = std::max(most[0], values[i]);
-  return std::max(std::max(most[0], most[1]), std::max(most[2], most[3]));
-}
-
-inline double minimum(const double* values, int n) {
-  double least[4] = {values[0], values[0], values[0], values[0]};
-  int i = 0;
-  for (; i + 4 <= n; i += 4) {
-    for (int k = 0; k < 4; ++k) least[k] = values[i + k] < least[k] ? values[i + k] : least[k];
-  }
-  for (; i < n; ++i) least[0] = std::min(least[0], values[i]);
-  return std::min(std::min(least[0], least[1]), std::min(least[2], least[3]));
-}
 
 // A move from block i to block i + index, of the given squared distance in blocks.
 struct Move {
@@ -92,12 +65,7 @@ class BlockSample {
     if (!(2 * problem.xi + most <= std::numeric_limits<double>::max())) return false;
     lightest = minimum(weight.data(), n);
     heaviest = maximum(weight.data(), n);
-    scale = 1.0;
-    if (largest > 0) {
-      int exponent;
-      std::frexp(largest, &exponent);
-      scale = std::ldexp(1.0, std::min(30 - exponent, 1000));
-    }
+    scale = power_scale(largest);
     step = round_even(scale * unit);
     return true;
   }
