@@ -1,0 +1,191 @@
+"""The compiled assignment and block transport against laws, SciPy and the reference."""
+
+import numpy as np
+import problems
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import puzzlemix
+from puzzlemix import reference
+
+METHODS = ("approx", "exact")
+
+transports = st.builds(
+    problems.transport,
+    st.sampled_from(problems.TRANSPORTS),
+    seed=st.integers(0, 2**32),
+    batch=st.integers(0, 3),
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+)
+prices = st.sampled_from([0, 1e-6, 0.01, 0.1, 0.8, 5, 1e6])
+weights = st.sampled_from(["indicator", "mask"])
+
+
+def assert_permutations(source):
+    flat = source.flatten(1)
+    assert torch.equal(flat.sort(1).values, torch.arange(flat.shape[1]).expand(flat.shape))
+
+
+def total_of(cost, source):
+    """[B], of a matrix [B, N, N] whose rows are sources."""
+    return cost.gather(1, source.flatten(1)[:, None, :])[:, 0].sum(1)
+
+
+def integer_cost(problem, xi, weight):
+    """D d^2 - S, as the contract rounds it, in Python's integers: [B, N, N] int64."""
+    batch, height, width = problem.mask.shape
+    unit = xi / (max(height, width) - 1) ** 2 if max(height, width) > 1 else 0.0
+    y, x = np.divmod(np.arange(height * width), width)
+    squared = (y[:, None] - y) ** 2 + (x[:, None] - x) ** 2
+    costs = []
+    for s, z in zip(problem.saliency.numpy(), problem.mask.numpy(), strict=True):
+        s, z = s.reshape(-1), z.reshape(-1)
+        share = z if weight == "mask" else (z > 0).astype(float)
+        magnitude = unit * squared.max() + s.max()
+        scale = 2.0 ** min(30 - np.frexp(magnitude)[1], 1000) if magnitude > 0 else 1.0
+        step = np.rint(scale * unit)
+        costs.append(step * squared - np.rint(scale * (s[:, None] * share)))
+    return torch.from_numpy(np.array(costs).astype(np.int64).reshape(batch, len(y), len(y)))
+
+
+# ---- Assignment ----
+
+
+@pytest.mark.parametrize("kind", problems.MATRICES)
+@pytest.mark.parametrize("count", [1, 2, 5, 17, 70])
+def test_assignment(kind, count):
+    cost = problems.matrix(kind, count=count, seed=count, batch=3)
+    approx = puzzlemix.assignment(cost)
+    assert_permutations(approx.source)
+    assert torch.equal(approx.source, reference.assignment(cost).source)
+    torch.testing.assert_close(approx.total, total_of(cost.double(), approx.source))
+    exact = puzzlemix.assignment(cost, method="exact")
+    assert_permutations(exact.source)
+    torch.testing.assert_close(exact.total, total_of(cost.double(), exact.source))
+    slack = count * float(cost.double().max() - cost.double().min()) * 2.0**-30
+    least = torch.tensor(problems.least_total(cost), dtype=torch.float64)
+    if not cost.is_floating_point():
+        assert torch.equal(exact.total, least)
+    assert (exact.total <= least + slack).all()
+    assert (exact.total <= approx.total + slack).all()
+
+
+@pytest.mark.parametrize("kind", ["uniform", "ties", "equal", "agreed", "few integers"])
+def test_no_row_and_column_would_rather_have_each_other(kind):
+    cost = problems.matrix(kind, count=12, batch=4)
+    assert problems.blocking_pairs(cost, puzzlemix.assignment(cost).source) == 0
+
+
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 6), values=st.integers(1, 4))
+def test_best_for_the_rows(seed, count, values):
+    """Of the stable matchings, which ties make many."""
+    g = problems.generator(seed)
+    cost = torch.randint(0, values, (1, count, count), generator=g).int()
+    source = puzzlemix.assignment(cost).source
+    assert source[0].tolist() == problems.row_optimal_matching(cost[0])
+
+
+def test_assignment_known_answers():
+    cost = torch.tensor([[[1, 2], [1, 4]]], dtype=torch.int32)
+    # Both rows want column 0 at price 1; the lower row gets it.
+    assert puzzlemix.assignment(cost).source.tolist() == [[0, 1]]
+    assert puzzlemix.assignment(cost).total.tolist() == [5]
+    assert puzzlemix.assignment(cost, method="exact").source.tolist() == [[1, 0]]
+    assert puzzlemix.assignment(cost, method="exact").total.tolist() == [3]
+    # source[j] is a row: a cycle of three, which is not its own inverse.
+    cycle = 1 - torch.eye(3, dtype=torch.int32).roll(1, 1)[None]
+    for method in METHODS:
+        assert puzzlemix.assignment(cycle, method=method).source.tolist() == [[2, 0, 1]]
+
+
+def test_assignment_of_a_large_matrix_on_which_all_agree():
+    """Scans alone would take N^3."""
+    count = 1000
+    steps = torch.arange(count, dtype=torch.int32)
+    cost = -(steps[:, None] * steps)[None]
+    assert puzzlemix.assignment(cost).source[0].tolist() == list(range(count))
+
+
+# ---- Block transport ----
+
+
+@given(problem=transports, xi=prices, weight=weights)
+def test_approx_is_the_reference_s(problem, xi, weight):
+    options = {"xi": xi, "weight": weight}
+    ours = puzzlemix.masked_transport(*problem, **options)
+    theirs = reference.masked_transport(*problem, **options)
+    assert torch.equal(ours.source, theirs.source)
+    magnitude = problem.saliency.flatten(1).sum(1) + 2 * xi * problem.mask[0:1].numel()
+    assert ((ours.total - theirs.total).abs() <= 1e-12 * magnitude).all()
+
+
+@given(problem=transports, xi=prices, weight=weights)
+def test_exact_is_optimal_in_integers(problem, xi, weight):
+    ours = puzzlemix.masked_transport(*problem, xi=xi, weight=weight, method="exact")
+    assert_permutations(ours.source)
+    if len(problem.mask) == 0:
+        return
+    cost = integer_cost(problem, xi, weight)
+    assert total_of(cost, ours.source).tolist() == problems.least_total(cost)
+    given_costs = problems.transport_cost(problem, xi, weight)
+    magnitude = given_costs.abs().sum((1, 2))
+    assert ((ours.total - total_of(given_costs, ours.source)).abs() <= 1e-12 * magnitude).all()
+
+
+@pytest.mark.parametrize("xi", [0, 0.001, 0.1, 0.8])
+@pytest.mark.parametrize("kind", ["puzzle", "noise"])
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (32, 24), (1, 64), (64, 2)])
+def test_large_transports(kind, xi, height, width):
+    problem = problems.transport(kind, height=height, width=width, batch=1, seed=height)
+    approx = puzzlemix.masked_transport(*problem, xi=xi)
+    assert torch.equal(approx.source, reference.masked_transport(*problem, xi=xi).source)
+    exact = puzzlemix.masked_transport(*problem, xi=xi, method="exact")
+    assert_permutations(exact.source)
+    cost = integer_cost(problem, xi, "indicator")
+    assert total_of(cost, exact.source).tolist() == problems.least_total(cost)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_largest_grid(method):
+    problem = problems.transport("puzzle", height=64, width=64, batch=1)
+    source = puzzlemix.masked_transport(*problem, method=method).source
+    assert_permutations(source)
+
+
+def test_transport_known_answer():
+    """The most salient block goes to the only place that shows; the other has to give way."""
+    saliency = torch.tensor([[[0.9, 0.0, 0.1]]], dtype=torch.float64)
+    mask = torch.tensor([[[0.0, 1.0, 0.0]]], dtype=torch.float64)
+    for method in METHODS:
+        source, total = puzzlemix.masked_transport(saliency, mask, xi=0.4, method=method)
+        assert source.tolist() == [[[1, 0, 2]]]
+        # Two moves by one block cost 0.4 / 4 each.
+        assert total.item() == pytest.approx(0.2 - 0.9)
+    source, total = puzzlemix.masked_transport(saliency, mask, xi=4, method="exact")
+    assert source.tolist() == [[[0, 1, 2]]]
+    assert total.item() == pytest.approx(0)
+
+
+def test_all_stays_where_nothing_is_to_be_gained():
+    for kind in ("no saliency", "shown", "hidden"):
+        problem = problems.transport(kind, height=5, width=6)
+        for method in METHODS:
+            source = puzzlemix.masked_transport(*problem, method=method).source
+            assert torch.equal(source.flatten(1), torch.arange(30).expand(2, -1))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_batch_threads_and_strides(method, threads):
+    problem = problems.transport("puzzle", height=8, width=8, batch=300)
+    expected = puzzlemix.masked_transport(*problem, method=method)
+    threads(3)
+    together = puzzlemix.masked_transport(*problem, method=method)
+    assert torch.equal(together.source, expected.source)
+    assert torch.equal(together.total, expected.total)
+    alone = puzzlemix.masked_transport(*(part[123:124] for part in problem), method=method)
+    assert torch.equal(alone.source, expected.source[123:124])
+    turned = (part.transpose(0, 2).contiguous().transpose(0, 2) for part in problem)
+    assert torch.equal(puzzlemix.masked_transport(*turned, method=method).source, expected.source)
