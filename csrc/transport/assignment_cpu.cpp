@@ -1,85 +1,173 @@
-// assignment on the CPU: the batch over threads, each with one workspace for all its samples.
+// assignment on the CPU: the batch over threads, one workspace a thread.
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <limits>
+#include <memory>
+#include <type_traits>
 #include <vector>
 
+#include "numeric.h"
 #include "pool.h"
 #include "transport/deferred_acceptance.h"
-#include "transport/dense_assignment.h"
+#include "transport/exact_assignment.h"
 #include "transport/transport.h"
+#include "transport/workspaces.h"
 
 namespace puzzlemix {
 namespace {
 
-// One solver a thread: matrices come one after another into the same room.
-class Solver {
- public:
-  explicit Solver(const AssignmentProblem& problem)
-      : p_(problem), n_(static_cast<int>(problem.n)), given_(problem.n * problem.n) {}
+// The extremes of a matrix; `finite` says whether all of it is.
+template <typename T>
+struct Extent {
+  T least, most;
+  bool finite;
+};
 
-  // False where a value is not allowed.
-  bool operator()(int64_t b) {
-    load(p_.cost, b * p_.n * p_.n, p_.n * p_.n, given_.data());
-    if (!all_finite()) return false;
-    const auto [least, most] = std::minmax_element(given_.begin(), given_.end());
-    if (!std::isfinite(*most - *least)) return false;  // the range may overflow
-    int64_t* const source = p_.source + b * p_.n;
-    p_.exact ? solve_exact(*least, *most, source) : solve_approx(source);
-    double total = 0;
-    for (int j = 0; j < n_; ++j) total += at(static_cast<int>(source[j]), j);
-    p_.total[b] = total;
+template <typename T>
+Extent<T> extent(const T* values, int64_t count) {
+  constexpr int kLanes = 16;
+  T least[kLanes], most[kLanes], nothing[kLanes];
+  for (int l = 0; l < kLanes; ++l) {
+    least[l] = most[l] = values[0];
+    nothing[l] = 0;
+  }
+  const auto look = [&](int l, T x) {
+    least[l] = x < least[l] ? x : least[l];
+    most[l] = x > most[l] ? x : most[l];
+    nothing[l] += x * 0;  // stays 0 unless x is infinite or not a number
+  };
+  const int64_t whole = count / kLanes * kLanes;
+  for (int64_t i = 0; i < whole; i += kLanes) {
+    for (int l = 0; l < kLanes; ++l) look(l, values[i + l]);
+  }
+  for (int64_t i = whole; i < count; ++i) look(0, values[i]);
+  for (int l = 1; l < kLanes; ++l) {
+    least[0] = std::min(least[0], least[l]);
+    most[0] = std::max(most[0], most[l]);
+    nothing[0] += nothing[l];
+  }
+  return {least[0], most[0], nothing[0] == 0};
+}
+
+// One sample: n x n costs of type T, where the caller has them or where they were unpacked.
+template <typename T>
+class Matrix {
+ public:
+  explicit Matrix(int n) : n_(n) {}
+
+  // False where a cost is not finite, or the range isn't.
+  bool set(const T* costs) {
+    costs_ = costs;
+    const Extent<T> extent = puzzlemix::extent(costs, int64_t{n_} * n_);
+    const double range = static_cast<double>(extent.most) - static_cast<double>(extent.least);
+    if (!extent.finite || !(range <= std::numeric_limits<double>::max())) return false;
+    least_ = static_cast<double>(extent.least);
+    scale_ = power_scale(range);
     return true;
   }
 
-  // The rows of costs, for deferred acceptance.
-  const double* row(int i) const { return given_.data() + p_.n * i; }
-  double at(int i, int j) const { return row(i)[j]; }
+  // As given, for deferred acceptance.
+  const T* row(int i) const { return costs_ + int64_t{n_} * i; }
+  T at(int i, int j) const { return row(i)[j]; }
 
- private:
-  bool all_finite() const {
-    return std::all_of(given_.begin(), given_.end(), [](double x) { return std::isfinite(x); });
+  // As integers, for the exact assignment.
+  void fill(int i, double* out) const {
+    const T* costs = row(i);
+    const double least = least_, scale = scale_;
+    for (int j = 0; j < n_; ++j) {
+      const double cost = static_cast<double>(costs[j]);
+      out[j] = std::is_integral<T>::value ? cost : round_even((cost - least) * scale);
+    }
   }
 
-  void solve_approx(int64_t* source) {
+ private:
+  const int n_;
+  const T* costs_ = nullptr;
+  double least_ = 0, scale_ = 1;
+};
+
+template <typename T>
+class Workspace {
+ public:
+  explicit Workspace(const AssignmentProblem& problem)
+      : problem_(problem), n_(static_cast<int>(problem.n)), matrix_(n_) {}
+
+  // False where a value is forbidden.
+  bool operator()(int64_t b) {
+    if (!matrix_.set(costs(b))) return false;
+    int64_t* const source = problem_.source + b * n_;
+    if (problem_.exact) {
+      exact_.solve(n_, matrix_, source);
+    } else {
+      match(source);
+    }
+    double total = 0;
+    for (int j = 0; j < n_; ++j) {
+      total += static_cast<double>(matrix_.at(static_cast<int>(source[j]), j));
+    }
+    problem_.total[b] = total;
+    return true;
+  }
+
+ private:
+  // The types without arithmetic of their own are unpacked to double.
+  const T* costs(int64_t b) {
+    const int64_t count = int64_t{n_} * n_;
+    const Dtype dtype = problem_.cost.dtype;
+    if constexpr (std::is_same<T, double>::value) {
+      if (dtype != Dtype::float64) {
+        unpacked_.resize(count);
+        load(problem_.cost, b * count, count, unpacked_.data());
+        return unpacked_.data();
+      }
+    }
+    return static_cast<const T*>(problem_.cost.data) + b * count;
+  }
+
+  void match(int64_t* source) {
     matching_.reset(n_);
     for (int i = 0; i < n_; ++i) {
-      for (int row = i; row < n_;) row = matching_.seat(row, matching_.choose(*this, row));
+      for (int row = i; row < n_;) row = matching_.seat(row, matching_.choose(matrix_, row));
     }
     for (int j = 0; j < n_; ++j) source[j] = matching_.row(j);
   }
 
-  void solve_exact(double least, double most, int64_t* source) {
-    if (p_.cost.dtype == Dtype::int32) return exact_.solve(given_.data(), n_, source);
-    int exponent = 30;
-    if (most > least) std::frexp(most - least, &exponent);
-    const double scale = std::ldexp(1.0, std::min(30 - exponent, 1000));
-    integers_.resize(given_.size());
-    for (size_t k = 0; k < given_.size(); ++k) {
-      integers_[k] = std::nearbyint((given_[k] - least) * scale);
-    }
-    exact_.solve(integers_.data(), n_, source);
-  }
-
-  const AssignmentProblem& p_;
+  const AssignmentProblem& problem_;
   const int n_;
-  std::vector<double> given_, integers_;
-  DeferredAcceptance<double> matching_;
-  DenseAssignment exact_;
+  Matrix<T> matrix_;
+  std::vector<double> unpacked_;
+  DeferredAcceptance<T> matching_;
+  ExactAssignment exact_;
 };
+
+template <typename T>
+Status solve(const AssignmentProblem& p, int threads) {
+  constexpr int64_t kWorthwhile = 10000;  // entries that pay for waking a thread
+  std::atomic<bool> valid{true};
+  Workspaces<Workspace<T>> workspaces;
+  const auto make = [&p] { return std::make_unique<Workspace<T>>(p); };
+  parallel_for(p.batch, 1 + kWorthwhile / (p.n * p.n), threads, [&](int64_t begin, int64_t end) {
+    workspaces.with(make, [&](Workspace<T>& workspace) {
+      for (int64_t b = begin; b < end; ++b) {
+        if (!workspace(b)) valid = false;
+      }
+    });
+  });
+  return valid ? Status::ok : Status::bad_value;
+}
 
 }  // namespace
 
 Status assignment_cpu(const AssignmentProblem& problem, int threads) {
-  std::atomic<bool> valid{true};
-  const int64_t worthwhile = 1 + 10000 / (problem.n * problem.n);
-  parallel_for(problem.batch, worthwhile, threads, [&](int64_t begin, int64_t end) {
-    Solver solve(problem);
-    for (int64_t b = begin; b < end; ++b) {
-      if (!solve(b)) valid = false;
-    }
-  });
-  return valid ? Status::ok : Status::bad_value;
+  switch (problem.cost.dtype) {
+    case Dtype::float32:
+      return solve<float>(problem, threads);
+    case Dtype::int32:
+      return solve<int32_t>(problem, threads);
+    default:
+      return solve<double>(problem, threads);
+  }
 }
 
 }  // namespace puzzlemix

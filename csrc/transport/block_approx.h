@@ -19,9 +19,9 @@ namespace puzzlemix {
 
 class BlockApprox {
  public:
-  BlockApprox(const BlockSample& sample, const std::vector<Move>& moves)
+  explicit BlockApprox(const BlockSample& sample)
       : sample_(sample),
-        moves_(moves),
+        moves_(nearest_moves(sample.height, sample.width)),
         turns_(sample),
         n_(sample.cells()),
         cost_(n_),
@@ -105,7 +105,7 @@ class BlockApprox {
   }
 
   const BlockSample& sample_;
-  const std::vector<Move>& moves_;
+  const std::vector<Move> moves_;
   BlockTurns turns_;
   const int n_;
   DeferredAcceptance<double> matching_;

@@ -19,11 +19,12 @@
 #include "transport/block_grid.h"
 #include "transport/block_prices.h"
 #include "transport/block_turns.h"
+#include "transport/exact_assignment.h"
 #include "transport/path_search.h"
 
 namespace puzzlemix {
 
-// The moves in an order and a layout made for searches; one for all samples of a call.
+// The moves in an order and a layout made for searches.
 //
 // Places lie in rows of 2 * width - 1 with height - 1 empty rows above and below: a move off the
 // grid ends in a cell that no search enters, and needs no check.
@@ -31,11 +32,11 @@ struct Rings {
   // Squared distances that are opened together: 3 takes half as many visits to the queue as 1.
   static constexpr int kBreadth = 3;
 
-  Rings(const std::vector<Move>& moves, int height, int width)
+  Rings(int height, int width)
       : stride(2 * width - 1),
         first((height - 1) * stride + width - 1),
         cells((3 * height - 3) * stride + 3 * width - 2) {
-    for (const Move& move : moves) {
+    for (const Move& move : nearest_moves(height, width)) {
       if (begin.empty() || move.squared >= squared[begin.back()] + kBreadth) {
         begin.push_back(static_cast<int>(offset.size()));
       }
@@ -57,9 +58,9 @@ struct Rings {
 
 class BlockExact {
  public:
-  BlockExact(const BlockSample& sample, const std::vector<Move>& moves)
+  explicit BlockExact(const BlockSample& sample)
       : sample_(sample),
-        rings_(moves, sample.height, sample.width),
+        rings_(sample.height, sample.width),
         prices_(sample),
         turns_(sample),
         n_(sample.cells()),
@@ -84,20 +85,21 @@ class BlockExact {
 
   // Returns the total.
   double solve(int64_t* source) {
-    if (sample_.step == 0) return turns_.solve(source);
+    if (sample_.step == 0) return move_for_free(source);
     std::iota(source, source + n_, int64_t{0});
     if (!prices_.set(matching_.dual, least_)) return sample_.total(source, 0);
     settle();
     if (unhappy_.empty()) return sample_.total(source, 0);
-    for (int i : unhappy_) search_.assign(*this, matching_, i);
-    int64_t squared = 0;
-    for (int i = 0; i < n_; ++i) {
-      const int j = index_[matching_.column[i]];
-      source[j] = i;
-      squared += sample_.squared_distance(i, j);
+    if (repair()) {
+      for (int i = 0; i < n_; ++i) source[index_[matching_.column[i]]] = i;
+    } else {
+      dense_.solve_hard(n_, *this, source);
     }
-    return sample_.total(source, squared);
+    return sample_.total(source);
   }
+
+  // For the dense solver: a row of costs.
+  void fill(int i, double* costs) const { sample_.costs(i, costs); }
 
   // For the search: a stage is a ring.
   double bound(int i, int ring) const {
@@ -110,6 +112,7 @@ class BlockExact {
     const double s = sample_.saliency[i], scale = sample_.scale, step = sample_.step;
     const double base = search.base(i);
     const int home = home_[i];
+    looks_ -= rings_.begin[ring + 1] - rings_.begin[ring];
     int count = 0;
     for (int k = rings_.begin[ring]; k < rings_.begin[ring + 1]; ++k) {
       const int cell = home + rings_.offset[k];
@@ -121,14 +124,34 @@ class BlockExact {
     for (int k = 0; k < count; ++k) {
       search.reach(matching_, i, found_[k].cell, found_[k].distance);
     }
-    return true;
+    return looks_ >= 0;
   }
 
  private:
+  static constexpr int64_t kLooks = 24;  // n^2 of them take as long as the auction
+
   struct Found {
     double distance;
     int cell;
   };
+
+  // With weights 0 and w the most salient blocks are shown, which is also what blocks in turn do.
+  // Between more weights, rounding alone may make another assignment cheaper by a few units.
+  double move_for_free(int64_t* source) {
+    const bool shown_or_not =
+        std::all_of(sample_.weight.begin(), sample_.weight.end(),
+                    [this](double w) { return w == 0 || w == sample_.heaviest; });
+    if (shown_or_not) return turns_.solve(source);
+    dense_.solve(n_, *this, source);
+    return sample_.total(source);
+  }
+
+  // False if that takes too long: where the prices are no good, every search spans the grid.
+  bool repair() {
+    looks_ = kLooks * n_ * n_;
+    return std::all_of(unhappy_.begin(), unhappy_.end(),
+                       [this](int i) { return search_.assign(*this, matching_, i); });
+  }
 
   // Leaves all blocks at home but the unhappy ones.
   void settle() {
@@ -173,6 +196,7 @@ class BlockExact {
   BlockPrices prices_;
   BlockTurns turns_;
   PathSearch search_;
+  ExactAssignment dense_;
   Matching matching_;  // its columns are cells
   const int n_;
   // By block.
@@ -183,6 +207,7 @@ class BlockExact {
   std::vector<double> weight_;
   std::vector<int> index_;  // of the place; -1: off the grid
   std::vector<Found> found_;
+  int64_t looks_ = 0;  // at a place, that are left to the searches
 };
 
 }  // namespace puzzlemix

@@ -113,9 +113,14 @@ class BlockSample {
     return rows * rows + columns * columns;
   }
 
-  // The caller's own cost of an assignment whose moves have this sum of squared distances.
-  template <typename Index>
-  double total(const Index* source, int64_t squared_distances) const {
+  // The caller's own cost of an assignment, whose moves may be known to have this sum of squared
+  // distances.
+  double total(const int64_t* source) const {
+    int64_t squared = 0;
+    for (int j = 0; j < cells(); ++j) squared += squared_distance(static_cast<int>(source[j]), j);
+    return total(source, squared);
+  }
+  double total(const int64_t* source, int64_t squared_distances) const {
     double shown[4] = {0, 0, 0, 0};  // four sums: one would wait for each addition
     for (int j = 0; j < cells(); ++j) shown[j & 3] += saliency[source[j]] * weight[j];
     return unit * static_cast<double>(squared_distances) -

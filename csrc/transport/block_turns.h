@@ -22,7 +22,6 @@ class BlockTurns {
     const int n = sample_.cells();
     rows_.rank(sample_.saliency);
     columns_.rank(sample_.weight);
-    squared_ = 0;
     int served = 0;
     for (; served < n; ++served) {
       const double w = columns_.highest(), worth = sample_.worth(rows_.highest(), w);
@@ -31,13 +30,13 @@ class BlockTurns {
       const double mine = sample_.saliency[i];
       const int j =
           columns_.take([&](double other) { return sample_.worth(mine, other) == worth; });
-      match(i, j, source);
+      source[j] = i;
     }
     // What is left is worth nothing anywhere: the lowest row goes to the lowest column.
     rows_.sort_rest();
     columns_.sort_rest();
-    for (int k = 0; served < n; ++k, ++served) match(rows_.rest(k), columns_.rest(k), source);
-    return sample_.total(source, squared_);
+    for (int k = 0; served < n; ++k, ++served) source[columns_.rest(k)] = rows_.rest(k);
+    return sample_.total(source);
   }
 
  private:
@@ -96,14 +95,8 @@ class BlockTurns {
     size_t front_ = 0;  // the first queue that is not empty
   };
 
-  void match(int row, int column, int64_t* source) {
-    source[column] = row;
-    squared_ += sample_.squared_distance(row, column);
-  }
-
   const BlockSample& sample_;
   Ranking rows_, columns_;
-  int64_t squared_ = 0;
 };
 
 }  // namespace puzzlemix

@@ -1,39 +1,59 @@
-// masked_transport on the CPU: the batch over threads, each with one workspace for all its samples.
+// masked_transport on the CPU: the batch over threads, one workspace a thread.
 #include <algorithm>
 #include <atomic>
+#include <memory>
 #include <vector>
 
 #include "pool.h"
 #include "transport/block_approx.h"
 #include "transport/block_exact.h"
+#include "transport/workspaces.h"
 
 namespace puzzlemix {
 namespace {
 
 template <typename Solver>
-Status solve(const TransportProblem& p, int threads, int64_t grain) {
-  const int height = static_cast<int>(p.height), width = static_cast<int>(p.width);
-  const int64_t cells = p.height * p.width;
-  const std::vector<Move> moves = nearest_moves(height, width);
+class Workspace {
+ public:
+  explicit Workspace(const TransportProblem& problem)
+      : problem_(problem),
+        sample_(static_cast<int>(problem.height), static_cast<int>(problem.width)),
+        solver_(sample_) {}
+
+  // False where a value is forbidden.
+  bool operator()(int64_t b) {
+    if (!sample_.load(problem_, b)) return false;
+    problem_.total[b] = solver_.solve(problem_.source + b * sample_.cells());
+    return true;
+  }
+
+ private:
+  const TransportProblem& problem_;
+  BlockSample sample_;
+  Solver solver_;
+};
+
+template <typename Solver>
+Status solve(const TransportProblem& p, int threads) {
+  constexpr int64_t kWorthwhile = 4096;  // cells that pay for waking a thread
   std::atomic<bool> valid{true};
-  parallel_for(p.batch, grain, threads, [&](int64_t begin, int64_t end) {
-    BlockSample sample(height, width);
-    Solver solver(sample, moves);
-    for (int64_t b = begin; b < end; ++b) {
-      if (!sample.load(p, b)) {
-        valid = false;
-        return;
-      }
-      p.total[b] = solver.solve(p.source + b * cells);
-    }
-  });
+  Workspaces<Workspace<Solver>> workspaces;
+  const auto make = [&p] { return std::make_unique<Workspace<Solver>>(p); };
+  parallel_for(p.batch, 1 + kWorthwhile / (p.height * p.width), threads,
+               [&](int64_t begin, int64_t end) {
+                 workspaces.with(make, [&](Workspace<Solver>& workspace) {
+                   for (int64_t b = begin; b < end; ++b) {
+                     if (!workspace(b)) valid = false;
+                   }
+                 });
+               });
   return valid ? Status::ok : Status::bad_value;
 }
 
 }  // namespace
 
 Status masked_transport_cpu(const TransportProblem& p, int threads) {
-  return p.exact ? solve<BlockExact>(p, threads, 1) : solve<BlockApprox>(p, threads, 1);
+  return p.exact ? solve<BlockExact>(p, threads) : solve<BlockApprox>(p, threads);
 }
 
 }  // namespace puzzlemix
