@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "portable.h"
+
 namespace puzzlemix {
 
 struct Half {
@@ -15,21 +17,21 @@ struct BFloat16 {
   uint16_t bits;
 };
 
-inline float from_bits(uint32_t bits) {
+PUZZLEMIX_HD inline float from_bits(uint32_t bits) {
   float value;
   std::memcpy(&value, &bits, sizeof value);
   return value;
 }
 
-inline uint32_t to_bits(float value) {
+PUZZLEMIX_HD inline uint32_t to_bits(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);
   return bits;
 }
 
-inline float widen(BFloat16 x) { return from_bits(uint32_t{x.bits} << 16); }
+PUZZLEMIX_HD inline float widen(BFloat16 x) { return from_bits(uint32_t{x.bits} << 16); }
 
-inline float widen(Half x) {
+PUZZLEMIX_HD inline float widen(Half x) {
   const uint32_t sign = uint32_t{x.bits & 0x8000u} << 16;
   const uint32_t rest = uint32_t{x.bits & 0x7fffu} << 13;  // exponent and mantissa in float's place
   if (rest >= 0x0f800000u) return from_bits(sign | rest | 0x7f800000u);  // infinity, NaN
@@ -37,13 +39,13 @@ inline float widen(Half x) {
   return from_bits(sign | to_bits(from_bits(rest) * from_bits(0x77800000u)));
 }
 
-inline BFloat16 narrow_bfloat16(float value) {
+PUZZLEMIX_HD inline BFloat16 narrow_bfloat16(float value) {
   const uint32_t bits = to_bits(value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return {0x7fc0};
   return {static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
 }
 
-inline Half narrow_half(float value) {
+PUZZLEMIX_HD inline Half narrow_half(float value) {
   const uint32_t bits = to_bits(value);
   const uint32_t sign = (bits >> 16) & 0x8000u;
   uint32_t rest = bits & 0x7fffffffu;

@@ -5,21 +5,23 @@
 #include <cmath>
 #include <limits>
 
+#include "portable.h"
+
 namespace puzzlemix {
 
 // Half to even, for |x| < 2^51 in the default rounding mode: the sum with 1.5 * 2^52 keeps no
 // fraction. Unlike nearbyint it is two additions on every machine, so that loops vectorise.
-inline double round_even(double x) {
+PUZZLEMIX_HD inline double round_even(double x) {
   constexpr double kShift = 6755399441055744.0;
   return (x + kShift) - kShift;
 }
 
 // The largest power of two 2^k, k <= 1000, with sum * 2^k < 2^30; 1 where the sum is 0.
-inline double power_scale(double sum) {
+PUZZLEMIX_HD inline double power_scale(double sum) {
   if (sum == 0) return 1;
   int exponent;
-  std::frexp(sum, &exponent);  // sum = f * 2^exponent, f in [1/2, 1)
-  return std::ldexp(1.0, std::min(30 - exponent, 1000));
+  frexp(sum, &exponent);  // sum = f * 2^exponent, f in [1/2, 1)
+  return ldexp(1.0, exponent < -970 ? 1000 : 30 - exponent);
 }
 
 // The largest and the smallest of n >= 1 numbers. Four at a time: one alone would wait for each

@@ -1,16 +1,9 @@
 #include "tensor.h"
 
-#include "half.h"
+#include "element.h"
 
 namespace puzzlemix {
 namespace {
-
-double as_double(Half x) { return widen(x); }
-double as_double(BFloat16 x) { return widen(x); }
-template <typename T>
-double as_double(T x) {
-  return static_cast<double>(x);
-}
 
 template <typename T>
 void load_typed(const void* data, int64_t offset, int64_t count, double* out) {
