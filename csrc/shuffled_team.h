@@ -1,0 +1,102 @@
+// The team that runs device algorithms where there is no device. See team.h.
+#pragma once
+
+#include <cstddef>
+#include <random>
+#include <vector>
+
+#include "team.h"
+
+namespace puzzlemix {
+
+// One thread that takes the items of every phase in an order drawn from a seed.
+class ShuffledTeam {
+ public:
+  explicit ShuffledTeam(uint64_t seed) : random_(seed) {}
+
+  template <typename F>
+  void step(int n, F f) {
+    expect_values_captured(f);
+    for (int i : order(n)) f(i);
+    ++phases_;
+  }
+
+  template <typename F>
+  bool mask(int n, uint32_t* words, F f) {
+    expect_values_captured(f);
+    // Whoever reads the words within the phase finds garbage.
+    std::vector<uint32_t> made(word_count(n));
+    for (int w = 0; w < word_count(n); ++w) words[w] = random_();
+    for (int i : order(n)) made[i >> 5] |= static_cast<uint32_t>(f(i)) << (i & 31);
+    uint32_t all = 0;
+    for (int w = 0; w < word_count(n); ++w) all |= words[w] = made[w];
+    ++phases_;
+    return all != 0;
+  }
+
+  template <typename F>
+  bool any(int n, F f) {
+    expect_values_captured(f);
+    bool some = false;
+    for (int i : order(n)) some = f(i) || some;
+    ++phases_;
+    return some;
+  }
+
+  template <typename T, typename F, typename Op>
+  T reduce(int n, T none, F f, Op op) {
+    expect_values_captured(f);
+    T all = none;
+    for (int i : order(n)) all = op(all, f(i));
+    ++phases_;
+    return all;
+  }
+
+  // Not shuffled: a sum of doubles has an order.
+  template <typename F>
+  double add(int n, F f) {
+    expect_values_captured(f);
+    double all = 0;
+    for (int i = 0; i < n; ++i) all += f(i);
+    ++phases_;
+    return all;
+  }
+
+  template <typename T, typename F, typename Op, typename G>
+  void rows(int m, int n, T none, F f, Op op, G g) {
+    expect_values_captured(f);
+    expect_values_captured(g);
+    const std::vector<int> rows = order(m);
+    for (int r : rows) {
+      T all = none;
+      for (int i : order(n)) all = op(all, f(r, i));
+      g(r, all);
+    }
+    ++phases_;
+  }
+
+  static void atomic_min(uint64_t* at, uint64_t value) {
+    if (value < *at) *at = value;
+  }
+  static void atomic_add(int32_t* at, int32_t value) { *at += value; }
+
+  // How many phases there were: barriers, on the device.
+  int64_t phases() const { return phases_; }
+
+ private:
+  const std::vector<int>& order(int n) {
+    order_.resize(n < 0 ? 0 : n);
+    for (size_t i = 0; i < order_.size(); ++i) {
+      const size_t j = random_() % (i + 1);
+      order_[i] = order_[j];
+      order_[j] = static_cast<int>(i);
+    }
+    return order_;
+  }
+
+  std::minstd_rand random_;
+  std::vector<int> order_;
+  int64_t phases_ = 0;
+};
+
+}  // namespace puzzlemix

@@ -1,0 +1,203 @@
+// How a device algorithm is written: once, in phases, for a team of threads that solves one sample.
+//
+// A phase is a loop over items: every item is done by some thread, in any order and at any pace,
+// and then all threads wait. So within a phase an item may write only what no other item of the
+// phase reads or writes, but for atomic_min and atomic_add, which commute. What is between phases
+// every thread does for itself and alike; it may read what phases have left, and must not write it.
+//
+// Three teams run the same code: BlockTeam is CUDA's thread block (a single warp for small grids),
+// ShuffledTeam one thread of the host that takes the items of each phase in random order, and
+// ThreadedTeam (tests/team) real threads for ThreadSanitizer. An answer that depends on the order
+// is a race.
+//
+//   step(n, f)                 f(i) for 0 <= i < n.
+//   mask(n, words, f)          bit i of `words` becomes f(i), n bits in 32-bit words (the rest of
+//                              the last word 0); true if one is set.
+//   any(n, f)                  whether f(i) is true for some i.
+//   reduce(n, none, f, op)     all f(i) by op, which commutes and associates; `none` for n = 0.
+//   rows(m, n, none, f, op, g) g(r, all f(r, i) by op) for each of m rows: a warp a row.
+//   add(n, f)                  the sum of doubles f(i), in an order that the team's size fixes.
+//
+// Functors capture by value: a captured reference would be shared on the host and private on the
+// device. The teams refuse them, as a closure with references has no standard layout.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "portable.h"
+
+namespace puzzlemix {
+
+template <typename F>
+PUZZLEMIX_HD constexpr void expect_values_captured(const F&) {
+  static_assert(std::is_standard_layout<F>::value, "a phase captures by value");
+}
+
+PUZZLEMIX_HD constexpr int word_count(int bits) { return (bits + 31) / 32; }
+PUZZLEMIX_HD inline bool has_bit(const uint32_t* words, int i) {
+  return words[i >> 5] >> (i & 31) & 1;
+}
+
+struct Least {
+  template <typename T>
+  PUZZLEMIX_HD T operator()(T a, T b) const {
+    return b < a ? b : a;
+  }
+};
+struct Most {
+  template <typename T>
+  PUZZLEMIX_HD T operator()(T a, T b) const {
+    return a < b ? b : a;
+  }
+};
+struct Sum {
+  template <typename T>
+  PUZZLEMIX_HD T operator()(T a, T b) const {
+    return a + b;
+  }
+};
+
+#ifdef __CUDACC__
+
+// A thread block; its size is a multiple of the warp's. One barrier a phase: what reductions leave
+// in `shared` alternates between two places, so that nobody overwrites what another still reads.
+class BlockTeam {
+ public:
+  static constexpr int kWarp = 32;
+  struct Shared {
+    unsigned long long value[2][kWarp];
+  };
+
+  __device__ explicit BlockTeam(Shared& shared) : shared_(shared) {}
+
+  template <typename F>
+  __device__ void step(int n, F f) {
+    expect_values_captured(f);
+    for (int i = threadIdx.x; i < n; i += blockDim.x) f(i);
+    __syncthreads();
+  }
+
+  template <typename F>
+  __device__ bool mask(int n, uint32_t* words, F f) {
+    expect_values_captured(f);
+    bool some = false;
+    for (int i = threadIdx.x; i < word_count(n) * kWarp; i += blockDim.x) {
+      const unsigned word = __ballot_sync(kAll, i < n && f(i));
+      if (lane() == 0) words[i >> 5] = word;
+      some = some || word != 0;
+    }
+    return __syncthreads_or(some);
+  }
+
+  template <typename F>
+  __device__ bool any(int n, F f) {
+    expect_values_captured(f);
+    bool some = false;
+    for (int i = threadIdx.x; i < n; i += blockDim.x) some = f(i) || some;
+    return __syncthreads_or(some);
+  }
+
+  template <typename T, typename F, typename Op>
+  __device__ T reduce(int n, T none, F f, Op op) {
+    expect_values_captured(f);
+    static_assert(sizeof(T) <= sizeof(unsigned long long), "a reduction of at most 8 bytes");
+    T mine = none;
+    for (int i = threadIdx.x; i < n; i += blockDim.x) mine = op(mine, f(i));
+    mine = over_warp(mine, op);
+    T* const slots = reinterpret_cast<T*>(shared_.value[turn_]);
+    turn_ ^= 1;
+    if (lane() == 0) slots[threadIdx.x / kWarp] = mine;
+    __syncthreads();
+    const int warps = blockDim.x / kWarp;
+    if (warps == 1) return slots[0];
+    return over_warp(lane() < warps ? slots[lane()] : none, op);
+  }
+
+  template <typename F>
+  __device__ double add(int n, F f) {
+    return reduce(n, 0.0, f, Sum());
+  }
+
+  template <typename T, typename F, typename Op, typename G>
+  __device__ void rows(int m, int n, T none, F f, Op op, G g) {
+    expect_values_captured(f);
+    expect_values_captured(g);
+    for (int r = threadIdx.x / kWarp; r < m; r += blockDim.x / kWarp) {
+      T mine = none;
+      for (int i = lane(); i < n; i += kWarp) mine = op(mine, f(r, i));
+      mine = over_warp(mine, op);
+      if (lane() == 0) g(r, mine);
+    }
+    __syncthreads();
+  }
+
+  __device__ static void atomic_min(uint64_t* at, uint64_t value) {
+    atomicMin(reinterpret_cast<unsigned long long*>(at), static_cast<unsigned long long>(value));
+  }
+  __device__ static void atomic_add(int32_t* at, int32_t value) { atomicAdd(at, value); }
+
+ private:
+  static constexpr unsigned kAll = 0xffffffffu;
+
+  __device__ static int lane() { return threadIdx.x % kWarp; }
+
+  template <typename T, typename Op>
+  __device__ static T over_warp(T mine, Op op) {
+    for (int apart = kWarp / 2; apart > 0; apart /= 2) {
+      mine = op(mine, shuffled(mine, apart));
+    }
+    return mine;
+  }
+
+  // Any trivial type of whole 32-bit words.
+  template <typename T>
+  __device__ static T shuffled(T value, int apart) {
+    static_assert(sizeof(T) % 4 == 0 && std::is_trivially_copyable<T>::value, "words to shuffle");
+    unsigned words[sizeof(T) / 4];
+    memcpy(words, &value, sizeof(T));
+    for (unsigned& word : words) word = __shfl_xor_sync(kAll, word, apart);
+    memcpy(&value, words, sizeof(T));
+    return value;
+  }
+
+  Shared& shared_;
+  int turn_ = 0;
+};
+
+#endif
+
+// Memory for one sample, handed out in order: from the fast region (CUDA's shared memory) while it
+// lasts, then from the slow one. What is used most is asked for first. Without regions it counts.
+class Arena {
+ public:
+  PUZZLEMIX_HD Arena(char* fast, int64_t fast_bytes, char* slow)
+      : fast_(fast), fast_bytes_(fast_bytes), slow_(slow) {}
+
+  template <typename T>
+  PUZZLEMIX_HD T* take(int64_t count) {
+    const int64_t bytes = (count * static_cast<int64_t>(sizeof(T)) + 15) / 16 * 16;
+    if (fast_used_ + bytes <= fast_bytes_) {
+      fast_used_ += bytes;
+      return reinterpret_cast<T*>(fast_ + (fast_used_ - bytes));
+    }
+    slow_used_ += bytes;
+    return reinterpret_cast<T*>(slow_ + (slow_used_ - bytes));
+  }
+
+  PUZZLEMIX_HD int64_t fast_used() const { return fast_used_; }
+  PUZZLEMIX_HD int64_t slow_used() const { return slow_used_; }
+
+ private:
+  char* fast_;
+  int64_t fast_bytes_;
+  char* slow_;
+  int64_t fast_used_ = 0, slow_used_ = 0;
+};
+
+// What the arena of a block may hold in CUDA's shared memory: every device has this much for every
+// block without asking, and an H100 has room for four such blocks on a multiprocessor.
+constexpr int64_t kFastBytes = 47 * 1024;
+
+}  // namespace puzzlemix
