@@ -20,7 +20,7 @@ struct Array {
 // value checks of puzzlemix/check.py, which name the argument and the entry.
 enum class Status : int {
   ok = 0,
-  bad_value = 1,  // not finite, negative where that is forbidden, out of bounds, no permutation
+  bad_value = -1,  // not finite, negative where that is forbidden, out of bounds, no permutation
 };
 
 // The limits of the contract.

@@ -14,41 +14,48 @@ _Map = tuple[int, int, int]  # address or 0, rows, columns
 # dtype, mask, its grid, two maps, [B, C, Y, X]
 _Layout = tuple[int, _Input, Sequence[int], _Map, _Map, Sequence[int]]
 
+_Where = tuple[int, int, int]  # place, what it takes, scratch memory: see csrc/where.h
+
+# These return a status on the CPU, a cudaError_t on CUDA, bytes of scratch memory where that is
+# to be measured, and the number of phases of a team.
 def grid_min_cut(
     costs: Sequence[_Input],
     integers: bool,
     shape: Sequence[int],
     segment: int,
     flow: int,
-    threads: int,
+    where: _Where,
     /,
 ) -> int: ...
 def alpha_beta_swap(
     costs: Sequence[_Input],
     integers: bool,
+    label_cost_in_host_memory: bool,
     shape: Sequence[int],
     labels: int,
     energy: int,
     max_cycles: int,
-    threads: int,
+    where: _Where,
     /,
 ) -> int: ...
 def exact_labeling(
     costs: Sequence[_Input],
     integers: bool,
+    label_cost_in_host_memory: bool,
     shape: Sequence[int],
     labels: int,
     energy: int,
-    threads: int,
+    where: _Where,
     /,
 ) -> int: ...
 def labeling_energy(
     costs: Sequence[_Input],
     integers: bool,
+    label_cost_in_host_memory: bool,
     shape: Sequence[int],
     labels: int,
     energy: int,
-    threads: int,
+    where: _Where,
     /,
 ) -> int: ...
 def assignment(
@@ -58,7 +65,7 @@ def assignment(
     exact: bool,
     source: int,
     total: int,
-    threads: int,
+    where: _Where,
     /,
 ) -> int: ...
 def masked_transport(
@@ -70,7 +77,7 @@ def masked_transport(
     exact: bool,
     source: int,
     total: int,
-    threads: int,
+    where: _Where,
     /,
 ) -> int: ...
 def mix(layout: _Layout, x1: int, x2: int, out: int, stream: int, threads: int, /) -> int: ...

@@ -5,7 +5,7 @@ Tensors become addresses and sizes here, on the right device and stream; a statu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -37,69 +37,91 @@ _DTYPES = {
 }
 
 
+# As in csrc/where.h.
+_Where = tuple[int, int, int]
+_CPU, _CUDA, _MEASURE, _TEAM = range(4)
+
+
+class Team:
+    """While entered, tensors on the CPU are solved by the algorithms of the device.
+
+    A host team stands in for CUDA's threads: it takes the items of each phase in an order drawn
+    from ``seed``, which must not matter. Values go unchecked, as on CUDA.
+    """
+
+    entered: Team | None = None
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.phases = 0
+        """How many phases there were so far, of all samples: barriers, on CUDA."""
+
+    def __enter__(self) -> Team:
+        Team.entered = self
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        Team.entered = None
+
+
 def missing_cuda(operation: str) -> RuntimeError:
-    """The error for a CUDA tensor that this build has no kernel for."""
-    if not CUDA_TOOLKIT:
-        return RuntimeError(
-            f"{operation}: got a CUDA tensor, but this build of puzzlemix has no CUDA: install the "
-            "CUDA toolkit and build again with `PUZZLEMIX_CUDA=ON pip install .`, or move the "
-            "tensors to the CPU"
-        )
+    """The error for a CUDA tensor in a build without CUDA."""
     return RuntimeError(
-        f"{operation}: got a CUDA tensor, but this version of puzzlemix solves it on the CPU: "
-        "move the tensors with `.cpu()` (only `mix` has a CUDA kernel)"
+        f"{operation}: got a CUDA tensor, but this build of puzzlemix has no CUDA: install the "
+        "CUDA toolkit and build again with `PUZZLEMIX_CUDA=ON pip install .`, or move the "
+        "tensors to the CPU"
     )
+
+
+def checks_values(tensor: Tensor) -> bool:
+    """Whether the solvers look at the values: only where that waits for no device."""
+    return not tensor.is_cuda and Team.entered is None
 
 
 def grid_min_cut(costs: Tensors, segment: Tensor, flow: Tensor) -> bool:
     """Solve into segment and flow; False where a value is not allowed."""
     costs = _dense(*costs)
-    return not _core.grid_min_cut(
+    return _run(
+        _core.grid_min_cut,
+        flow,
         [_input(cost) for cost in costs],
         not costs[0].is_floating_point(),
         segment.shape,
         segment.data_ptr(),
         flow.data_ptr(),
-        torch.get_num_threads(),
     )
 
 
 def alpha_beta_swap(costs: Tensors, max_cycles: int, labels: Tensor, energy: Tensor) -> bool:
     """Solve into labels and energy; False where a value is not allowed."""
     costs = _dense(*costs)
-    return not _core.alpha_beta_swap(
-        [_input(cost) for cost in costs],
-        not costs[0].is_floating_point(),
-        costs[0].shape,
-        labels.data_ptr(),
-        energy.data_ptr(),
-        max_cycles,
-        torch.get_num_threads(),
-    )
+    return _run(_core.alpha_beta_swap, energy, *_labeling(costs, labels, energy), max_cycles)
 
 
 def exact_labeling(costs: Tensors, labels: Tensor, energy: Tensor) -> bool:
     """Solve into labels and energy; False where a value is not allowed."""
-    return _label(_core.exact_labeling, costs, labels, energy)
+    costs = _dense(*costs)
+    return _run(_core.exact_labeling, energy, *_labeling(costs, labels, energy))
 
 
 def labeling_energy(labels: Tensor, costs: Tensors, energy: Tensor) -> bool:
     """Add up into energy; False where a value is not allowed."""
-    (labels,) = _dense(labels.long())
-    return _label(_core.labeling_energy, costs, labels, energy)
+    labels, costs = labels.long().contiguous(), _dense(*costs)
+    return _run(_core.labeling_energy, energy, *_labeling(costs, labels, energy))
 
 
 def assignment(cost: Tensor, exact: bool, source: Tensor, total: Tensor) -> bool:
     """Solve into source and total; False where a value is not allowed."""
     (cost,) = _dense(cost)
-    return not _core.assignment(
+    return _run(
+        _core.assignment,
+        total,
         _input(cost),
         source.shape[0],
         source.shape[1],
         exact,
         source.data_ptr(),
         total.data_ptr(),
-        torch.get_num_threads(),
     )
 
 
@@ -114,7 +136,9 @@ def masked_transport(
 ) -> bool:
     """Solve into source and total; False where a value is not allowed."""
     saliency, mask = _dense(saliency, mask)
-    return not _core.masked_transport(
+    return _run(
+        _core.masked_transport,
+        total,
         _input(saliency),
         _input(mask),
         source.shape,
@@ -123,7 +147,6 @@ def masked_transport(
         exact,
         source.data_ptr(),
         total.data_ptr(),
-        torch.get_num_threads(),
     )
 
 
@@ -176,6 +199,38 @@ def mix_grad(
     return _ended(status, stream)
 
 
+def _run(solve: Callable[..., int], like: Tensor, *problem: object) -> bool:
+    """Solve where a tensor is; False where a value is not allowed."""
+    if like.is_cuda:
+        # Scratch memory comes from PyTorch, and is free again for what follows on the stream.
+        scratch = like.new_empty(solve(*problem, (_MEASURE, 0, 0)), dtype=torch.uint8)
+        with torch.cuda.device(like.device):
+            stream = torch.cuda.current_stream().cuda_stream
+            return _ended(solve(*problem, (_CUDA, stream, scratch.data_ptr())), stream)
+    if Team.entered is None:
+        return not solve(*problem, (_CPU, torch.get_num_threads(), 0))
+    phases = solve(*problem, (_TEAM, Team.entered.seed, 0))
+    Team.entered.phases += max(phases, 0)
+    return phases >= 0
+
+
+def _labeling(costs: Sequence[Tensor], labels: Tensor, energy: Tensor) -> tuple[object, ...]:
+    """The arguments that the labelling functions share."""
+    # A label cost in the host's memory crosses by value. Every second team reads it as from the
+    # device.
+    in_host_memory = not costs[3].is_cuda
+    if Team.entered is not None and Team.entered.seed % 2:
+        in_host_memory = False
+    return (
+        [_input(cost) for cost in costs],
+        not costs[0].is_floating_point(),
+        in_host_memory,
+        costs[0].shape,
+        labels.data_ptr(),
+        energy.data_ptr(),
+    )
+
+
 class _Device:
     """The stream (-1 on the CPU) and thread count to run on; CUDA's current device while inside."""
 
@@ -193,20 +248,8 @@ class _Device:
             self.guard.__exit__(*exception)
 
 
-def _label(solve: Callable[..., int], costs: Tensors, labels: Tensor, energy: Tensor) -> bool:
-    costs = _dense(*costs)
-    return not solve(
-        [_input(cost) for cost in costs],
-        not costs[0].is_floating_point(),
-        costs[0].shape,
-        labels.data_ptr(),
-        energy.data_ptr(),
-        torch.get_num_threads(),
-    )
-
-
 def _ended(status: int, stream: int) -> bool:
-    if status and stream >= 0:
+    if status > 0 and stream >= 0:
         raise RuntimeError(f"puzzlemix: CUDA error {status}, {_core.cuda_error(status)}")
     return not status
 

@@ -1,7 +1,8 @@
 """The operators `torch.ops.puzzlemix`: room for the results, the call, the gradients.
 
 Their arguments have been checked by ops.py; what they add is the look at the values, after the
-fact: where the compiled code finds one that is not allowed, the value checks say which.
+fact: where the compiled code finds one that is not allowed, the value checks say which. CUDA's
+doesn't look, so there it is done before, and only for `debug(True)`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def mixing_dtype(images: Tensor) -> torch.dtype:
     return torch.float64 if images.dtype == torch.float64 else torch.float32
 
 
-# ---- The operators on the CPU, and what they return for fake tensors ----------------------------
+# ---- The operators, and what they return for fake tensors ----------------------------------------
 
 Pair = tuple[Tensor, Tensor]
 Triple = tuple[Tensor, Tensor, Tensor]
@@ -36,6 +37,8 @@ def _grid_min_cut_like(source_caps: Tensor, *_: Tensor) -> Pair:
 
 
 def _grid_min_cut(*capacities: Tensor) -> Pair:
+    if _asked_to_look(capacities[0]):
+        check.grid_min_cut_values(*capacities)
     segment, flow = _grid_min_cut_like(*capacities)
     if not _native.grid_min_cut(capacities, segment, flow):
         check.grid_min_cut_values(*capacities)
@@ -52,6 +55,8 @@ def _alpha_beta_swap(
     unary: Tensor, vertical: Tensor, horizontal: Tensor, label_cost: Tensor, max_cycles: int
 ) -> Pair:
     costs = unary, vertical, horizontal, label_cost
+    if _asked_to_look(unary):
+        check.labeling_values(*costs, convex=False)
     labels, energy = _labeling_like(unary)
     if not _native.alpha_beta_swap(costs, max_cycles, labels, energy):
         check.labeling_values(*costs, convex=False)
@@ -63,6 +68,8 @@ def _exact_labeling(
     unary: Tensor, vertical: Tensor, horizontal: Tensor, label_cost: Tensor
 ) -> Pair:
     costs = unary, vertical, horizontal, label_cost
+    if _asked_to_look(unary):
+        check.labeling_values(*costs, convex=True)
     labels, energy = _labeling_like(unary)
     if not _native.exact_labeling(costs, labels, energy):
         check.labeling_values(*costs, convex=True)
@@ -78,6 +85,9 @@ def _labeling_energy(
     labels: Tensor, unary: Tensor, vertical: Tensor, horizontal: Tensor, label_cost: Tensor
 ) -> Tensor:
     costs = unary, vertical, horizontal, label_cost
+    if _asked_to_look(unary):
+        check.labeling_values(*costs, convex=False, bounded=False)
+        check.labels_values(labels, unary.shape[3])
     energy = _labeling_energy_like(labels, unary)
     if not _native.labeling_energy(labels, costs, energy):
         check.labeling_values(*costs, convex=False, bounded=False)
@@ -92,6 +102,8 @@ def _assignment_like(cost: Tensor, exact: bool) -> Pair:
 
 
 def _assignment(cost: Tensor, exact: bool) -> Pair:
+    if _asked_to_look(cost):
+        check.assignment_values(cost)
     source, total = _assignment_like(cost, exact)
     if not _native.assignment(cost, exact, source, total):
         check.assignment_values(cost)
@@ -107,6 +119,8 @@ def _masked_transport_like(saliency: Tensor, *_: object) -> Pair:
 def _masked_transport(
     saliency: Tensor, mask: Tensor, xi: float, indicator: bool, exact: bool
 ) -> Pair:
+    if _asked_to_look(saliency):
+        check.masked_transport_values(saliency, mask, xi)
     source, total = _masked_transport_like(saliency)
     if not _native.masked_transport(saliency, mask, xi, indicator, exact, source, total):
         check.masked_transport_values(saliency, mask, xi)
@@ -114,12 +128,17 @@ def _masked_transport(
     return source, total
 
 
+def _asked_to_look(tensor: Tensor) -> bool:
+    """Whether to look at values that the solvers don't look at themselves."""
+    return not _native.checks_values(tensor) and check.debugging()
+
+
 def _refused(name: str) -> ValueError:
     # The value checks say what is wrong; this is for what they might not foresee.
     return ValueError(f"{name}: expected values within the contract of the function")
 
 
-# ---- The mix and its gradients, on the CPU and on CUDA ------------------------------------------
+# ---- The mix and its gradients -------------------------------------------------------------------
 
 
 def _mix_like(x1: Tensor, *_: object) -> Tensor:
@@ -129,7 +148,7 @@ def _mix_like(x1: Tensor, *_: object) -> Tensor:
 def _mix(
     x1: Tensor, x2: Tensor, mask: Tensor, source1: Tensor | None, source2: Tensor | None
 ) -> Tensor:
-    if x1.is_cuda and check.debugging():
+    if _asked_to_look(x1):
         check.mix_values(mask, source1, source2)
     mixed = _mix_like(x1)
     if not _native.mix(x1, x2, mask, source1, source2, mixed):
@@ -259,13 +278,11 @@ def _no_cuda(name: str) -> Callable[..., Any]:
     return refuse
 
 
-def _register(
-    schema: str, like: Callable[..., Any], solve: Callable[..., Any], *, cuda: bool = False
-) -> None:
+def _register(schema: str, like: Callable[..., Any], solve: Callable[..., Any]) -> None:
     name = schema.split("(")[0]
     _library.define(schema)
     _library.impl(name, solve, "CPU")
-    _library.impl(name, solve if cuda and _native.CUDA_TOOLKIT else _no_cuda(name), "CUDA")
+    _library.impl(name, solve if _native.CUDA_TOOLKIT else _no_cuda(name), "CUDA")
     torch.library.register_fake(f"puzzlemix::{name}", like, lib=_library)
 
 
@@ -295,15 +312,12 @@ _register(
     _masked_transport_like,
     _masked_transport,
 )
-_register(
-    f"mix(Tensor x1, Tensor x2, Tensor mask, {_SOURCES}) -> Tensor", _mix_like, _mix, cuda=True
-)
+_register(f"mix(Tensor x1, Tensor x2, Tensor mask, {_SOURCES}) -> Tensor", _mix_like, _mix)
 _register(
     f"mix_grad(Tensor grad, Tensor? x1, Tensor? x2, Tensor mask, {_SOURCES}, bool[3] needed)"
     " -> (Tensor, Tensor, Tensor)",
     _mix_grad_like,
     _mix_grad,
-    cuda=True,
 )
 # Decisions have no gradient: without this their floats would claim to need one.
 for _name in (

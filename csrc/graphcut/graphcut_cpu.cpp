@@ -135,7 +135,7 @@ Status grid_min_cut_cpu(const MinCutProblem& p, int threads) {
 
 Status alpha_beta_swap_cpu(const LabelingProblem& p, int64_t max_cycles, int threads) {
   LabelCost cost;
-  if (!to_integers(p, cost)) return Status::bad_value;
+  if (!read_label_cost(p, cost)) return Status::bad_value;
   return for_words(p.height, p.width, [&](auto words) {
     return over_batch(p.batch, 30 * p.labels * cells(p), threads,
                       [&] { return Swap<words>(p, cost, max_cycles); });
@@ -144,7 +144,7 @@ Status alpha_beta_swap_cpu(const LabelingProblem& p, int64_t max_cycles, int thr
 
 Status exact_labeling_cpu(const LabelingProblem& p, int threads) {
   LabelCost cost;
-  if (!to_integers(p, cost) || !make_convex(cost)) return Status::bad_value;
+  if (!read_label_cost(p, cost) || !make_convex(cost)) return Status::bad_value;
   return for_words(p.height, p.width, [&](auto words) {
     return over_batch(p.batch, 25 * p.labels * cells(p), threads,
                       [&] { return Exact<words>(p, cost); });
@@ -153,7 +153,7 @@ Status exact_labeling_cpu(const LabelingProblem& p, int threads) {
 
 Status labeling_energy_cpu(const LabelingProblem& p, int threads) {
   LabelCost cost;
-  if (!to_integers(p, cost)) return Status::bad_value;
+  if (!read_label_cost(p, cost)) return Status::bad_value;
   return over_batch(p.batch, 2 * p.labels * cells(p), threads, [&] {
     return [&p, sample = Sample(p, cost)](int64_t b) mutable {
       const int64_t* const labels = p.out + b * cells(p);

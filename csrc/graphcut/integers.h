@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "graphcut/graphcut.h"
+#include "graphcut/label_cost.h"
 
 namespace puzzlemix {
 
@@ -17,26 +18,6 @@ namespace puzzlemix {
 constexpr int padded(int cells) {
   return cells <= 64 ? 64 : cells <= 256 ? 256 : cells <= 1024 ? 1024 : 4096;
 }
-
-// A label cost in integers: cost(a, b) stands for unit * cost(a, b) of the caller's.
-struct LabelCost {
-  int labels = 0;
-  int32_t cost[kMaxLabels * kMaxLabels] = {};
-  int32_t largest = 0;
-  double unit = 1;
-  bool exact = false;                          // the integers are the caller's costs, up to `unit`
-  double given[kMaxLabels * kMaxLabels] = {};  // the caller's own
-
-  int32_t operator()(int a, int b) const { return cost[a * labels + b]; }
-};
-
-// False where it is no semimetric of finite numbers.
-bool to_integers(const LabelingProblem& problem, LabelCost& out);
-
-// Makes the integers convex in the label order; false where the caller's costs are not convex
-// (up to 1e-6 of the largest). Rounding alone can break D[a,b] + D[a+1,b+1] <= D[a,b+1] + D[a+1,b]
-// by a unit; then each violated second difference is raised to 0.
-bool make_convex(LabelCost& cost);
 
 // One sample of a labelling problem. An edge is kept at its upper or left cell; edges over the
 // border are 0.

@@ -1,0 +1,12 @@
+// The graph cuts on CUDA: all that they do stands in team_graphcut.h.
+#include "graphcut/team_graphcut.h"
+#include "launch.cuh"
+
+namespace puzzlemix {
+
+template int solve_cuda<TeamMinCut>(const MinCutProblem&, void*, void*);
+template int solve_cuda<TeamSwap>(const TeamLabelingProblem&, void*, void*);
+template int solve_cuda<TeamExact>(const TeamLabelingProblem&, void*, void*);
+template int solve_cuda<TeamLabelingEnergy>(const TeamLabelingProblem&, void*, void*);
+
+}  // namespace puzzlemix

@@ -1,0 +1,271 @@
+// The lowest optimal labelling for a team: the two ways of exact.h, where their reasons stand.
+#pragma once
+
+#include "graphcut/team_cut.h"
+#include "graphcut/team_integers.h"
+
+namespace puzzlemix {
+
+// Nodes "label > a" of all cells, a layer for each a. Axis 0 leads down the column of a cell to the
+// next layer; then, for each gap between layers and each of the two directions of the grid, one
+// axis to the neighbour, and where the gap isn't 0 one from the neighbour.
+struct LayeredGraph {
+  using Capacity = int64_t;
+  static constexpr int64_t kUnbounded = int64_t{1} << 40;  // more than all excess
+
+  PUZZLEMIX_HD static int axis_count(int layers) { return 4 * layers - 1; }
+
+  PUZZLEMIX_HD int offset(int axis) const {
+    if (axis == 0) return cells;
+    const Way way = this->way(axis);
+    return way.gap * cells + way.step;
+  }
+  // Unbounded down a column, the cost of a label up it.
+  PUZZLEMIX_HD int64_t there(int axis, int v) const {
+    if (axis == 0) return v + cells < nodes ? kUnbounded : 0;
+    const Way way = this->way(axis);
+    const int layer = v / cells, cell = v % cells;
+    const int from = way.step < 0 ? cell + way.step : cell;  // where the weight is kept
+    if (layer + way.gap >= layers || from < 0) return 0;
+    return int64_t{way.weight[from]} * separation(layer, layer + way.gap);
+  }
+  PUZZLEMIX_HD int64_t back(int axis, int v) const {
+    if (axis == 0) return v + cells < nodes ? unary[v + cells] : 0;
+    return axis <= 2 ? there(axis, v) : 0;  // within a layer both ways
+  }
+  PUZZLEMIX_HD bool active(int) const { return true; }
+
+  // What a pair pays where one label is above b and the other not above a; for a = b, where a
+  // separates them. 0 or more for a convex cost; on CUDA nobody has looked whether it is one.
+  PUZZLEMIX_HD int64_t separation(int a, int b) const {
+    const LabelCost& d = *label_cost;
+    const int64_t twice = a == b ? int64_t{d(a, a + 1)}
+                                 : int64_t{d(a, b + 1)} + d(a + 1, b) - d(a, b) - d(a + 1, b + 1);
+    return twice > 0 ? twice : 0;
+  }
+
+  struct Way {
+    int gap, step;  // layers on, cells on
+    const int32_t* weight;
+  };
+  // 1: right, 2: down; then by gap: right, down, and right, down reversed.
+  PUZZLEMIX_HD Way way(int axis) const {
+    const int k = axis <= 2 ? axis - 1 : (axis - 3) % 4;
+    const int gap = axis <= 2 ? 0 : (axis - 3) / 4 + 1, step = k % 2 == 0 ? 1 : width;
+    return {gap, k < 2 ? step : -step, k % 2 == 0 ? right : down};
+  }
+
+  int nodes, axes;
+  int cells, width, layers;
+  const int32_t *unary, *right, *down;  // [L, cells], [cells]
+  const LabelCost* label_cost;
+};
+
+class TeamExact {
+ public:
+  using Problem = TeamLabelingProblem;
+
+  // The two ways share the cut's memory.
+  struct Work {
+    PUZZLEMIX_HD Work(Arena& arena, const Problem& p)
+        : sample(arena, p),
+          there(arena.take<int32_t>(2 * p.height * p.width)),
+          back(arena.take<int32_t>(2 * p.height * p.width)),
+          cut(arena, (p.labels - 1) * p.height * p.width, LayeredGraph::axis_count(p.labels - 1)) {}
+
+    TeamSample sample;
+    int32_t *there, *back;  // the capacities of a step, by axis
+    TeamCut cut;
+  };
+
+  PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) { return Work(arena, p); }
+  static int items(const Problem& p) { return p.height * p.width; }
+
+  template <typename Team>
+  PUZZLEMIX_HD static void solve(Team& team, const Work& work, const Problem& problem, int64_t b) {
+    const LabelingProblem p = problem;
+    load_sample(team, problem, b, true, work.sample);
+    TeamExact exact(work, p);
+    if (exact.descent_applies(team)) {
+      exact.descend(team);
+    } else {
+      exact.cut_layers(team);
+    }
+    const TeamSample sample = work.sample;
+    int64_t* const out = p.out + b * exact.cells_;
+    team.step(exact.cells_, [=](int i) { out[i] = sample.label[i]; });
+    const double energy = labeling_energy(team, p, b, sample.label_cost, sample.label);
+    team.step(1, [=](int) { p.energy[b] = energy; });
+  }
+
+ private:
+  PUZZLEMIX_HD TeamExact(const Work& work, const LabelingProblem& p)
+      : cut_(work.cut),
+        sample_(work.sample),
+        there_(work.there),
+        back_(work.back),
+        shape_(p.height, p.width),
+        cells_(p.height * p.width),
+        labels_(p.labels) {}
+
+  // ---- Steepest descent, where everything is convex ----
+
+  template <typename Team>
+  PUZZLEMIX_HD bool descent_applies(Team& team) const {
+    const LabelCost& cost = *sample_.label_cost;
+    for (int a = 1; a < labels_; ++a) {
+      for (int b = a; b < labels_; ++b) {
+        if (cost(a, b) != cost(a - 1, b - 1)) return false;
+      }
+    }
+    for (int g = 1; g + 1 < labels_; ++g) {
+      if (2 * int64_t{cost(0, g)} > int64_t{cost(0, g - 1)} + cost(0, g + 1)) return false;
+    }
+    const int32_t* const unary = sample_.unary;
+    const int n = cells_, labels = labels_;
+    return !team.any(n, [=](int i) {
+      bool bent = false;
+      for (int l = 1; l + 1 < labels; ++l) {
+        const int64_t second = int64_t{unary[(l - 1) * n + i]} + unary[(l + 1) * n + i] -
+                               2 * int64_t{unary[l * n + i]};
+        bent = bent || second < 0;
+      }
+      return bent;
+    });
+  }
+
+  template <typename Team>
+  PUZZLEMIX_HD void descend(Team& team) {
+    const TeamSample sample = sample_;
+    const int n = cells_, labels = labels_;
+    team.step(n, [=](int i) {
+      int best = labels == 3 ? 1 : 0;
+      for (int l = 1; l < labels && labels > 3; ++l) {
+        if (sample.unary[l * n + i] < sample.unary[best * n + i]) best = l;
+      }
+      sample.label[i] = best;
+    });
+    const int rises = labels > 3 ? labels : 1, falls = labels > 3 ? labels : labels - 2;
+    for (int k = 0; k < rises && change_by_one(team, 1); ++k) {
+    }
+    for (int k = 0; k < falls && change_by_one(team, -1); ++k) {
+    }
+  }
+
+  // The choice between low and low + 1 for every cell, where low is the label (going up) or the one
+  // below it (going down); cells at the end stay.
+  struct Choice {
+    PUZZLEMIX_HD bool moves(int i) const { return label[i] != (up ? labels - 1 : 0); }
+    PUZZLEMIX_HD int low(int i) const { return label[i] - (!up && moves(i) ? 1 : 0); }
+    PUZZLEMIX_HD int32_t f(int gap) const { return (*cost)(0, gap < 0 ? -gap : gap); }
+
+    // An edge costs weight * f(x_i - x_j). The arc i -> j is cut where i stays and j takes low + 1,
+    // the arc back the other way round; together they make up f's second difference, split as
+    // evenly as integers allow. The rest falls to the ends.
+    struct Edge {
+      int32_t there, back, to_i, to_j;
+    };
+    PUZZLEMIX_HD Edge edge(int32_t weight, int i, int j) const {
+      const int gap = low(i) - low(j);
+      const int32_t now = f(gap);
+      if (moves(i) && moves(j)) {
+        const int32_t second = f(gap + 1) + f(gap - 1) - 2 * now;
+        const int32_t half = second / 2, rise = f(gap + 1) - now - half;
+        return {weight * (second - half), weight * half, weight * rise, -weight * rise};
+      }
+      if (moves(i)) return {0, 0, weight * (f(gap + 1) - now), 0};
+      if (moves(j)) return {0, 0, 0, weight * (f(gap - 1) - now)};
+      return {0, 0, 0, 0};
+    }
+
+    const int32_t* label;
+    const LabelCost* cost;
+    int labels;
+    bool up;
+  };
+
+  // True if a label changed.
+  template <typename Team>
+  PUZZLEMIX_HD bool change_by_one(Team& team, int direction) {
+    const int n = cells_;
+    const Choice choice{sample_.label, sample_.label_cost, labels_, direction > 0};
+    const GridGraph graph{n, shape_.width, there_, there_ + n, back_, back_ + n, 1, nullptr, 0, 0};
+    const TeamSample sample = sample_;
+    const TeamCut cut = cut_;
+    int32_t *const there = there_, *const back = back_;
+    const bool some = team.any(n, [=](int i) {
+      int32_t excess = 0;
+      if (choice.moves(i)) {
+        const int low = choice.low(i);
+        excess = sample.unary[(low + 1) * n + i] - sample.unary[low * n + i];
+      }
+      PUZZLEMIX_UNROLL
+      for (int a = 0; a < graph.axes; ++a) {
+        const int32_t* const weight = a == 0 ? sample.right : sample.down;
+        const int after = i + graph.offset(a), before = i - graph.offset(a);
+        typename Choice::Edge edge{0, 0, 0, 0};
+        if (weight[i] != 0) edge = choice.edge(weight[i], i, after);
+        there[a * n + i] = edge.there;
+        back[a * n + i] = edge.back;
+        excess += edge.to_i;
+        if (before >= 0 && weight[before] != 0) {
+          excess += choice.edge(weight[before], before, i).to_j;
+        }
+      }
+      cut.excess(i) = excess;
+      cut.clear(graph, i);
+      return choice.moves(i);
+    });
+    if (!some) return false;
+    cut_.solve(team, graph);
+    const TeamCut solved = cut_;
+    return team.any(n, [=](int i) {
+      if (!choice.moves(i)) return false;
+      const int before = sample.label[i];
+      const int now = choice.low(i) + solved.on_sink_side(i);
+      sample.label[i] = now;
+      return now != before;
+    });
+  }
+
+  // ---- Ishikawa's graph, for all else ----
+
+  template <typename Team>
+  PUZZLEMIX_HD void cut_layers(Team& team) {
+    const int n = cells_, layers = labels_ - 1, nodes = n * layers;
+    const TeamSample sample = sample_;
+    const LayeredGraph graph{nodes,
+                             LayeredGraph::axis_count(layers),
+                             n,
+                             shape_.width,
+                             layers,
+                             sample.unary,
+                             sample.right,
+                             sample.down,
+                             sample.label_cost};
+    const TeamCut cut = cut_;
+    team.step(nodes, [=](int v) {
+      const int layer = v / n, cell = v % n;
+      int32_t excess = 0;
+      if (layer == 0) excess -= sample.unary[cell];
+      if (layer == layers - 1) excess += sample.unary[layers * n + cell];
+      cut.excess(v) = excess;
+      cut.clear(graph, v);
+    });
+    cut_.solve(team, graph);
+    const TeamCut solved = cut_;
+    team.step(n, [=](int i) {
+      int label = 0;
+      for (int a = 0; a < layers; ++a) label += solved.on_sink_side(a * n + i);
+      sample.label[i] = label;
+    });
+  }
+
+  TeamCut cut_;
+  const TeamSample sample_;
+  int32_t *const there_, *const back_;
+  const GridShape shape_;
+  const int cells_, labels_;
+};
+
+}  // namespace puzzlemix

@@ -1,0 +1,219 @@
+// Alpha-beta swap for a team: the moves of swap.h, one cut after the other.
+#pragma once
+
+#include "graphcut/team_cut.h"
+#include "graphcut/team_integers.h"
+
+namespace puzzlemix {
+
+// Pairs of labels in lexicographic order, a bit for each, that would give the same cut as when they
+// were last tried.
+class TriedPairs {
+ public:
+  PUZZLEMIX_HD bool has(int pair) const { return words_[pair >> 6] >> (pair & 63) & 1; }
+  PUZZLEMIX_HD void set(int pair) { words_[pair >> 6] |= uint64_t{1} << (pair & 63); }
+  PUZZLEMIX_HD void clear(int pair) { words_[pair >> 6] &= ~(uint64_t{1} << (pair & 63)); }
+
+ private:
+  uint64_t words_[2] = {};  // 120 pairs at most
+};
+
+class TeamSwap {
+ public:
+  using Problem = TeamLabelingProblem;
+
+  struct Work {
+    PUZZLEMIX_HD Work(Arena& arena, const Problem& p)
+        : cut(arena, p.height * p.width, GridGraph::axes),
+          terminal(arena.take<int32_t>(p.height * p.width)),
+          sample(arena, p) {}
+
+    TeamCut cut;
+    int32_t* terminal;  // what beta costs a cell more than alpha, neighbours outside counted
+    TeamSample sample;
+  };
+
+  PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) { return Work(arena, p); }
+  static int items(const Problem& p) { return p.height * p.width; }
+
+  template <typename Team>
+  PUZZLEMIX_HD static void solve(Team& team, const Work& work, const Problem& problem, int64_t b) {
+    const LabelingProblem p = problem;
+    load_sample(team, problem, b, false, work.sample);
+    TeamSwap swap(work, p);
+    swap.start(team);
+    for (int64_t cycle = 0; cycle != problem.max_cycles && swap.sweep(team); ++cycle) {
+    }
+    const TeamSample sample = work.sample;
+    int64_t* const out = p.out + b * swap.cells_;
+    team.step(swap.cells_, [=](int i) { out[i] = sample.label[i]; });
+    const double energy = labeling_energy(team, p, b, sample.label_cost, sample.label);
+    team.step(1, [=](int) { p.energy[b] = energy; });
+  }
+
+ private:
+  PUZZLEMIX_HD TeamSwap(const Work& work, const LabelingProblem& p)
+      : cut_(work.cut),
+        sample_(work.sample),
+        terminal_(work.terminal),
+        shape_(p.height, p.width),
+        cells_(p.height * p.width),
+        labels_(p.labels) {}
+
+  template <typename Team>
+  PUZZLEMIX_HD void start(Team& team) const {
+    const TeamSample sample = sample_;
+    const int n = cells_, labels = labels_;
+    team.step(n, [=](int i) {
+      int best = 0;
+      for (int l = 1; l < labels; ++l) {
+        if (sample.unary[l * n + i] < sample.unary[best * n + i]) best = l;
+      }
+      sample.label[i] = best;
+    });
+  }
+
+  template <typename Team>
+  PUZZLEMIX_HD bool sweep(Team& team) {
+    bool moved = false;
+    int pair = 0;
+    for (int a = 0; a < labels_; ++a) {
+      for (int b = a + 1; b < labels_; ++b, ++pair) {
+        if (tried_.has(pair)) continue;
+        if (move(team, a, b)) moved = true;
+        tried_.set(pair);
+      }
+    }
+    return moved;
+  }
+
+  // One swap of alpha and beta; true if the energy fell.
+  template <typename Team>
+  PUZZLEMIX_HD bool move(Team& team, int alpha, int beta) {
+    if (!fill(team, alpha, beta)) return false;
+    const GridGraph graph = this->graph(alpha, beta);
+    cut_.solve(team, graph);
+    if (change(team, graph) >= 0) return false;
+    forget(touched(team, graph) | 1u << alpha | 1u << beta);
+    const TeamCut cut = cut_;
+    int32_t* const label = sample_.label;
+    team.step(cells_, [=](int i) {
+      if (graph.active(i)) label[i] = cut.on_sink_side(i) ? beta : alpha;
+    });
+    return true;
+  }
+
+  PUZZLEMIX_HD GridGraph graph(int alpha, int beta) const {
+    return {cells_,
+            shape_.width,
+            sample_.right,
+            sample_.down,
+            sample_.right,
+            sample_.down,
+            (*sample_.label_cost)(alpha, beta),
+            sample_.label,
+            alpha,
+            beta};
+  }
+
+  // False if no cell has one of the labels.
+  template <typename Team>
+  PUZZLEMIX_HD bool fill(Team& team, int alpha, int beta) const {
+    const GridGraph graph = this->graph(alpha, beta);
+    const TeamCut cut = cut_;
+    const TeamSample sample = sample_;
+    const GridShape shape = shape_;
+    const int n = cells_;
+    int32_t* const terminal = terminal_;
+    return team.any(n, [=](int i) {
+      const bool active = graph.active(i);
+      int32_t more = 0;
+      if (active) {
+        const LabelCost& cost = *sample.label_cost;
+        more = sample.unary[beta * n + i] - sample.unary[alpha * n + i];
+        const auto outside = [&](int32_t weight, int j) {
+          if (weight == 0 || graph.active(j)) return;
+          more += weight * (cost(beta, sample.label[j]) - cost(alpha, sample.label[j]));
+        };
+        outside(sample.right[i], i + 1);
+        outside(sample.down[i], i + shape.width);
+        if (i >= 1) outside(sample.right[i - 1], i - 1);
+        if (i >= shape.width) outside(sample.down[i - shape.width], i - shape.width);
+      }
+      terminal[i] = cut.excess(i) = more;
+      cut.clear(graph, i);
+      return active;
+    });
+  }
+
+  // What the cut changes in the energy.
+  template <typename Team>
+  PUZZLEMIX_HD int64_t change(Team& team, const GridGraph& graph) const {
+    const TeamCut cut = cut_;
+    const int32_t *const terminal = terminal_, *const label = sample_.label;
+    return team.reduce(
+        cells_, int64_t{0},
+        [=](int i) {
+          if (!graph.active(i)) return int64_t{0};
+          const int now = cut.on_sink_side(i), before = label[i] == graph.beta;
+          int64_t sum = int64_t{now - before} * terminal[i];
+          PUZZLEMIX_UNROLL
+          for (int a = 0; a < graph.axes; ++a) {
+            const int32_t weight = graph.there(a, i);
+            const int j = i + graph.offset(a);
+            if (weight == 0 || !graph.active(j)) continue;
+            const bool is_cut = now != static_cast<int>(cut.on_sink_side(j));
+            const bool was_cut = label[i] != label[j];
+            sum += int64_t{weight} * (is_cut - was_cut);
+          }
+          return sum;
+        },
+        Sum());
+  }
+
+  struct Union {
+    PUZZLEMIX_HD uint32_t operator()(uint32_t a, uint32_t b) const { return a | b; }
+  };
+
+  // The labels of the cells that change or have a neighbour that does, a bit each.
+  template <typename Team>
+  PUZZLEMIX_HD uint32_t touched(Team& team, const GridGraph& graph) const {
+    const TeamCut cut = cut_;
+    const int32_t* const label = sample_.label;
+    return team.reduce(
+        cells_, 0u,
+        [=](int i) {
+          const auto changes = [&](int j) {
+            return graph.active(j) && cut.on_sink_side(j) != (label[j] == graph.beta);
+          };
+          const auto weight = [&](int a, int j) { return (a == 0 ? graph.right : graph.down)[j]; };
+          bool near = changes(i);
+          PUZZLEMIX_UNROLL
+          for (int a = 0; a < graph.axes; ++a) {
+            const int after = i + graph.offset(a), before = i - graph.offset(a);
+            near = near || (weight(a, i) > 0 && changes(after)) ||
+                   (before >= 0 && weight(a, before) > 0 && changes(before));
+          }
+          return near ? 1u << label[i] : 0u;
+        },
+        Union());
+  }
+
+  PUZZLEMIX_HD void forget(uint32_t touched) {
+    int pair = 0;
+    for (int a = 0; a < labels_; ++a) {
+      for (int b = a + 1; b < labels_; ++b, ++pair) {
+        if ((touched >> a | touched >> b) & 1) tried_.clear(pair);
+      }
+    }
+  }
+
+  TeamCut cut_;
+  const TeamSample sample_;
+  int32_t* const terminal_;
+  const GridShape shape_;
+  const int cells_, labels_;
+  TriedPairs tried_;
+};
+
+}  // namespace puzzlemix

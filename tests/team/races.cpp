@@ -1,0 +1,105 @@
+// Runs every device algorithm on a team of real threads, and compares with a shuffled team. Built
+// with -fsanitize=thread by tests/test_team.py: a missing barrier is a race that it reports.
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "graphcut/team_graphcut.h"
+#include "team_run.h"
+#include "threaded_team.h"
+
+namespace puzzlemix {
+namespace {
+
+constexpr int kThreads = 4;
+
+template <typename Algorithm>
+void solve_threaded(const typename Algorithm::Problem& problem) {
+  const Footprint bytes = footprint<Algorithm>(problem);
+  std::vector<char> fast(bytes.fast), slow(bytes.slow);
+  ThreadedTeam::Meeting meeting(kThreads);
+  std::vector<std::thread> threads;
+  for (int k = 0; k < kThreads; ++k) {
+    threads.emplace_back([&, k] {
+      ThreadedTeam team(meeting, k);
+      for (int64_t b = 0; b < problem.batch; ++b) {
+        Arena arena(fast.data(), bytes.fast, slow.data());
+        Algorithm::solve(team, Algorithm::layout(arena, problem), problem, b);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+using Random = std::mt19937;
+
+// Multiples of 1/1024, so that sums are exact in any order.
+std::vector<double> uniform(Random& random, size_t count) {
+  std::vector<double> values(count);
+  for (double& x : values) x = std::uniform_int_distribution<int>(0, 1024)(random) / 1024.0;
+  return values;
+}
+
+Array array(const std::vector<double>& values) { return {values.data(), Dtype::float64}; }
+
+// Solves by both teams; `answer` is what they write. False where they differ.
+template <typename Algorithm, typename T>
+bool agree(const typename Algorithm::Problem& problem, std::vector<T>& answer) {
+  solve_shuffled<Algorithm>(problem, 1);
+  const std::vector<T> shuffled = answer;
+  std::fill(answer.begin(), answer.end(), T{});
+  solve_threaded<Algorithm>(problem);
+  return answer == shuffled;
+}
+
+bool cuts_agree(Random& random, int height, int width, int labels) {
+  constexpr int kBatch = 2;
+  const size_t cells = static_cast<size_t>(kBatch) * height * width;
+  const std::vector<double> unary = uniform(random, cells * labels);
+  const std::vector<double> sink = uniform(random, cells);
+  const std::vector<double> vertical = uniform(random, cells), horizontal = uniform(random, cells);
+  std::vector<double> value(kBatch);
+  std::vector<char> segment(cells);
+  const MinCutProblem cut{array(unary),
+                          array(sink),
+                          array(vertical),
+                          array(horizontal),
+                          false,
+                          kBatch,
+                          height,
+                          width,
+                          reinterpret_cast<bool*>(segment.data()),
+                          value.data()};
+  if (!agree<TeamMinCut>(cut, segment)) return false;
+  std::vector<double> label_cost;
+  for (int a = 0; a < labels; ++a) {
+    for (int b = 0; b < labels; ++b) label_cost.push_back(0.25 * (a - b) * (a - b));
+  }
+  std::vector<int64_t> label(cells);
+  const LabelingProblem given{
+      array(unary), array(vertical), array(horizontal), array(label_cost), false, kBatch, height,
+      width,        labels,          label.data(),      value.data()};
+  TeamLabelingProblem problem{given, -1, false, {}};
+  if (!agree<TeamSwap>(problem, label)) return false;
+  return agree<TeamExact>(problem, label) && agree<TeamLabelingEnergy>(problem, value);
+}
+
+int run() {
+  Random random(0);
+  for (const auto& [height, width] : {std::pair(1, 1), {2, 2}, {1, 7}, {5, 7}, {9, 9}, {16, 16}}) {
+    for (const int labels : {2, 3, 5}) {
+      if (!cuts_agree(random, height, width, labels)) {
+        std::printf("%dx%d, %d labels: the teams differ\n", height, width, labels);
+        return 1;
+      }
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace puzzlemix
+
+int main() { return puzzlemix::run(); }
