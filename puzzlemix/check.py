@@ -46,6 +46,7 @@ MAX_FLOAT = sys.float_info.max
 MAX_SIDE = 64
 MAX_LABELS = 16
 MAX_ASSIGNMENT = 4096
+MAX_CUDA_PIXELS = 2**31 - 1
 METHODS = ("approx", "exact")
 WEIGHTS = ("indicator", "mask")
 
@@ -138,6 +139,10 @@ def mix(
     """Two images [B, C, Y, X], a mask and permutations on grids that divide them."""
     batch, channels, rows, columns = _sizes("x1", x1, "[B, C, Y, X]", 4)
     _dense("x1", x1, FLOATS)
+    if x1.is_cuda and rows * columns > MAX_CUDA_PIXELS:
+        raise ValueError(
+            f"x1: expected at most {MAX_CUDA_PIXELS} pixels a channel on CUDA, got {rows}x{columns}"
+        )
     _expect("x2", x2, "[B, C, Y, X]", (batch, channels, rows, columns), (x1.dtype,), ("x1", x1))
     _blocks("mask", mask, FLOATS, x1)
     if source1 is not None:

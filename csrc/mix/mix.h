@@ -54,7 +54,8 @@ Status mix_grad_cpu(const MixGradProblem& problem, int threads);
 
 #ifdef PUZZLEMIX_HAS_CUDA
 // Enqueue on `stream` (a cudaStream_t) and return at once; the result is the cudaError_t of the
-// launch. An index out of range counts as the block's own place.
+// launch. An index out of range counts as the block's own place. A plane has fewer than 2^31
+// pixels, a batch fewer than 2^31 samples; otherwise cudaErrorInvalidValue.
 int mix_cuda(const MixProblem& problem, void* stream);
 int mix_grad_cuda(const MixGradProblem& problem, void* stream);
 #endif

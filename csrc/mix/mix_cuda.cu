@@ -1,13 +1,19 @@
-// The mix on the GPU: bound by memory. A float32 mix of B x C x Y x X reads 4 bytes a pixel where z
-// is 0 or 1 (twice that elsewhere) and writes 4, so 256 x 3 x 224 x 224 move at least 308 MB: about
-// 0.1 ms at 3 TB/s. One thread takes kWide neighbouring pixels of one row and all channels, so that
-// the mask and the sources are read once for all of them.
+// The mix on the GPU: bound by memory. In float32, B x C x Y x X read 4 bytes a pixel (8 where z is
+// neither 0 nor 1) and write 4: 256 x 3 x 224 x 224 move 308 to 462 MB, 0.1 to 0.15 ms at 3 TB/s.
+//
+// One thread takes a vector of neighbouring pixels in a row, through all channels, so that mask and
+// sources are read and places computed once for all of them. The vectors are the widest that every
+// grid's blocks are a multiple of. Places within a plane are numbers of 32 bits, and divisions
+// multiplications; only what is added to an address has 64 bits.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <initializer_list>
 
+#include "mix/divider.h"
 #include "mix/mix.h"
 
 namespace puzzlemix {
@@ -33,136 +39,194 @@ struct alignas(sizeof(T) * Wide) Pixels {
   T pixel[Wide];
 };
 
+constexpr int64_t kMostSamples = 65535;  // of gridDim.y; a block takes every so manieth sample
+constexpr int64_t kMostPixels = (int64_t{1} << 31) - 1;  // of a plane
+
+// Where a pixel, the first of a vector, is in its plane, and where the blocks of a grid are.
 struct Place {
-  int64_t sample, y, x;
+  uint32_t y, x;
 };
 
-// The geometry of a call, in the order in which a thread needs it.
+struct Tiles {
+  Tiles(const Grid& grid, int64_t height, int64_t width)
+      : rows(static_cast<uint32_t>(grid.rows)),
+        cols(static_cast<uint32_t>(grid.cols)),
+        block_height(static_cast<uint32_t>(height / grid.rows)),
+        block_width(static_cast<uint32_t>(width / grid.cols)) {}
+
+  __device__ uint32_t cells() const { return rows * cols.divisor(); }
+
+  uint32_t rows;
+  Divider cols, block_height, block_width;
+};
+
+// Where the blocks of one image come from.
+struct Mover {
+  Mover(const BlockMap& map, int64_t height, int64_t width)
+      : source(map.source), tiles(map.grid, height, width), width(static_cast<uint32_t>(width)) {}
+
+  // An index out of range counts as the block's own place.
+  __device__ uint32_t origin(uint32_t sample, const Place& at) const {
+    if (!source) return at.y * width + at.x;
+    const uint32_t row = tiles.block_height.quotient(at.y), col = tiles.block_width.quotient(at.x);
+    const uint32_t cells = tiles.cells(), target = row * tiles.cols.divisor() + col;
+    const int64_t named = source[static_cast<int64_t>(sample) * cells + target];
+    const uint32_t from = named < 0 || named >= cells ? target : static_cast<uint32_t>(named);
+    const uint32_t from_row = tiles.cols.quotient(from);
+    const uint32_t from_col = from - from_row * tiles.cols.divisor();
+    // Differences may be negative: unsigned numbers wrap, and the sum is right.
+    const uint32_t y = at.y + (from_row - row) * tiles.block_height.divisor();
+    const uint32_t x = at.x + (from_col - col) * tiles.block_width.divisor();
+    return y * width + x;
+  }
+
+  const int64_t* source;
+  Tiles tiles;
+  uint32_t width;
+};
+
+// The geometry of a call. `wide` is the width of the vectors.
 template <typename Real>
 struct Geometry {
-  explicit Geometry(const MixLayout& p)
+  Geometry(const MixLayout& p, int wide)
       : mask(static_cast<const Real*>(p.mask.data)),
-        mask_grid(p.mask_grid),
-        map1(p.map1),
-        map2(p.map2),
+        tiles(p.mask_grid, p.height, p.width),
+        map1(p.map1, p.height, p.width),
+        map2(p.map2, p.height, p.width),
+        vectors_a_row(static_cast<uint32_t>(p.width / wide)),
+        vectors(static_cast<uint32_t>(p.height * (p.width / wide))),
         batch(p.batch),
         channels(p.channels),
-        height(p.height),
-        width(p.width) {}
+        plane(p.height * p.width),
+        width(static_cast<uint32_t>(p.width)) {}
 
-  __device__ Place place(int64_t item, int wide) const {
-    const int64_t columns = width / wide;
-    const int64_t row = item / columns;
-    return {row / height, row % height, (item - row * columns) * wide};
+  __device__ Place place(uint32_t vector, uint32_t wide) const {
+    const uint32_t y = vectors_a_row.quotient(vector);
+    return {y, (vector - y * vectors_a_row.divisor()) * wide};
   }
 
-  __device__ Real z(const Place& at) const {
-    const int64_t row = at.y / (height / mask_grid.rows), col = at.x / (width / mask_grid.cols);
-    return mask[(at.sample * mask_grid.rows + row) * mask_grid.cols + col];
-  }
+  __device__ uint32_t own(const Place& at) const { return at.y * width + at.x; }
 
-  // Where in its plane the pixel comes from. An index out of range counts as the own place.
-  __device__ int64_t origin(const BlockMap& map, const Place& at) const {
-    if (!map.source) return at.y * width + at.x;
-    const int64_t block_height = height / map.grid.rows, block_width = width / map.grid.cols;
-    const int64_t cells = map.grid.rows * map.grid.cols;
-    const int64_t row = at.y / block_height, col = at.x / block_width;
-    const int64_t target = row * map.grid.cols + col;
-    int64_t from = map.source[at.sample * cells + target];
-    if (from < 0 || from >= cells) from = target;
-    const int64_t y = at.y + (from / map.grid.cols - row) * block_height;
-    return y * width + at.x + (from % map.grid.cols - col) * block_width;
+  __device__ Real z(uint32_t sample, const Place& at) const {
+    const uint32_t row = tiles.block_height.quotient(at.y), col = tiles.block_width.quotient(at.x);
+    const uint32_t cell = row * tiles.cols.divisor() + col;
+    const Real z = mask[static_cast<int64_t>(sample) * tiles.cells() + cell];
+    return z - z == 0 ? z : 0;  // nobody has looked whether it is finite
   }
 
   const Real* mask;
-  Grid mask_grid;
-  BlockMap map1, map2;
-  int64_t batch, channels, height, width;
+  Tiles tiles;
+  Mover map1, map2;
+  Divider vectors_a_row;
+  uint32_t vectors;
+  int64_t batch, channels, plane;
+  uint32_t width;
 };
 
+template <typename Vector, typename T>
+__device__ const Vector& vector_at(const T* pixel) {
+  return *reinterpret_cast<const Vector*>(pixel);
+}
+template <typename Vector, typename T>
+__device__ Vector& vector_at(T* pixel) {
+  return *reinterpret_cast<Vector*>(pixel);
+}
+
 template <typename T, int Wide>
-__global__ void mix_kernel(Geometry<typename Element<T>::Real> g, const T* x1, const T* x2,
-                           T* out) {
+__global__ void __launch_bounds__(kThreads)
+    mix_kernel(const Geometry<typename Element<T>::Real> g, const T* __restrict__ x1,
+               const T* __restrict__ x2, T* __restrict__ out) {
   using Real = typename Element<T>::Real;
   using Vector = Pixels<T, Wide>;
-  const int64_t items = g.batch * g.height * (g.width / Wide), plane = g.height * g.width;
-  const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t item = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; item < items;
-       item += stride) {
-    const Place at = g.place(item, Wide);
-    const Real z = g.z(at), rest = 1 - z;
-    const int64_t first = at.sample * g.channels * plane;
-    const int64_t from1 = first + g.origin(g.map1, at), from2 = first + g.origin(g.map2, at);
-    const int64_t to = first + at.y * g.width + at.x;
-    for (int64_t c = 0; c < g.channels; ++c) {
-      const int64_t shift = c * plane;
-      Vector result;
-      if (z == 1) {
-        result = *reinterpret_cast<const Vector*>(x1 + from1 + shift);
-      } else if (z == 0) {
-        result = *reinterpret_cast<const Vector*>(x2 + from2 + shift);
-      } else {
-        const Vector a = *reinterpret_cast<const Vector*>(x1 + from1 + shift);
-        const Vector b = *reinterpret_cast<const Vector*>(x2 + from2 + shift);
-        for (int i = 0; i < Wide; ++i) {
-          result.pixel[i] =
-              Element<T>::put(z * Element<T>::get(a.pixel[i]) + rest * Element<T>::get(b.pixel[i]));
-        }
+  const uint32_t vector = blockIdx.x * blockDim.x + threadIdx.x;
+  if (vector >= g.vectors) return;
+  const Place at = g.place(vector, Wide);
+  for (uint32_t sample = blockIdx.y; sample < g.batch; sample += gridDim.y) {
+    const Real z = g.z(sample, at), rest = 1 - z;
+    const int64_t first = sample * g.channels * g.plane;
+    T* to = out + first + g.own(at);
+    const T* from1 = x1 + first;
+    const T* from2 = x2 + first;
+    if (z != 0) from1 += g.map1.origin(sample, at);
+    if (z != 1) from2 += g.map2.origin(sample, at);
+    if (z == 1 || z == 0) {
+      const T* from = z == 1 ? from1 : from2;
+#pragma unroll 4
+      for (int64_t c = 0; c < g.channels; ++c, from += g.plane, to += g.plane) {
+        vector_at<Vector>(to) = vector_at<Vector>(from);
       }
-      *reinterpret_cast<Vector*>(out + to + shift) = result;
+      continue;
+    }
+#pragma unroll 2
+    for (int64_t c = 0; c < g.channels; ++c, from1 += g.plane, from2 += g.plane, to += g.plane) {
+      const Vector a = vector_at<Vector>(from1), b = vector_at<Vector>(from2);
+      Vector result;
+#pragma unroll
+      for (int i = 0; i < Wide; ++i) {
+        result.pixel[i] =
+            Element<T>::put(z * Element<T>::get(a.pixel[i]) + rest * Element<T>::get(b.pixel[i]));
+      }
+      vector_at<Vector>(to) = result;
     }
   }
 }
 
 // grad1 and grad2: each thread carries its pixels of g back to where they came from.
 template <typename T, int Wide>
-__global__ void mix_grad_kernel(Geometry<typename Element<T>::Real> g, const T* grad, T* grad1,
-                                T* grad2) {
+__global__ void __launch_bounds__(kThreads)
+    mix_grad_kernel(const Geometry<typename Element<T>::Real> g, const T* __restrict__ grad,
+                    T* __restrict__ grad1, T* __restrict__ grad2) {
   using Real = typename Element<T>::Real;
   using Vector = Pixels<T, Wide>;
-  const int64_t items = g.batch * g.height * (g.width / Wide), plane = g.height * g.width;
-  const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t item = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; item < items;
-       item += stride) {
-    const Place at = g.place(item, Wide);
-    const Real z = g.z(at), rest = 1 - z;
-    const int64_t first = at.sample * g.channels * plane;
-    const int64_t to1 = first + g.origin(g.map1, at), to2 = first + g.origin(g.map2, at);
-    const int64_t from = first + at.y * g.width + at.x;
+  const uint32_t vector = blockIdx.x * blockDim.x + threadIdx.x;
+  if (vector >= g.vectors) return;
+  const Place at = g.place(vector, Wide);
+  for (uint32_t sample = blockIdx.y; sample < g.batch; sample += gridDim.y) {
+    const Real z = g.z(sample, at), rest = 1 - z;
+    const int64_t first = sample * g.channels * g.plane;
+    const int64_t from = first + g.own(at);
+    const int64_t to1 = first + (grad1 ? g.map1.origin(sample, at) : 0);
+    const int64_t to2 = first + (grad2 ? g.map2.origin(sample, at) : 0);
+#pragma unroll 2
     for (int64_t c = 0; c < g.channels; ++c) {
-      const int64_t shift = c * plane;
-      const Vector v = *reinterpret_cast<const Vector*>(grad + from + shift);
+      const int64_t shift = c * g.plane;
+      const Vector v = vector_at<Vector>(grad + from + shift);
       Vector share1, share2;
+#pragma unroll
       for (int i = 0; i < Wide; ++i) {
         const Real x = Element<T>::get(v.pixel[i]);
         share1.pixel[i] = Element<T>::put(z == 0 ? Real{0} : z * x);
         share2.pixel[i] = Element<T>::put(rest == 0 ? Real{0} : rest * x);
       }
-      if (grad1) *reinterpret_cast<Vector*>(grad1 + to1 + shift) = share1;
-      if (grad2) *reinterpret_cast<Vector*>(grad2 + to2 + shift) = share2;
+      if (grad1) vector_at<Vector>(grad1 + to1 + shift) = share1;
+      if (grad2) vector_at<Vector>(grad2 + to2 + shift) = share2;
     }
   }
 }
 
 // grad_mask: one block of threads sums one cell of one sample, in an order that its shape fixes.
 template <typename T>
-__global__ void mask_grad_kernel(Geometry<typename Element<T>::Real> g, const T* grad, const T* x1,
-                                 const T* x2, double* grad_mask) {
+__global__ void __launch_bounds__(kThreads)
+    mask_grad_kernel(const Geometry<typename Element<T>::Real> g, const T* __restrict__ grad,
+                     const T* __restrict__ x1, const T* __restrict__ x2, double* grad_mask) {
   __shared__ double sums[kThreads];
-  const int64_t cells = g.mask_grid.rows * g.mask_grid.cols, plane = g.height * g.width;
-  const int64_t side_y = g.height / g.mask_grid.rows, side_x = g.width / g.mask_grid.cols;
-  for (int64_t cell = blockIdx.x; cell < g.batch * cells; cell += gridDim.x) {
-    const int64_t sample = cell / cells, row = cell % cells / g.mask_grid.cols;
-    const int64_t col = cell % g.mask_grid.cols, first = sample * g.channels * plane;
+  const Divider side_x = g.tiles.block_width;
+  const uint32_t side_y = g.tiles.block_height.divisor(), pixels = side_y * side_x.divisor();
+  const uint32_t row = g.tiles.cols.quotient(blockIdx.x);
+  const uint32_t col = blockIdx.x - row * g.tiles.cols.divisor();
+  for (uint32_t sample = blockIdx.y; sample < g.batch; sample += gridDim.y) {
+    const int64_t first = sample * g.channels * g.plane;
     double sum = 0;
-    for (int64_t i = threadIdx.x; i < side_y * side_x; i += kThreads) {
-      const Place at{sample, row * side_y + i / side_x, col * side_x + i % side_x};
-      const int64_t to = first + at.y * g.width + at.x;
-      const int64_t from1 = first + g.origin(g.map1, at), from2 = first + g.origin(g.map2, at);
-      for (int64_t c = 0; c < g.channels; ++c) {
-        const double difference = static_cast<double>(Element<T>::get(x1[from1 + c * plane])) -
-                                  Element<T>::get(x2[from2 + c * plane]);
-        sum += Element<T>::get(grad[to + c * plane]) * difference;
+    for (uint32_t i = threadIdx.x; i < pixels; i += kThreads) {
+      const uint32_t down = side_x.quotient(i), right = i - down * side_x.divisor();
+      const Place at{row * side_y + down, col * side_x.divisor() + right};
+      const T* share = grad + first + g.own(at);
+      const T* from1 = x1 + first + g.map1.origin(sample, at);
+      const T* from2 = x2 + first + g.map2.origin(sample, at);
+      for (int64_t shift = 0; shift < g.channels * g.plane; shift += g.plane) {
+        const double difference =
+            static_cast<double>(Element<T>::get(from1[shift])) - Element<T>::get(from2[shift]);
+        sum += Element<T>::get(share[shift]) * difference;
       }
     }
     sums[threadIdx.x] = sum;
@@ -171,68 +235,100 @@ __global__ void mask_grad_kernel(Geometry<typename Element<T>::Real> g, const T*
       if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
       __syncthreads();
     }
-    if (threadIdx.x == 0) grad_mask[cell] = sums[0];
+    if (threadIdx.x == 0) {
+      grad_mask[static_cast<int64_t>(sample) * g.tiles.cells() + blockIdx.x] = sums[0];
+    }
     __syncthreads();
   }
 }
 
-unsigned blocks(int64_t items, int64_t per_block) {
-  return static_cast<unsigned>(std::min<int64_t>((items + per_block - 1) / per_block, 1 << 20));
-}
+// The launch of a thread for each vector, and of small blocks for small planes.
+struct Shape {
+  Shape(uint32_t vectors, int64_t batch)
+      : threads(std::min<uint32_t>((vectors + 31) / 32 * 32, kThreads)),
+        blocks((vectors + threads - 1) / threads,
+               static_cast<uint32_t>(std::min(batch, kMostSamples))) {}
 
-// Whether runs of `wide` pixels stay within one block of every grid and start aligned.
-bool allows(const MixLayout& l, int wide) {
-  const auto fits = [&](const Grid& grid) { return l.width / grid.cols % wide == 0; };
-  return fits(l.mask_grid) && fits(l.map1.grid) && fits(l.map2.grid);
-}
-
-bool aligned(const void* address) { return reinterpret_cast<uintptr_t>(address) % 16 == 0; }
+  uint32_t threads;
+  dim3 blocks;
+};
 
 template <typename T, int Wide>
 void launch(const MixProblem& p, cudaStream_t stream) {
-  const Geometry<typename Element<T>::Real> g(p.layout);
-  const unsigned grid = blocks(g.batch * g.height * (g.width / Wide), kThreads);
-  mix_kernel<T, Wide><<<grid, kThreads, 0, stream>>>(
+  const Geometry<typename Element<T>::Real> g(p.layout, Wide);
+  const Shape shape(g.vectors, g.batch);
+  mix_kernel<T, Wide><<<shape.blocks, shape.threads, 0, stream>>>(
       g, static_cast<const T*>(p.x1), static_cast<const T*>(p.x2), static_cast<T*>(p.out));
 }
 
 template <typename T, int Wide>
 void launch(const MixGradProblem& p, cudaStream_t stream) {
-  const Geometry<typename Element<T>::Real> g(p.layout);
-  const unsigned grid = blocks(g.batch * g.height * (g.width / Wide), kThreads);
-  mix_grad_kernel<T, Wide><<<grid, kThreads, 0, stream>>>(
+  if (!p.grad1 && !p.grad2) return;
+  const Geometry<typename Element<T>::Real> g(p.layout, Wide);
+  const Shape shape(g.vectors, g.batch);
+  mix_grad_kernel<T, Wide><<<shape.blocks, shape.threads, 0, stream>>>(
       g, static_cast<const T*>(p.grad), static_cast<T*>(p.grad1), static_cast<T*>(p.grad2));
+}
+
+// The bytes of the widest vectors that stay within one block of every grid and start aligned.
+int64_t vector_bytes(const MixLayout& l, int64_t pixel_bytes,
+                     std::initializer_list<const void*> images) {
+  int64_t bytes = 16;
+  const auto fits = [&](const Grid& grid) {
+    return l.width / grid.cols * pixel_bytes % bytes == 0;
+  };
+  const auto starts = [&](const void* image) {
+    return reinterpret_cast<uintptr_t>(image) % bytes == 0;
+  };
+  while (bytes > pixel_bytes && !(fits(l.mask_grid) && fits(l.map1.grid) && fits(l.map2.grid) &&
+                                  std::all_of(images.begin(), images.end(), starts))) {
+    bytes /= 2;
+  }
+  return bytes;
+}
+
+template <typename T, int Bytes, typename Problem>
+void launch_vectors(const Problem& p, int64_t bytes, cudaStream_t stream) {
+  if constexpr (Bytes > static_cast<int>(sizeof(T))) {
+    if (bytes < Bytes) return launch_vectors<T, Bytes / 2>(p, bytes, stream);
+  }
+  launch<T, Bytes / static_cast<int>(sizeof(T))>(p, stream);
 }
 
 template <typename T>
 void solve(const MixProblem& p, cudaStream_t stream) {
-  constexpr int kWide = 16 / sizeof(T);
-  const bool wide = allows(p.layout, kWide) && aligned(p.x1) && aligned(p.x2) && aligned(p.out);
-  wide ? launch<T, kWide>(p, stream) : launch<T, 1>(p, stream);
+  launch_vectors<T, 16>(p, vector_bytes(p.layout, sizeof(T), {p.x1, p.x2, p.out}), stream);
 }
 
 template <typename T>
 void solve(const MixGradProblem& p, cudaStream_t stream) {
-  constexpr int kWide = 16 / sizeof(T);
-  if (p.grad1 || p.grad2) {
-    const bool wide =
-        allows(p.layout, kWide) && aligned(p.grad) && aligned(p.grad1) && aligned(p.grad2);
-    wide ? launch<T, kWide>(p, stream) : launch<T, 1>(p, stream);
-  }
+  launch_vectors<T, 16>(p, vector_bytes(p.layout, sizeof(T), {p.grad, p.grad1, p.grad2}), stream);
   if (p.grad_mask) {
-    const Geometry<typename Element<T>::Real> g(p.layout);
-    const int64_t cells = g.batch * g.mask_grid.rows * g.mask_grid.cols;
-    mask_grad_kernel<T><<<blocks(cells, 1), kThreads, 0, stream>>>(
-        g, static_cast<const T*>(p.grad), static_cast<const T*>(p.x1), static_cast<const T*>(p.x2),
-        p.grad_mask);
+    const Geometry<typename Element<T>::Real> g(p.layout, 1);
+    const Grid& grid = p.layout.mask_grid;
+    const dim3 blocks(static_cast<uint32_t>(grid.rows * grid.cols),
+                      static_cast<uint32_t>(std::min(g.batch, kMostSamples)));
+    mask_grad_kernel<T><<<blocks, kThreads, 0, stream>>>(g, static_cast<const T*>(p.grad),
+                                                         static_cast<const T*>(p.x1),
+                                                         static_cast<const T*>(p.x2), p.grad_mask);
   }
+}
+
+// What is left to do where there are no pixels.
+int clear(const MixProblem&, cudaStream_t) { return cudaSuccess; }
+int clear(const MixGradProblem& p, cudaStream_t stream) {
+  const int64_t cells = p.layout.batch * p.layout.mask_grid.rows * p.layout.mask_grid.cols;
+  if (!p.grad_mask || cells == 0) return cudaSuccess;
+  return cudaMemsetAsync(p.grad_mask, 0, cells * sizeof(double), stream);
 }
 
 template <typename Problem>
 int for_dtype(const Problem& p, void* stream_address) {
-  if (p.layout.batch == 0 || p.layout.channels == 0) return cudaSuccess;
   const auto stream = static_cast<cudaStream_t>(stream_address);
-  switch (p.layout.dtype) {
+  const MixLayout& l = p.layout;
+  if (l.batch == 0 || l.channels == 0 || l.height == 0 || l.width == 0) return clear(p, stream);
+  if (l.height > kMostPixels / l.width || l.batch > kMostPixels) return cudaErrorInvalidValue;
+  switch (l.dtype) {
     case Dtype::float16:
       solve<__half>(p, stream);
       break;
