@@ -9,7 +9,7 @@ namespace puzzlemix {
 constexpr int kMostThreads = 512;
 
 template <typename Algorithm>
-__global__ void __launch_bounds__(kMostThreads)
+__global__ void __launch_bounds__(kMostThreads, 1)
     solve_kernel(const __grid_constant__ typename Algorithm::Problem problem, int64_t fast_bytes,
                  char* scratch, int64_t slow_bytes) {
   extern __shared__ __align__(16) char fast[];

@@ -9,5 +9,6 @@ PYBIND11_MODULE(_core, module) {
   puzzlemix::bind_device(module);
   puzzlemix::bind_graphcut(module);
   puzzlemix::bind_mix(module);
+  puzzlemix::bind_objective(module);
   puzzlemix::bind_transport(module);
 }

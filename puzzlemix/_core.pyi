@@ -80,6 +80,23 @@ def masked_transport(
     where: _Where,
     /,
 ) -> int: ...
+def pair(
+    cells: Sequence[_Input],
+    partner: int,
+    shares: int,
+    log_prior: int,
+    sources: int,
+    moved: bool,
+    batch: int,
+    images: int,
+    sizes: Sequence[int],  # C, Y', X', h, w, h', w'
+    model: tuple[int, float, float, float, float, bool],  # labels, smoothness, gamma, eta, xi, ...
+    costs: Sequence[int],
+    label: int,
+    terms: int,
+    where: _Where,
+    /,
+) -> int: ...
 def mix(layout: _Layout, x1: int, x2: int, out: int, stream: int, threads: int, /) -> int: ...
 def mix_grad(
     layout: _Layout,

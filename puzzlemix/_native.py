@@ -6,6 +6,7 @@ Tensors become addresses and sizes here, on the right device and stream; a statu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -147,6 +148,67 @@ def masked_transport(
         exact,
         source.data_ptr(),
         total.data_ptr(),
+    )
+
+
+class Pairs(NamedTuple):
+    """Pairs of images as csrc/objective/objective.h has them."""
+
+    cells1: Tensor
+    """[N, C, Y', X'] float32 or float64: averages over windows."""
+    cells2: Tensor
+    """The same of the partners."""
+    partner: Tensor | None
+    """[B] int64, which of ``cells2`` is the partner; None: that at the same place."""
+    shares: Tensor
+    """[B, 2, h', w'] float64."""
+    log_prior: Tensor
+    """[B, L] float64."""
+    sources: Tensor | None
+    """[B, 2, h', w'] int64, permutations to read through; None: the identity."""
+    moved: bool
+    """The cells have been moved already."""
+    grid: Sequence[int]
+    """h, w."""
+    model: Sequence[float]
+    """Label smoothness, gamma, eta, xi, and whether data smoothness is bilinear."""
+
+
+def pair_costs(pairs: Pairs, unary: Tensor, vertical: Tensor, horizontal: Tensor) -> None:
+    """Write the costs of the labelling problems."""
+    _pair(pairs, [cost.data_ptr() for cost in (unary, vertical, horizontal)], None, None)
+
+
+def pair_terms(pairs: Pairs, labels: Tensor, terms: Tensor) -> None:
+    """Write the terms of the objective, and their sum, for labels."""
+    _pair(pairs, [0, 0, 0], labels, terms)
+
+
+def _pair(pairs: Pairs, costs: Sequence[int], labels: Tensor | None, terms: Tensor | None) -> None:
+    cells1, cells2, shares, log_prior = _dense(
+        pairs.cells1, pairs.cells2, pairs.shares, pairs.log_prior
+    )
+    partner, sources, labels = (
+        None if tensor is None else tensor.contiguous()
+        for tensor in (pairs.partner, pairs.sources, labels)
+    )
+    smoothness, gamma, eta, xi, bilinear = pairs.model
+    _run(
+        _core.pair,
+        shares,
+        [_input(cells1), _input(cells2)],
+        _address(partner),
+        shares.data_ptr(),
+        log_prior.data_ptr(),
+        _address(sources),
+        pairs.moved,
+        shares.shape[0],
+        cells2.shape[0],
+        [*cells1.shape[1:], *pairs.grid, *shares.shape[2:]],
+        (log_prior.shape[1], smoothness, gamma, eta, xi, bool(bilinear)),
+        costs,
+        _address(labels),
+        _address(terms),
     )
 
 

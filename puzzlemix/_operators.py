@@ -138,6 +138,36 @@ def _refused(name: str) -> ValueError:
     return ValueError(f"{name}: expected values within the contract of the function")
 
 
+# ---- The costs and the terms of pairs of images -------------------------------------------------
+
+
+def _pair_costs_like(cells1: Tensor, cells2: Tensor, *pairs: Any) -> Triple:
+    shares, log_prior, grid = pairs[1], pairs[2], pairs[5]
+    (batch, labels), (height, width) = log_prior.shape, grid
+    return (
+        shares.new_empty(batch, height, width, labels),
+        shares.new_empty(batch, height - 1, width),
+        shares.new_empty(batch, height, width - 1),
+    )
+
+
+def _pair_costs(*pairs: Any) -> Triple:
+    costs = _pair_costs_like(*pairs)
+    _native.pair_costs(_native.Pairs(*pairs), *costs)
+    return costs
+
+
+def _pair_terms_like(labels: Tensor, cells1: Tensor, cells2: Tensor, *pairs: Any) -> Tensor:
+    shares: Tensor = pairs[1]
+    return shares.new_empty(shares.shape[0], 6)
+
+
+def _pair_terms(labels: Tensor, *pairs: Any) -> Tensor:
+    terms = _pair_terms_like(labels, *pairs)
+    _native.pair_terms(_native.Pairs(*pairs), labels, terms)
+    return terms
+
+
 # ---- The mix and its gradients -------------------------------------------------------------------
 
 
@@ -312,6 +342,12 @@ _register(
     _masked_transport_like,
     _masked_transport,
 )
+_PAIRS = (
+    "Tensor cells1, Tensor cells2, Tensor? partner, Tensor shares, Tensor log_prior,"
+    " Tensor? sources, bool moved, int[] grid, float[] model"
+)
+_register(f"pair_costs({_PAIRS}) -> (Tensor, Tensor, Tensor)", _pair_costs_like, _pair_costs)
+_register(f"pair_terms(Tensor labels, {_PAIRS}) -> Tensor", _pair_terms_like, _pair_terms)
 _register(f"mix(Tensor x1, Tensor x2, Tensor mask, {_SOURCES}) -> Tensor", _mix_like, _mix)
 _register(
     f"mix_grad(Tensor grad, Tensor? x1, Tensor? x2, Tensor mask, {_SOURCES}, bool[3] needed)"
@@ -327,6 +363,8 @@ for _name in (
     "labeling_energy",
     "assignment",
     "masked_transport",
+    "pair_costs",
+    "pair_terms",
 ):
     _library.impl(_name, torch.library.fallthrough_kernel, "Autograd")
 torch.library.register_autograd(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import get_worker_info
 
 from .check import FLOATS
-from .objective import Problem, blocks_of
+from .objective import Pairs, blocks_of
 from .options import (
     Grid,
     expect_divides,
@@ -347,8 +347,8 @@ class PuzzleMix(Mixer):
         model = model_of(images, **{name: options[name] for name in _OF_MODEL})
         blocks = blocks_of("images", images, saliency, grid, fine, model)
         ratio = mixing_ratio(lam if self.per_sample else float(lam), "images", images)
-        problem = Problem(blocks, blocks.of_partner(index), ratio, grid, fine, model)
-        decision = decide(problem, options["cut"], options["transport"], options["cycles"])
+        pairs = Pairs(blocks, blocks, index, ratio, grid, fine, model)
+        decision = decide(pairs, options["cut"], options["transport"], options["cycles"])
         return Plan(
             index,
             *decision.ratio_and_mask(model.labels, images.dtype),

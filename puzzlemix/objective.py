@@ -19,9 +19,10 @@ strips on which two blocks touch. It is bilinear, and so splits exactly into
 whose last factor is (z_i - z_j)^2 + z_i(1 - z_i) + z_j(1 - z_j). The published code keeps only the
 square, which is the same for two labels: ``smoothness="quadratic"``. ``"bilinear"`` is exact.
 
-Given the permutations, this is a labelling problem on the grid, and its costs are made here by the
-same functions as the terms. The sums of a sample are added in an order that is fixed by its shape,
-so that a sample's costs don't depend, bit for bit, on the rest of its batch.
+``objective`` is plain PyTorch, for any mask. Given the permutations, this is a labelling problem on
+the grid; ``Pairs`` has its costs, and the objective of a labelling, from compiled code. The sums of
+a sample are added in an order that is fixed by its shape, so that its costs don't depend, bit for
+bit, on the rest of its batch.
 
 Letters: B batch, C channels, Y x X pixels, h x w the cut's grid, h' x w' the transport's, L labels.
 """
@@ -36,10 +37,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import ops
+from ._operators import OPERATORS
 from .options import (
     Grid,
     Model,
     PerChannel,
+    constants,
     expect_grids,
     expect_mask,
     expect_pairs,
@@ -50,7 +53,7 @@ from .options import (
     reads_values,
 )
 
-__all__ = ["Blocks", "Costs", "Objective", "Problem", "View", "blocks_of", "objective"]
+__all__ = ["Blocks", "Costs", "Objective", "Pairs", "Problem", "View", "blocks_of", "objective"]
 
 CLOSEST_LAM = 1e-6
 """The prior takes lambda as no closer to 0 and 1 than this."""
@@ -150,7 +153,8 @@ def objective(
         nearest = steps.round()
         rounding = last * torch.finfo(mask.dtype).eps
         steps = torch.where((steps - nearest).abs() <= rounding, nearest, steps)
-        log_p = _log_binomial(steps, problem.lam[:, None, None], last)
+        labelled = problem.log_p(nearest.long().clamp_(0, last))
+        log_p = torch.where(steps == nearest, labelled, _log_binomial(steps, problem.lam, last))
         sources = None if moved is None else _pair(source1, source2, moved)
         return problem.terms(problem.view(sources), steps / last, log_p, sources)
 
@@ -178,13 +182,6 @@ class Blocks(NamedTuple):
     images: Tensor | None
     """The images, where a block that moves is no whole number of windows; else None."""
 
-    def of_partner(self, index: Tensor) -> Blocks:
-        """The same of ``images[index]``."""
-        images = None if self.images is None else self.images.index_select(0, index)
-        return Blocks(
-            self.cells.index_select(0, index), self.saliency.index_select(0, index), images
-        )
-
 
 def blocks_of(
     name: str, images: Tensor, saliency: Tensor, grid: Grid, fine: Grid, model: Model
@@ -196,6 +193,58 @@ def blocks_of(
         expect_range(name, cells)  # finite pixels whose averages are not
     whole = cells.shape[2] % fine[0] == 0 and cells.shape[3] % fine[1] == 0
     return Blocks(cells, _shares(saliency, fine), None if whole else images)
+
+
+class Pairs:
+    """One batch of pairs to the compiled costs and terms (csrc/objective/objective.h).
+
+    The second image of sample b is number ``partner[b]`` of the second blocks, or b for None.
+    """
+
+    def __init__(
+        self,
+        first: Blocks,
+        second: Blocks,
+        partner: Tensor | None,
+        lam: Tensor,
+        grid: Grid,
+        fine: Grid,
+        model: Model,
+    ) -> None:
+        self.first, self.second, self.partner = first, second, partner
+        self.grid, self.fine, self.model = grid, fine, model
+        shares = second.saliency if partner is None else second.saliency.index_select(0, partner)
+        self.shares = torch.stack((first.saliency, shares), 1)
+        """[B, 2, h', w']."""
+        self.log_prior = _log_prior(lam, self.shares, model)
+        """[B, L]."""
+
+    def costs(self, sources: Tensor | None) -> Costs:
+        """The labelling problem that remains when the permutations are fixed."""
+        unary, vertical, horizontal = OPERATORS.pair_costs.default(*self._seen_through(sources))
+        return Costs(unary, vertical, horizontal, _squares(self.model.labels))
+
+    def objective(self, labels: Tensor, sources: Tensor | None) -> Tensor:
+        """The sum of the terms, [B]."""
+        terms: Tensor = OPERATORS.pair_terms.default(labels, *self._seen_through(sources))
+        return terms[:, 5]
+
+    def _seen_through(self, sources: Tensor | None) -> tuple[object, ...]:
+        model = self.model
+        cells1, cells2, partner = self.first.cells, self.second.cells, self.partner
+        x1, x2 = self.first.images, self.second.images
+        moved = sources is not None and x1 is not None and x2 is not None
+        if sources is not None and x1 is not None and x2 is not None:
+            # Windows that lie across blocks: of those that move, nothing can be averaged before.
+            x2 = x2 if partner is None else x2.index_select(0, partner)
+            partner = None
+            source1, source2 = sources.unbind(1)
+            cells1 = _cells(_move(x1, source1), self.grid, model)
+            cells2 = _cells(_move(x2, source2), self.grid, model)
+        bilinear = float(model.smoothness == "bilinear")
+        weights = [_smoothness(model, self.grid), model.gamma, model.eta, model.xi, bilinear]
+        pairs = cells1, cells2, partner, self.shares, self.log_prior
+        return (*pairs, sources, moved, list(self.grid), weights)
 
 
 class View(NamedTuple):
@@ -211,7 +260,7 @@ class View(NamedTuple):
 
 
 class Problem:
-    """One batch of pairs: the costs of its labelling problem and the terms of its objective.
+    """One batch of pairs in plain PyTorch: the terms of its objective.
 
     Permutations are given as ``sources`` [B, 2, h', w'] or None for the identity.
     """
@@ -226,8 +275,7 @@ class Problem:
         self.grid = grid
         self.fine = fine
         self.model = model
-        steps = torch.arange(model.labels, dtype=torch.float64, device=lam.device)
-        self.log_prior = _log_binomial(steps, lam[:, None], model.labels - 1)
+        self.log_prior = _log_prior(lam, self.saliency, model)
         """log p of each label, [B, L]."""
 
     def view(self, sources: Tensor | None) -> View:
@@ -241,23 +289,9 @@ class Problem:
             _distances(cells, self.grid),
         )
 
-    def costs(self, view: View) -> Costs:
-        """The labelling problem that remains when the permutations are fixed."""
-        model, grid = self.model, self.grid
-        weigh_phi = self._smoothness * model.gamma / 2
-        phi = _split(view.distances)
-        slope = _onto_blocks(phi.first, phi.second, grid).mul_(weigh_phi)
-        slope += view.saliency[:, 1] - view.saliency[:, 0]
-        prior = self.log_prior * (-model.eta / (grid[0] * grid[1]))
-        steps = torch.arange(model.labels, dtype=torch.float64, device=slope.device)
-        z = steps / (model.labels - 1)
-        unary = (slope[..., None] * z).add_(prior[:, None, None, :])
-        if model.smoothness == "bilinear":
-            bend = _onto_blocks(phi.weight, phi.weight, grid).mul_(weigh_phi)
-            unary += bend[..., None] * (z * (1 - z))
-        # What both smoothness terms make of (z_i - z_j)^2; the solvers see no negative weight.
-        weights = phi.weight.mul_(weigh_phi).add_(self._smoothness).clamp_(min=0)
-        return Costs(unary, *_by_axis(weights, grid), _squares(model.labels))
+    def log_p(self, labels: Tensor) -> Tensor:
+        """log p of labels [B, h, w]."""
+        return self.log_prior.gather(1, labels.flatten(1)).view(labels.shape)
 
     def terms(self, view: View, z: Tensor, log_p: Tensor, sources: Tensor | None) -> Objective:
         """Every term, for z [B, h, w] in float64 and log p(z_i) beside it."""
@@ -279,7 +313,7 @@ class Problem:
 
     @property
     def _smoothness(self) -> float:
-        return self.model.beta / (16 * math.sqrt(self.grid[0] * self.grid[1]))
+        return _smoothness(self.model, self.grid)
 
     def _moved_cells(self, sources: Tensor) -> Tensor:
         """The windows of the images after the permutations, [B, 2, C, Y', X']."""
@@ -295,7 +329,7 @@ class Problem:
     def _transport_cost(self, sources: Tensor | None) -> Tensor:
         height, width = self.fine
         if sources is None or height * width == 1:
-            return torch.zeros_like(self.lam)
+            return self.saliency.new_zeros(len(self.saliency))
         places = torch.arange(height * width, device=sources.device)
         rows = places.div(width, rounding_mode="floor")
         down, right = (
@@ -325,14 +359,6 @@ def _split(distances: Tensor) -> _Split:
     return _Split(d22, along + across, along.sub_(across), weight)
 
 
-def _by_axis(edges: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-    """[B, E] as the vertical edges [B, h-1, w] and the horizontal ones [B, h, w-1]."""
-    height, width = grid
-    vertical, horizontal = edges.split(((height - 1) * width, height * (width - 1)), 1)
-    shape = (len(edges), height - 1, width), (len(edges), height, width - 1)
-    return vertical.view(shape[0]), horizontal.view(shape[1])
-
-
 def _ends(blocks: Tensor) -> tuple[Tensor, Tensor]:
     """The values [B, h, w] at the ends of the edges, [B, E] each: above or left, below or right."""
     return (
@@ -341,26 +367,37 @@ def _ends(blocks: Tensor) -> tuple[Tensor, Tensor]:
     )
 
 
-def _onto_blocks(first: Tensor, second: Tensor, grid: Grid) -> Tensor:
-    """Add values at the ends of edges, [B, E] each as of ``_ends``, up in the blocks [B, h, w]."""
-    (above, left), (below, right) = _by_axis(first, grid), _by_axis(second, grid)
-    blocks = first.new_zeros(len(first), *grid)
-    blocks[:, :-1] += above
-    blocks[:, 1:] += below
-    blocks[:, :, :-1] += left
-    blocks[:, :, 1:] += right
-    return blocks
+def _smoothness(model: Model, grid: Grid) -> float:
+    """The factor of (z_i - z_j)^2."""
+    return model.beta / (16 * math.sqrt(grid[0] * grid[1]))
 
 
 def _squares(labels: int) -> Tensor:
-    """((a - b)/m)^2, [L, L]."""
-    steps = torch.arange(labels, dtype=torch.float64)
+    """((a - b)/m)^2, [L, L]; on the CPU, from where the solvers take it by value."""
+    steps = torch.arange(labels, dtype=torch.float64, device="cpu")
     return ((steps[:, None] - steps) / (labels - 1)).square_()
 
 
-def _log_binomial(steps: Tensor, lam: Tensor, trials: int) -> Tensor:
-    """log of Binomial(trials, lam) at ``steps``; the two broadcast."""
+def _log_prior(lam: Tensor, shares: Tensor, model: Model) -> Tensor:
+    """log of Binomial(m, lam) at each label, [B, L], beside the shares [B, ...].
+
+    lambda is [B], or [] on the CPU: then it is a number to the kernels.
+    """
+    last = model.labels - 1
     lam = lam.clamp(CLOSEST_LAM, 1 - CLOSEST_LAM)
+    if lam.dim() == 1:
+        lam = lam[:, None]
+    steps = torch.arange(model.labels, dtype=torch.float64, device=shares.device)
+    ways = constants([math.log(math.comb(last, k)) for k in range(last + 1)], shares.device)
+    log_prior = ways + steps * lam.log() + (last - steps) * torch.log1p(-lam)
+    return log_prior.expand(len(shares), model.labels)
+
+
+def _log_binomial(steps: Tensor, lam: Tensor, trials: int) -> Tensor:
+    """log of Binomial(trials, lam) at ``steps`` [B, h, w], which may lie between the integers."""
+    lam = lam.clamp(CLOSEST_LAM, 1 - CLOSEST_LAM)
+    if lam.dim() == 1:
+        lam = lam[:, None, None]
     ways = math.lgamma(trials + 1) - torch.lgamma(steps + 1) - torch.lgamma(trials + 1 - steps)
     return ways + steps * lam.log() + (trials - steps) * torch.log1p(-lam)
 
@@ -407,10 +444,10 @@ def _apart(strips: Tensor, others: Tensor, rows: int, columns: int) -> Tensor:
 
     [B, 2, C, R*rows, S*columns] twice, to [B, 2, 2, R, S]: any of one side, any of the other.
     """
-    gaps = (strips[:, :, None] - others[:, None]).abs_()
+    gaps = (strips.double()[:, :, None] - others.double()[:, None]).abs_()
     batch, _, _, channels, height, width = gaps.shape
     sums = _sum_blocks(gaps.flatten(4), channels, 1).view(batch, 2, 2, height, width)
-    return _sum_blocks(sums.double(), rows, columns) / (channels * rows * columns)
+    return _sum_blocks(sums, rows, columns) / (channels * rows * columns)
 
 
 def _move(images: Tensor, source: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ __all__ = [
     "Grid",
     "Model",
     "PerChannel",
+    "constants",
     "expect_device",
     "expect_divides",
     "expect_dtype",
@@ -82,7 +83,7 @@ def model_of(
 ) -> Model:
     """The weights of the objective, each within its range, for the images x1."""
     expect_model(labels, beta, gamma, eta, xi, neighborhood, smoothness)
-    per_channel("mean", mean, "x1", images)
+    expect_per_channel("mean", mean, "x1", images)
     scale = per_channel("std", std, "x1", images, positive=True)
     weights = (float(beta), float(gamma), float(eta), float(xi))
     return Model(int(labels), *weights, int(neighborhood), smoothness, scale)
@@ -190,7 +191,10 @@ def expect_sources(source1: Tensor | None, source2: Tensor | None, of: str, imag
 
 
 def mixing_ratio(lam: float | Tensor, of: str, images: Tensor) -> Tensor:
-    """lambda as [B] float64 beside the images, from a number or a tensor [] or [B]."""
+    """lambda as float64: [B] beside the images, from a tensor [] or [B]; from a number, [].
+
+    That is on the CPU, where it stays: kernels take it by value.
+    """
     batch = len(images)
     if isinstance(lam, Tensor):
         expect_dtype("lam", lam, FLOATS)
@@ -206,13 +210,23 @@ def mixing_ratio(lam: float | Tensor, of: str, images: Tensor) -> Tensor:
         # Non-blocking, so that a draw from a generator on the CPU doesn't wait for the device.
         return lam.detach().to(images.device, torch.float64, non_blocking=True).expand(batch)
     expect_number("lam", lam, least=0, most=1)
-    return torch.full((batch,), float(lam), dtype=torch.float64, device=images.device)
+    return torch.full((), float(lam), dtype=torch.float64, device="cpu")
 
 
 def per_channel(
     name: str, value: PerChannel | None, of: str, images: Tensor, *, positive: bool = False
 ) -> float | Tensor | None:
     """One number, or one a channel as [C, 1, 1] float64 beside the images."""
+    numbers = expect_per_channel(name, value, of, images, positive=positive)
+    if numbers is None or isinstance(numbers, Tensor):
+        return None if numbers is None else numbers.detach().double().reshape(-1, 1, 1)
+    return numbers[0] if len(numbers) == 1 else constants(numbers, images.device).view(-1, 1, 1)
+
+
+def expect_per_channel(
+    name: str, value: PerChannel | None, of: str, images: Tensor, *, positive: bool = False
+) -> Sequence[float] | Tensor | None:
+    """One number for all channels or one for each, checked; numbers as a list."""
     if value is None:
         return None
     channels = images.shape[1]
@@ -226,7 +240,7 @@ def per_channel(
         expect_device(name, value, of, images)
         if positive and reads_values(value) and not bool((value > 0).all()):
             raise ValueError(f"{name}: expected positive numbers, got {value.tolist()}")
-        return value.detach().double().reshape(-1, 1, 1)
+        return value
     numbers: list[Any] = [value] if isinstance(value, Real) else list(_iterable(name, value))
     for number in numbers:
         expect_number(name, number)
@@ -237,11 +251,18 @@ def per_channel(
             f"{name}: expected one number or one for each of {channels} channels, "
             f"got {len(numbers)}"
         )
-    if len(numbers) == 1:
-        return float(numbers[0])
-    # Filled where they are needed: a copy from the CPU would wait for the device.
-    one = images.new_ones(1, 1, dtype=torch.float64)
-    return torch.stack([one * float(number) for number in numbers])
+    return [float(number) for number in numbers]
+
+
+def constants(numbers: Sequence[float], device: torch.device) -> Tensor:
+    """A vector of float64 on any device, filled there: a copy to the GPU would wait for it."""
+    if device.type == "cpu":
+        return torch.tensor(numbers, dtype=torch.float64, device=device)
+    filled = torch.full((len(numbers),), numbers[0], dtype=torch.float64, device=device)
+    for place, number in enumerate(numbers):
+        if number != numbers[0]:
+            filled.narrow(0, place, 1).fill_(number)
+    return filled
 
 
 def reads_values(tensor: Tensor) -> bool:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from . import ops
-from .objective import Problem, View, blocks_of
+from .objective import Pairs, blocks_of
 from .options import (
     PerChannel,
     expect_grids,
@@ -67,8 +67,9 @@ def puzzle_mix(
             through the mix; what is decided counts as constant.
         saliency1, saliency2: [B, Y', X'], not negative, any floating dtype, at any resolution that
             the grids divide. It is summed over blocks and normalised; all zero is uniform.
-        lam: lambda in [0, 1], the expected share of x1; a number or [B] (for images on the GPU, [B]
-            may be on the CPU). Under ``torch.compile`` each new number compiles again, so give [B].
+        lam: lambda in [0, 1], the expected share of x1; a number or [B]. For images on the GPU, [B]
+            may be on the CPU: it is copied, which a CUDA graph can't capture, and nothing else is.
+            Under ``torch.compile`` each new number compiles again, so give [B].
         grid: blocks of the cut, a side or (rows, columns), each up to 64.
         labels: number of values of z, 2 to 16: multiples of 1/(labels - 1).
         beta: weight of label smoothness.
@@ -117,16 +118,17 @@ def puzzle_mix(
     if transport is None:
         fine = coarse
     with torch.no_grad():
-        problem = Problem(
+        pairs = Pairs(
             blocks_of("x1", x1, saliency1, coarse, fine, model),
             blocks_of("x2", x2, saliency2, coarse, fine, model),
+            None,
             mixing_ratio(lam, "x1", x1),
             coarse,
             fine,
             model,
         )
-        decision = decide(problem, cut, transport, cycles)
-        _, value = _judge(problem, decision)
+        decision = decide(pairs, cut, transport, cycles)
+        value = pairs.objective(*decision)
         ratio, mask = decision.ratio_and_mask(model.labels, x1.dtype)
     source1, source2 = decision.pair_of_sources()
     images = ops.mix(x1, x2, mask, source1, source2)
@@ -152,8 +154,9 @@ class Decision(NamedTuple):
         """The mean of the mask [B], and the mask [B, h, w], for images of ``dtype``."""
         _, height, width = self.labels.shape
         real = torch.float64 if dtype == torch.float64 else torch.float32
-        ratio = self.labels.flatten(1).sum(1).double() / ((labels - 1) * height * width)
-        return ratio.to(real), (self.labels.double() / (labels - 1)).to(real)
+        # Sums of labels are exact, so each quotient is rounded once.
+        ratio = self.labels.flatten(1).sum(1, dtype=real) / ((labels - 1) * height * width)
+        return ratio, self.labels.to(real) / (labels - 1)
 
     def pair_of_sources(self) -> tuple[Tensor | None, Tensor | None]:
         """The permutations of the first and of the second image."""
@@ -163,50 +166,40 @@ class Decision(NamedTuple):
         return source1, source2
 
 
-def decide(problem: Problem, cut: str, transport: str | None, cycles: int) -> Decision:
+def decide(pairs: Pairs, cut: str, transport: str | None, cycles: int) -> Decision:
     """Alternate cut and transport."""
-    decision = _cycle(problem, problem.view(None), cut, transport)
+    decision = _cycle(pairs, None, cut, transport)
     if cycles == 1 or transport is None:
         return decision
-    view, value = _judge(problem, decision)
+    value = pairs.objective(*decision)
     for _ in range(cycles - 1):
-        candidate = _cycle(problem, view, cut, transport)
-        its_view, its_value = _judge(problem, candidate)
+        candidate = _cycle(pairs, decision.sources, cut, transport)
+        its_value = pairs.objective(*candidate)
         better = its_value < value
         if reads_values(better) and not bool(better.any()):
             break
         decision = Decision(*_where(better, candidate, decision))
-        view = View(*_where(better, its_view, view))
         (value,) = _where(better, (its_value,), (value,))
     return decision
 
 
-def _cycle(problem: Problem, view: View, cut: str, transport: str | None) -> Decision:
+def _cycle(pairs: Pairs, sources: Tensor | None, cut: str, transport: str | None) -> Decision:
     """A mask for the images as they are seen, then permutations for that mask."""
     label = ops.alpha_beta_swap if cut == "swap" else ops.exact_labeling
-    labels = label(*problem.costs(view)).labels
-    return Decision(labels, None if transport is None else _move(problem, labels, transport))
+    labels = label(*pairs.costs(sources)).labels
+    return Decision(labels, None if transport is None else _move(pairs, labels, transport))
 
 
-def _move(problem: Problem, labels: Tensor, method: str) -> Tensor:
+def _move(pairs: Pairs, labels: Tensor, method: str) -> Tensor:
     """Permutations [B, 2, h', w'] that bring what is salient to where each image is seen."""
-    last = problem.model.labels - 1
+    last = pairs.model.labels - 1
     masks = torch.stack((labels, last - labels), 1).double() / last
-    rows, columns = (fine // cut for fine, cut in zip(problem.fine, problem.grid, strict=True))
+    rows, columns = (fine // cut for fine, cut in zip(pairs.fine, pairs.grid, strict=True))
     masks = _repeat(masks, rows, columns)
     moved = ops.masked_transport(
-        problem.saliency.flatten(0, 1), masks.flatten(0, 1), xi=problem.model.xi, method=method
+        pairs.shares.flatten(0, 1), masks.flatten(0, 1), xi=pairs.model.xi, method=method
     )
     return moved.source.view(masks.shape)
-
-
-def _judge(problem: Problem, decision: Decision) -> tuple[View, Tensor]:
-    """The images as the decision shows them, and its objective [B]."""
-    labels, sources = decision
-    view = problem.view(sources)
-    log_p = problem.log_prior.gather(1, labels.flatten(1)).view(labels.shape)
-    z = labels.double() / (problem.model.labels - 1)
-    return view, problem.terms(view, z, log_p, sources).total
 
 
 def _where(

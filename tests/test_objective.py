@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from pairs import make_mask, make_pairs, make_sources
 from torch import Tensor
 
-from puzzlemix import ops
+from puzzlemix import _native, ops
 from puzzlemix.objective import (
     Costs,
-    Problem,
+    Pairs,
     _pool_blocks,
     _sum_blocks,
     blocks_of,
@@ -221,11 +221,18 @@ def test_bilinear_is_the_sum_over_what_the_mix_shows_for_any_mask(seed: int, gam
 # ---- One source of truth ------------------------------------------------------------------------
 
 
-def problem_of(pairs: Any, grid: tuple[int, int], fine: tuple[int, int], **options: Any) -> Problem:
+def compiled(
+    pairs: Any,
+    grid: tuple[int, int],
+    fine: tuple[int, int],
+    partner: Tensor | None = None,
+    **options: Any,
+) -> Pairs:
     model = model_of(pairs.x1, **(DEFAULTS | options))
-    return Problem(
+    return Pairs(
         blocks_of("x1", pairs.x1, pairs.saliency1, grid, fine, model),
         blocks_of("x2", pairs.x2, pairs.saliency2, grid, fine, model),
+        partner,
         mixing_ratio(pairs.lam, "x1", pairs.x1),
         grid,
         fine,
@@ -237,8 +244,8 @@ def costs_of(
     pairs: Any, grid: tuple[int, int], sources: list[Tensor | None], **options: Any
 ) -> Costs:
     fine = grid if sources[0] is None else (sources[0].shape[1], sources[0].shape[2])
-    problem = problem_of(pairs, grid, fine, **options)
-    return problem.costs(problem.view(None if sources[0] is None else torch.stack(sources, 1)))
+    together = None if sources[0] is None else torch.stack(sources, 1)
+    return compiled(pairs, grid, fine, **options).costs(together)
 
 
 @pytest.mark.parametrize("smoothness", ["quadratic", "bilinear"])
@@ -264,6 +271,56 @@ def test_costs_of_the_solvers_differ_as_the_objective_does(
         energies.append(ops.labeling_energy(label, *costs))
     for value, energy in zip(values[1:], energies[1:], strict=True):
         torch.testing.assert_close(value - values[0], energy - energies[0], rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("smoothness", ["quadratic", "bilinear"])
+@pytest.mark.parametrize(
+    ("grid", "fine"), [((1, 1), (1, 1)), ((4, 4), (8, 4)), ((2, 6), (2, 6)), ((3, 2), (12, 4))]
+)
+def test_the_compiled_objective_is_the_plain_one(
+    dtype: torch.dtype, smoothness: str, grid: tuple[int, int], fine: tuple[int, int]
+) -> None:
+    """The last grids move blocks that are no whole number of windows."""
+    pairs = make_pairs(4, 24, 24, dtype=dtype)
+    options: dict[str, Any] = {"smoothness": smoothness, "labels": 4, "std": [0.2, 0.3, 0.5]}
+    mask = make_mask(4, *grid, 4)
+    label = (mask * 3).round().long()
+    sources = torch.stack([make_sources(4, *fine, seed=s) for s in (3, 4)], 1)
+    problem = compiled(pairs, grid, fine, **options)
+    for moved in (None, sources):
+        each = (None, None) if moved is None else moved.unbind(1)
+        want = objective(*pairs, mask, *each, **options).total
+        torch.testing.assert_close(problem.objective(label, moved), want, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("fine", [(4, 4), (8, 4), (12, 12)])
+def test_partners_are_the_images_that_they_name(fine: tuple[int, int]) -> None:
+    pairs = make_pairs(5, 24, 24)
+    partner = torch.tensor([3, 3, 0, 4, 1])
+    named = pairs._replace(x2=pairs.x2[partner], saliency2=pairs.saliency2[partner])
+    sources = torch.stack([make_sources(5, *fine, seed=s) for s in (3, 4)], 1)
+    label = make_mask(5, 4, 4, 3).mul(2).round().long()
+    ours, theirs = compiled(pairs, (4, 4), fine, partner), compiled(named, (4, 4), fine)
+    for moved in (None, sources):
+        for cost, want in zip(ours.costs(moved), theirs.costs(moved), strict=True):
+            assert torch.equal(cost, want)
+        assert torch.equal(ours.objective(label, moved), theirs.objective(label, moved))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_device_computes_the_same_costs(seed: int) -> None:
+    """On a host team: the costs bit for bit, so that the device decides alike."""
+    pairs = make_pairs(3, 24, 24, seed=seed)
+    sources = torch.stack([make_sources(3, 8, 4, seed=s) for s in (3, 4)], 1)
+    label = make_mask(3, 4, 4, 3).mul(2).round().long()
+    problem = compiled(pairs, (4, 4), (8, 4))
+    for moved in (None, sources):
+        costs, value = problem.costs(moved), problem.objective(label, moved)
+        with _native.Team(seed) as team:
+            assert all(map(torch.equal, costs, problem.costs(moved)))
+            torch.testing.assert_close(problem.objective(label, moved), value, rtol=1e-13, atol=0)
+        assert team.phases > 0
 
 
 @pytest.mark.parametrize("smoothness", ["quadratic", "bilinear"])
@@ -397,8 +454,7 @@ def test_a_sample_does_not_depend_on_its_batch(threads: int, fine: tuple[int, in
     torch.set_num_threads(threads)
     try:
         whole = objective(*pairs, mask, one, two, **options)
-        problem = problem_of(pairs, (4, 8), fine, **options)
-        costs = problem.costs(problem.view(torch.stack((one, two), 1)))
+        costs = compiled(pairs, (4, 8), fine, **options).costs(torch.stack((one, two), 1))
     finally:
         torch.set_num_threads(before)
     for i in (0, 1, 33, 66):
@@ -406,8 +462,9 @@ def test_a_sample_does_not_depend_on_its_batch(threads: int, fine: tuple[int, in
             *pairs.sample(i), mask[i : i + 1], one[i : i + 1], two[i : i + 1], **options
         )
         assert all(torch.equal(a, b[i : i + 1]) for a, b in zip(alone, whole, strict=True))
-        problem = problem_of(pairs.sample(i), (4, 8), fine, **options)
-        mine = problem.costs(problem.view(torch.stack((one, two), 1)[i : i + 1]))
+        mine = compiled(pairs.sample(i), (4, 8), fine, **options).costs(
+            torch.stack((one, two), 1)[i : i + 1]
+        )
         for a, b in zip(mine[:3], costs[:3], strict=True):
             assert torch.equal(a, b[i : i + 1])
 
