@@ -21,7 +21,7 @@ struct CudaDevices {
 
 CudaDevices cuda_devices();
 
-// The text of a cudaError_t.
+// The text of a cudaError_t, and what to do where that is known.
 std::string cuda_error(int code);
 
 }  // namespace puzzlemix

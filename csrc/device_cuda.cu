@@ -3,11 +3,32 @@
 #include "device.h"
 
 namespace puzzlemix {
+namespace {
 
-CudaBuild cuda_build() {
-  return {std::to_string(CUDART_VERSION / 1000) + "." + std::to_string(CUDART_VERSION % 1000 / 10),
-          PUZZLEMIX_CUDA_ARCHITECTURES};
+std::string version(int number) {
+  return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10);
 }
+
+std::string driver_too_old() {
+  int driver = 0;
+  cudaDriverGetVersion(&driver);
+  if (driver == 0) return "no CUDA driver";
+  return "the driver supports CUDA " + version(driver) + ", this build needs " +
+         version(CUDART_VERSION) + ": update the driver, or build with an older toolkit";
+}
+
+// Of the current device; empty if it can't be had.
+std::string compute_capability() {
+  int device = 0, major = 0, minor = 0;
+  if (cudaGetDevice(&device) != cudaSuccess) return "";
+  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+  cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
+  return std::to_string(major) + std::to_string(minor);
+}
+
+}  // namespace
+
+CudaBuild cuda_build() { return {version(CUDART_VERSION), PUZZLEMIX_CUDA_ARCHITECTURES}; }
 
 CudaDevices cuda_devices() {
   CudaDevices devices;
@@ -15,18 +36,24 @@ CudaDevices cuda_devices() {
   if (status == cudaSuccess) return devices;
   cudaGetLastError();  // the next call starts clean
   devices.count = 0;
-  int driver = 0;
-  cudaDriverGetVersion(&driver);
-  if (status != cudaErrorInsufficientDriver || driver == 0) {
-    devices.problem = status == cudaErrorInsufficientDriver ? "no CUDA driver" : cuda_error(status);
-  } else {
-    devices.problem = "the driver supports CUDA " + std::to_string(driver / 1000) + "." +
-                      std::to_string(driver % 1000 / 10) + ", this build needs " +
-                      cuda_build().toolkit + ": update the driver, or build with an older toolkit";
-  }
+  devices.problem = cuda_error(status);
   return devices;
 }
 
-std::string cuda_error(int code) { return cudaGetErrorString(static_cast<cudaError_t>(code)); }
+std::string cuda_error(int code) {
+  switch (code) {
+    case cudaErrorInsufficientDriver:
+    case cudaErrorUnsupportedPtxVersion:
+      return driver_too_old();
+    case cudaErrorNoKernelImageForDevice: {
+      const std::string capability = compute_capability();
+      return "this build has kernels for the architectures " +
+             std::string(PUZZLEMIX_CUDA_ARCHITECTURES) + ", the device is " + capability +
+             ": build again with PUZZLEMIX_CUDA_ARCHITECTURES=" + capability;
+    }
+    default:
+      return cudaGetErrorString(static_cast<cudaError_t>(code));
+  }
+}
 
 }  // namespace puzzlemix
