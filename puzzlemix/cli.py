@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+FIGURES = (
+    "inputs", "story", "methods", "augmentations", "beta", "gamma", "lam", "xi", "toy",
+)  # fmt: skip
+"""Those of the demo, which can only be imported where its packages are."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status.
@@ -136,6 +141,18 @@ def _add_demo(commands: Any) -> None:
 
 def _add_pictures(group: Any) -> None:
     group.add_argument(
+        "--figure",
+        nargs="+",
+        choices=FIGURES,
+        default=FIGURES,
+        metavar="NAME",
+        help="which to draw: inputs (with their saliency), story (Puzzle Mix step by step), "
+        "methods (side by side, but for manifold mixup: it mixes hidden states, which nobody can "
+        "look at), augmentations (the classic ones, on the first photograph), beta, gamma, lam, xi "
+        "(what happens while one of them grows), toy (ERM and mixup on points of the plane: the "
+        "networks are trained within seconds) (default: all)",
+    )
+    group.add_argument(
         "--images",
         nargs=2,
         default=("chelsea", "coffee"),
@@ -170,7 +187,8 @@ def _add_pictures(group: Any) -> None:
         type=_integer(0, 2**32 - 1),
         default=0,
         metavar="N",
-        help="decides where CutMix cuts its box",
+        help="decides where CutMix and Cutout cut their box, what augmentations draw, and the toy "
+        "experiments",
     )
 
 
@@ -284,6 +302,7 @@ def _demo(arguments: argparse.Namespace) -> None:
                 size=arguments.size,
                 dpi=arguments.dpi,
                 seed=arguments.seed,
+                figures=arguments.figure,
             )
         )
     except demo.BadInput as error:
@@ -292,7 +311,19 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 
 def _report(written: Written) -> str:
-    """Where the pictures are, and what the network sees in each mix."""
+    """Where the pictures are, and in words what can be read off them."""
+    lines = []
+    if written.table:
+        lines += [*_seen(written), ""]
+    if written.toy:
+        lines += [*_between(written), ""]
+    folder = written.files[0].parent
+    names = ", ".join(path.name for path in written.files)
+    return "\n".join([*lines, f"Written to {folder}: {names}"])
+
+
+def _seen(written: Written) -> list[str]:
+    """What the network sees in each mix."""
     guesses = [
         [f"{guess.name} {guess.probability:.0%}" for guess in guesses]
         for _, _, guesses in written.table
@@ -303,10 +334,18 @@ def _report(written: Written) -> str:
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     widths[2] = max(len(seen[0]) for seen in guesses)  # its heading may run on
-    lines = [
+    return _columns(rows, widths)
+
+
+def _between(written: Written) -> list[str]:
+    """What is in between training points, for each way to train."""
+    rows = [["in between points", "errors", "gradient norm"]]
+    rows += [[name, f"{miss:.1%}", f"{norm:.1f}"] for name, miss, norm in written.toy]
+    return _columns(rows, [max(map(len, column)) for column in zip(*rows, strict=True)])
+
+
+def _columns(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:
+    return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-    folder = written.files[0].parent
-    names = ", ".join(path.name for path in written.files)
-    return "\n".join([*lines, "", f"Written to {folder}: {names}"])

