@@ -9,6 +9,8 @@
 #include "graphcut/team_graphcut.h"
 #include "team_run.h"
 #include "threaded_team.h"
+#include "transport/team_assignment.h"
+#include "transport/team_transport.h"
 
 namespace puzzlemix {
 namespace {
@@ -86,12 +88,42 @@ bool cuts_agree(Random& random, int height, int width, int labels) {
   return agree<TeamExact>(problem, label) && agree<TeamLabelingEnergy>(problem, value);
 }
 
+bool transports_agree(Random& random, int height, int width, double xi) {
+  constexpr int kBatch = 2;
+  const int n = height * width;
+  const std::vector<double> saliency = uniform(random, kBatch * n);
+  std::vector<double> mask = uniform(random, kBatch * n);
+  for (double& z : mask) z = z < 0.3 ? 0 : z < 0.6 ? 0.5 : 1;
+  const std::vector<double> cost = uniform(random, size_t{kBatch} * n * n);
+  std::vector<int64_t> source(kBatch * n);
+  std::vector<double> total(kBatch);
+  bool agreed = true;
+  for (const bool indicator : {true, false}) {
+    const TransportProblem problem{array(saliency), array(mask), kBatch,    height,
+                                   width,           xi,          indicator, false,
+                                   source.data(),   total.data()};
+    agreed = agreed && agree<TeamTransportApprox>(problem, source);
+    agreed = agreed && agree<TeamTransportExact>(problem, source);
+  }
+  const AssignmentProblem problem{array(cost), kBatch, n, false, source.data(), total.data()};
+  agreed = agreed && agree<TeamAssignmentApprox>(problem, source);
+  return agreed && agree<TeamAssignmentExact>(problem, source);
+}
+
 int run() {
   Random random(0);
   for (const auto& [height, width] : {std::pair(1, 1), {2, 2}, {1, 7}, {5, 7}, {9, 9}, {16, 16}}) {
     for (const int labels : {2, 3, 5}) {
       if (!cuts_agree(random, height, width, labels)) {
         std::printf("%dx%d, %d labels: the teams differ\n", height, width, labels);
+        return 1;
+      }
+    }
+  }
+  for (const auto& [height, width] : {std::pair(1, 1), {2, 2}, {1, 7}, {5, 7}, {8, 8}}) {
+    for (const double xi : {0.0, 0.1, 4.0}) {
+      if (!transports_agree(random, height, width, xi)) {
+        std::printf("%dx%d, xi %g: the teams differ\n", height, width, xi);
         return 1;
       }
     }

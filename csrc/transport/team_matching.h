@@ -1,0 +1,132 @@
+// Deferred acceptance for a team (see deferred_acceptance.h for what that finds), in rounds.
+//
+// A round has two phases. Every waiting row looks for its best column among those that would take
+// it, given what columns hold, and puts its bid there by atomic_min; then the column's best bidder
+// takes it and leaves its slot to whoever held it. A bid is the cost as an integer of the same
+// order with the row in its lowest 12 bits, which are free in every type but float64; that takes a
+// phase more, in which bidders of equal costs find the lowest row.
+//
+// Rows with uniform costs take 8 rounds (N = 64) to 14 (N = 4096), blocks with masks like those of
+// cuts one to three (xi = 0.8), or 30 (xi = 0.01, 16 x 16). The most are N, where all rows agree on
+// the columns, as with costs -i*j.
+#pragma once
+
+#include <cstring>
+
+#include "transport/team_waiting.h"
+
+namespace puzzlemix {
+
+// Integers in the order of finite doubles; 0 and -0 are one.
+PUZZLEMIX_HD inline uint64_t ordered_bits(double x) {
+  const double number = x + 0.0;
+  uint64_t bits;
+  memcpy(&bits, &number, sizeof bits);
+  return bits >> 63 != 0 ? ~bits : bits | uint64_t{1} << 63;
+}
+
+class TeamMatching {
+ public:
+  // short_costs: costs have 41 significant bits at most.
+  PUZZLEMIX_HD TeamMatching(Arena& arena, int64_t n, bool short_costs)
+      : held_(arena.take<uint64_t>(n)),
+        bid_(arena.take<uint64_t>(n)),
+        holder_(arena.take<uint16_t>(n)),
+        waiting_(arena, n),
+        ties_(short_costs ? nullptr : arena.take<uint64_t>(n)) {}
+
+  // Item i of a phase that comes first calls one of these: row i waits, or holds column i.
+  PUZZLEMIX_HD void wait(int i) const { start(i, kFree, kNobody, static_cast<uint16_t>(i)); }
+  PUZZLEMIX_HD void stay(int i, double cost) const {
+    start(i, key(cost, i), static_cast<uint16_t>(i), kNobody);
+  }
+
+  // `rows` has cost(i, j), and propose(team, slots, matching), a phase in which the row of every
+  // slot proposes to its choice.
+  template <typename Team, typename Rows>
+  PUZZLEMIX_HD void solve(Team& team, const Rows& rows, int n, int waiting) {
+    int slots = n;
+    for (uint64_t round = 0; waiting > 0; ++round) {
+      if (WaitingRows::sparse(waiting, slots)) slots = waiting_.gather(team, slots);
+      rows.propose(team, slots, *this);
+      if (ties_ != nullptr) break_ties(team, rows, slots, round);
+      waiting = take(team, slots);
+    }
+  }
+
+  // Afterwards the row that has the column.
+  PUZZLEMIX_HD int row(int column) const { return holder_[column]; }
+  PUZZLEMIX_HD void set_row(int column, int row) const {
+    holder_[column] = static_cast<uint16_t>(row);
+  }
+  // Memory for who matches by other means, and sets the rows.
+  PUZZLEMIX_HD WaitingRows spare() const { return waiting_; }
+
+  // For propose: the row in a slot (kNobody: none), what it bids, who would take that, and doing
+  // it.
+  PUZZLEMIX_HD int waiting(int slot) const { return waiting_.row[slot]; }
+  PUZZLEMIX_HD uint64_t key(double cost, int row) const {
+    const uint64_t bits = ordered_bits(cost);
+    return ties_ != nullptr ? bits : (bits & ~kRow) | static_cast<uint64_t>(row);
+  }
+  PUZZLEMIX_HD bool accepts(int column, uint64_t key, int row) const {
+    return key < held_[column] || (key == held_[column] && row < holder_[column]);
+  }
+  template <typename Team>
+  PUZZLEMIX_HD void bid(int slot, int column, uint64_t key) const {
+    waiting_.choice[slot] = static_cast<uint16_t>(column);
+    Team::atomic_min(bid_ + column, key);
+  }
+
+ private:
+  static constexpr uint64_t kRow = 0xfff, kFree = ~uint64_t{0};
+
+  PUZZLEMIX_HD void start(int i, uint64_t key, uint16_t holder, uint16_t waiting) const {
+    held_[i] = bid_[i] = key;
+    holder_[i] = holder;
+    waiting_.row[i] = waiting;
+    if (ties_ != nullptr) ties_[i] = kFree;
+  }
+
+  // Later rounds have lower numbers, so that nothing has to be cleared.
+  template <typename Team, typename Rows>
+  PUZZLEMIX_HD void break_ties(Team& team, const Rows& rows, int slots, uint64_t round) {
+    const TeamMatching self = *this;
+    const Rows costs = rows;
+    team.step(slots, [=](int s) {
+      const int row = self.waiting_.row[s];
+      if (row == kNobody) return;
+      const int column = self.waiting_.choice[s];
+      if (self.key(costs.cost(row, column), row) != self.bid_[column]) return;
+      Team::atomic_min(self.ties_ + column, (~round << 12) | static_cast<uint64_t>(row));
+    });
+  }
+
+  // Returns how many wait afterwards. A column whose best bid is an old one has its bidder.
+  template <typename Team>
+  PUZZLEMIX_HD int take(Team& team, int slots) {
+    const TeamMatching self = *this;
+    const uint64_t* const best = ties_ != nullptr ? ties_ : bid_;
+    return team.reduce(
+        slots, 0,
+        [=](int s) {
+          uint16_t& row = self.waiting_.row[s];
+          if (row == kNobody) return 0;
+          const int column = self.waiting_.choice[s];
+          if ((best[column] & kRow) != row) return 1;
+          const uint16_t loser = self.holder_[column];
+          self.holder_[column] = row;
+          self.held_[column] = self.bid_[column];
+          row = loser;
+          return loser == kNobody ? 0 : 1;
+        },
+        Sum());
+  }
+
+  uint64_t *held_, *bid_;  // by column: the key of what it holds; of that or the best bid
+  uint16_t* holder_;
+  WaitingRows waiting_;
+  uint64_t* ties_;
+};
+
+}  // namespace puzzlemix
