@@ -2,24 +2,57 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator
-from types import ModuleType
+from functools import partial, wraps
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import settings
+
+from puzzlemix import _native, check, ops, reference
+from puzzlemix.arrays import accepts_numpy
 
 # Many small problems: a second thread costs more than it brings, and tests of threads ask for it.
 torch.set_num_threads(1)
 settings.register_profile("puzzlemix", deadline=None, max_examples=60)
 settings.load_profile("puzzlemix")
 
+DEVICES = ("cpu", "cuda") if _native.CUDA_TOOLKIT and torch.cuda.is_available() else ("cpu",)
 
-@pytest.fixture(params=["reference", "ops"])
-def backend(request: pytest.FixtureRequest) -> ModuleType:
-    """The low-level functions: once in plain PyTorch, once compiled."""
-    return importlib.import_module(f"puzzlemix.{request.param}")
+
+def pytest_report_header() -> str:
+    """Which devices the tests run on: without a GPU, a good run says nothing about the kernels."""
+    if not torch.cuda.is_available():
+        return "puzzlemix: no CUDA device, device algorithms run on host teams only"
+    name = torch.cuda.get_device_name()
+    if not _native.CUDA_TOOLKIT:
+        return f"puzzlemix: built without CUDA, device {name} is not used"
+    return f"puzzlemix: CUDA {_native.CUDA_TOOLKIT} build, device {name}"
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> str:
+    """The CPU, and the GPU where there is one."""
+    return request.param
+
+
+@pytest.fixture(params=["reference", "ops", "team0", "team1", *DEVICES[1:]])
+def backend(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The low-level functions: in plain PyTorch, compiled, by the device's algorithms on two host
+    teams that take the items of each phase in other orders, and on the GPU where there is one.
+
+    Teams and CUDA look at values only while debugging, so it is switched on.
+    """
+    if request.param in ("reference", "ops"):
+        yield {"reference": reference, "ops": ops}[request.param]
+        return
+    on = _on_cuda if request.param == "cuda" else partial(_on_team, int(request.param[-1]))
+    before = check.debugging()
+    check.debug(True)
+    yield SimpleNamespace(**{name: on(getattr(ops, name)) for name in _SOLVERS})
+    check.debug(before)
 
 
 @pytest.fixture
@@ -28,3 +61,46 @@ def threads() -> Iterator[Callable[[int], None]]:
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
+
+
+_SOLVERS = tuple(name for name in ops.__all__ if name != "debug")
+
+
+def _on_team(seed: int, solve: Callable[..., Any]) -> Callable[..., Any]:
+    """The function by the algorithms of the device, on a host team."""
+
+    @wraps(solve)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with _native.Team(seed):
+            return solve(*args, **kwargs)
+
+    return call
+
+
+def _on_cuda(solve: Callable[..., Any]) -> Callable[..., Any]:
+    """The function on the GPU: tensors on the CPU go there, and what it returns comes back.
+
+    NumPy arrays become tensors first, so that they go there too. In an error the device is named
+    as if there were only the CPU: a test expects the same words whatever the backend.
+    """
+    of_tensors = solve.__wrapped__
+
+    def there(value: Any) -> Any:
+        on_cpu = isinstance(value, torch.Tensor) and value.device.type == "cpu"
+        return value.cuda() if on_cpu else value
+
+    def back(value: Any) -> Any:
+        return value.cpu() if isinstance(value, torch.Tensor) else value
+
+    @accepts_numpy
+    @wraps(of_tensors)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = {name: there(value) for name, value in kwargs.items()}
+        try:
+            result = of_tensors(*map(there, args), **given)
+        except (TypeError, ValueError) as error:
+            text = str(error).replace("cuda:0 or cpu", "cpu").replace("cuda:0", "cpu")
+            raise type(error)(text) from error
+        return type(result)(*map(back, result)) if isinstance(result, tuple) else back(result)
+
+    return call

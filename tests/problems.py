@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-import maxflow
+
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -329,6 +329,8 @@ def maxflow_cut(
     Its search trees end up maximal, and a node in neither counts as source side: what it reports
     is the sink's tree, the cells that can reach the sink. So its cut is the one we ask for.
     """
+    import maxflow  # here, so that what needs no oracle runs without it
+
     height, width = source.shape
     graph = maxflow.Graph[int]()
     node = graph.add_grid_nodes((height, width))

@@ -1,0 +1,172 @@
+"""The algorithms of the device, on teams of the host: where there is no GPU, this tests them.
+
+`backend` runs them through the tests of each function too; here are the orders, the sizes and the
+values that only they know.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import problems
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from puzzlemix import _native, ops
+
+ROOT = Path(__file__).parents[1]
+SIDES = st.integers(1, 9)
+SEEDS = st.integers(0, 10**6)
+
+
+def agree(solve: Callable[..., Any], *args: Any, seed: int = 0, **options: Any) -> None:
+    """The team's answer is the CPU's: decisions bit for bit, sums but for their rounding."""
+    decided, value = solve(*args, **options)
+    with _native.Team(seed) as team:
+        again, its_value = solve(*args, **options)
+    assert team.phases > 0 or len(decided) == 0
+    assert torch.equal(again, decided)
+    torch.testing.assert_close(its_value, value, rtol=1e-11, atol=1e-25)
+
+
+@given(st.sampled_from(sorted(problems.COSTS)), SIDES, SIDES, SEEDS)
+def test_cuts(kind: str, height: int, width: int, seed: int) -> None:
+    agree(ops.grid_min_cut, *problems.cut(kind, seed=seed, height=height, width=width), seed=seed)
+
+
+@given(
+    st.sampled_from([*sorted(problems.COSTS), "puzzle"]),
+    st.sampled_from(sorted(problems.LABEL_COSTS)),
+    st.integers(2, 7),
+    SIDES,
+    SIDES,
+    SEEDS,
+)
+def test_labelings(kind: str, cost: str, labels: int, height: int, width: int, seed: int) -> None:
+    problem = problems.labeling(
+        kind, cost, seed=seed, height=height, width=width, labels=labels, batch=1
+    )
+    agree(ops.alpha_beta_swap, *problem, seed=seed)
+    agree(ops.alpha_beta_swap, *problem, seed=seed, max_cycles=1)
+    if cost in problems.CONVEX:
+        agree(ops.exact_labeling, *problem, seed=seed)
+
+
+@given(st.sampled_from(problems.TRANSPORTS), SIDES, SIDES, st.sampled_from([0, 0.05, 0.8]), SEEDS)
+def test_transport(kind: str, height: int, width: int, xi: float, seed: int) -> None:
+    problem = problems.transport(kind, seed=seed, height=height, width=width, batch=1)
+    for weight in ("indicator", "mask"):
+        agree(ops.masked_transport, *problem, xi=xi, weight=weight, seed=seed)
+        same_total(ops.masked_transport, *problem, xi=xi, weight=weight, seed=seed)
+
+
+@given(st.sampled_from(sorted(problems.MATRICES)), st.integers(1, 20), SEEDS)
+def test_assignment(kind: str, count: int, seed: int) -> None:
+    cost = problems.matrix(kind, seed=seed, count=count)
+    agree(ops.assignment, cost, seed=seed)
+    same_total(ops.assignment, cost, seed=seed)
+
+
+def same_total(solve: Callable[..., Any], *args: Any, seed: int, **options: Any) -> None:
+    """Exact assignments may tie: then the totals agree. Two orders find the same one."""
+    total = solve(*args, method="exact", **options).total
+    teams = []
+    for team in (seed, seed + 2):
+        with _native.Team(team):
+            teams.append(solve(*args, method="exact", **options))
+    assert torch.equal(teams[0].source, teams[1].source)
+    count = teams[0].source[0].numel()
+    assert torch.equal(teams[0].source.flatten(1).sort(1).values[0], torch.arange(count))
+    # Integers are what is least: rounding them can tell two totals apart by this much.
+    slack = count * 2.0**-29 * float(args[0].double().abs().max() + options.get("xi", 0))
+    torch.testing.assert_close(teams[0].total, total, rtol=1e-12, atol=slack)
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (20, 20), (33, 40), (64, 64), (1, 64)])
+def test_sizes_that_fill_fast_memory_and_spill(height: int, width: int) -> None:
+    labels = 3 if height == 64 else 5
+    problem = problems.labeling("puzzle", height=height, width=width, labels=labels, batch=1)
+    agree(ops.alpha_beta_swap, *problem)
+    agree(ops.exact_labeling, *problem)
+    agree(ops.grid_min_cut, *problems.cut("uniform", height=height, width=width, batch=1))
+    agree(ops.masked_transport, *problems.transport("puzzle", height=height, width=width, batch=1))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), -1.0, 1e308])
+@pytest.mark.parametrize("where", range(4))
+def test_forbidden_values_give_a_labeling(bad: float, where: int) -> None:
+    """On CUDA nobody looks at values; every one counts as some number."""
+    for seed in range(4):  # odd ones read the label cost as the device does
+        problem = problems.labeling("uniform", seed=seed, height=4, width=5)
+        problem[where].view(-1)[:: 1 + seed] = bad
+        if where == 3 and seed % 2 == 0:
+            continue  # a label cost in the host's memory is looked at: the next test
+        with _native.Team(seed):
+            for solve in (ops.alpha_beta_swap, ops.exact_labeling):
+                result = solve(*problem)
+                assert bool(((result.labels >= 0) & (result.labels < 3)).all())
+            cut = ops.grid_min_cut(problem[0][..., 0], problem[0][..., 1], *problem[1:3])
+            assert cut.segment.shape == (2, 4, 5)
+
+
+def test_a_label_cost_in_host_memory_is_looked_at() -> None:
+    problem = problems.labeling("uniform")
+    problem.label_cost[0, 1] = float("nan")
+    with _native.Team(0), pytest.raises(ValueError, match="label_cost"):
+        ops.alpha_beta_swap(*problem)
+
+
+def test_integers_out_of_bounds_give_a_labeling() -> None:
+    problem = problems.labeling("integers", height=4, width=5)
+    unary = problem.unary * 100_000_000
+    for seed in (0, 1):
+        with _native.Team(seed):
+            for solve in (ops.alpha_beta_swap, ops.exact_labeling):
+                labels = solve(unary, *problem[1:]).labels
+                assert bool(((labels >= 0) & (labels < 3)).all())
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -1.0, 1e308])
+@pytest.mark.parametrize("method", ["approx", "exact"])
+def test_forbidden_values_give_a_permutation(bad: float, method: str) -> None:
+    saliency, mask = problems.transport("puzzle", height=4, width=5)
+    cost = problems.matrix("uniform", count=20)
+    for values in (saliency, mask, cost):
+        values.view(-1)[::3] = bad
+    with _native.Team(0):
+        found = [
+            ops.masked_transport(saliency, mask, method=method, weight=weight).source.flatten(1)
+            for weight in ("indicator", "mask")
+        ]
+        found.append(ops.assignment(cost, method=method).source)
+    for source in found:
+        assert torch.equal(source.sort(1).values, torch.arange(20).expand(2, -1))
+
+
+def test_small_grids_need_no_memory_but_the_fast_one() -> None:
+    problem = problems.labeling("puzzle", height=16, width=16, labels=3)
+    energy = torch.empty(2, dtype=torch.float64)
+    labels = torch.empty(2, 16, 16, dtype=torch.int64)
+    given = _native._labeling(problem, labels, energy)
+    measure = _native._MEASURE, 0, 0
+    assert _native._core.alpha_beta_swap(*given, -1, measure) == 0
+    assert _native._core.exact_labeling(*given, measure) == 0
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++ for ThreadSanitizer")
+def test_threads_do_not_race(tmp_path: Path) -> None:
+    program = tmp_path / "races"
+    sources = [ROOT / "tests/team/races.cpp", ROOT / "csrc/tensor.cpp"]
+    flags = ["-std=c++17", "-O1", "-g", "-fsanitize=thread", "-ffp-contract=off", "-pthread"]
+    folders = [f"-I{ROOT / folder}" for folder in ("csrc", "tests/team")]
+    subprocess.run(["g++", *flags, *folders, *sources, "-o", program], check=True, timeout=300)
+    environment = {**os.environ, "TSAN_OPTIONS": "halt_on_error=1"}
+    run = subprocess.run([program], capture_output=True, text=True, timeout=300, env=environment)
+    assert run.returncode == 0, run.stdout + run.stderr[-3000:]
