@@ -13,7 +13,6 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
