@@ -3,7 +3,8 @@
 // A phase is a loop over items: every item is done by some thread, in any order and at any pace,
 // and then all threads wait. So within a phase an item may write only what no other item of the
 // phase reads or writes, but for atomic_min and atomic_add, which commute. What is between phases
-// every thread does for itself and alike; it may read what phases have left, and must not write it.
+// every thread does for itself and alike; it may read what phases have left, but for what the next
+// one writes (another thread may be ahead), and must write nothing.
 //
 // Three teams run the same code: BlockTeam is CUDA's thread block (a single warp for small grids),
 // ShuffledTeam one thread of the host that takes the items of each phase in random order, and

@@ -1,11 +1,10 @@
 // Running a device algorithm on the host. An algorithm is a type with
 //
-//   Problem                          what crosses the border, `batch` in it; passed by value
-//   Work layout(Arena&, problem)     the memory of one sample: the same for all samples of a
-//   problem solve(team, work, problem, b)    one sample; ends with a phase, reads nothing that it
-//   didn't
-//                                    write, or that isn't the caller's
-//   items(problem)                   how many items a phase typically has
+// - Problem: what crosses the border, its `batch` included; passed by value.
+// - Work layout(Arena&, problem): the memory of one sample, the same for all samples.
+// - solve(team, work, problem, b): one sample. Ends with a phase; reads nothing that it has not
+//   written and that is not the caller's.
+// - items(problem): how many items a phase typically has.
 //
 // launch.cuh launches the same on CUDA.
 #pragma once

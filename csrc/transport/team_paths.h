@@ -15,8 +15,6 @@
 // column.
 #pragma once
 
-#include <cstring>
-
 #include "transport/team_waiting.h"
 
 namespace puzzlemix {

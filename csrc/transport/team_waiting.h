@@ -12,7 +12,7 @@
 
 namespace puzzlemix {
 
-constexpr uint16_t kNobody = 0xffff;  // instead of a row; instead of a column, none
+constexpr uint16_t kNobody = 0xffff;  // no row, or no column
 
 PUZZLEMIX_HD inline int count_bits(uint32_t word) {
 #ifdef __CUDA_ARCH__
