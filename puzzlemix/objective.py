@@ -178,7 +178,7 @@ class Blocks(NamedTuple):
     cells: Tensor
     """[B, C, Y', X'], float32 or float64: averages over windows that divide the blocks."""
     saliency: Tensor
-    """[B, h', w'] float64, summing to 1."""
+    """[B, h', w'] float64, sums over blocks."""
     images: Tensor | None
     """The images, where a block that moves is no whole number of windows; else None."""
 
@@ -192,7 +192,8 @@ def blocks_of(
         expect_range(name, images)
         expect_range(name, cells)  # finite pixels whose averages are not
     whole = cells.shape[2] % fine[0] == 0 and cells.shape[3] % fine[1] == 0
-    return Blocks(cells, _shares(saliency, fine), None if whole else images)
+    rows, columns = saliency.shape[1] // fine[0], saliency.shape[2] // fine[1]
+    return Blocks(cells, _sum_blocks(saliency.double(), rows, columns), None if whole else images)
 
 
 class Pairs:
@@ -213,8 +214,8 @@ class Pairs:
     ) -> None:
         self.first, self.second, self.partner = first, second, partner
         self.grid, self.fine, self.model = grid, fine, model
-        shares = second.saliency if partner is None else second.saliency.index_select(0, partner)
-        self.shares = torch.stack((first.saliency, shares), 1)
+        others = second.saliency if partner is None else second.saliency.index_select(0, partner)
+        self.shares = _shares(first.saliency, others)
         """[B, 2, h', w']."""
         self.log_prior = _log_prior(lam, self.shares, model)
         """[B, L]."""
@@ -269,7 +270,7 @@ class Problem:
         self, first: Blocks, second: Blocks, lam: Tensor, grid: Grid, fine: Grid, model: Model
     ) -> None:
         self.cells = torch.stack((first.cells, second.cells), 1)
-        self.saliency = torch.stack((first.saliency, second.saliency), 1)
+        self.saliency = _shares(first.saliency, second.saliency)
         self.images = (first.images, second.images)
         self.lam = lam
         self.grid = grid
@@ -402,15 +403,13 @@ def _log_binomial(steps: Tensor, lam: Tensor, trials: int) -> Tensor:
     return ways + steps * lam.log() + (trials - steps) * torch.log1p(-lam)
 
 
-def _shares(saliency: Tensor, grid: Grid) -> Tensor:
-    """The share of each block in a sample's saliency, [B, h, w] float64; uniform if it is 0."""
-    height, width = grid
-    rows, columns = saliency.shape[1] // height, saliency.shape[2] // width
-    blocks = _sum_blocks(saliency.double(), rows, columns)
-    if not reads_values(saliency):
-        blocks = blocks.nan_to_num(0.0, 0.0, 0.0).clamp_(min=0)
-    total = _total(blocks.flatten(1))[:, None, None]
-    return torch.where(total > 0, blocks / total, 1 / (height * width))
+def _shares(first: Tensor, second: Tensor) -> Tensor:
+    """The share of each block in its image's saliency, [B, 2, h, w]; uniform where that is 0."""
+    blocks = torch.stack((first, second), 1)
+    if not reads_values(blocks):
+        blocks = blocks.nan_to_num_(0.0, 0.0, 0.0).clamp_(min=0)
+    total = _total(blocks.flatten(2))[..., None, None]
+    return torch.where(total > 0, blocks / total, 1 / (blocks.shape[2] * blocks.shape[3]))
 
 
 def _cells(images: Tensor, grid: Grid, model: Model) -> Tensor:

@@ -32,7 +32,7 @@ NO_KERNEL = {
 }  # fmt: skip
 # Where the solvers take the cost of labels, which may be on the CPU.
 LABEL_COST = {"alpha_beta_swap": 3, "exact_labeling": 3, "labeling_energy": 4}
-MOST_KERNELS = 50
+MOST_KERNELS = 40
 """Of ``puzzle_mix`` with default settings, solvers and mix included."""
 
 
