@@ -11,6 +11,7 @@ from pkgutil import extend_path
 __path__ = extend_path(__path__, __name__)
 
 from . import reference
+from .manifold import ManifoldMixUp
 from .mixers import CutMix, Cutout, MixUp, PuzzleMix
 from .objective import Objective, objective
 from .ops import (
@@ -26,7 +27,8 @@ from .ops import (
 from .plan import Plan
 from .puzzle import puzzle_mix
 from .results import Assignment, GridMinCut, Labeling, PuzzleMixResult
-from .saliency import gradient_saliency
+from .saliency import gradient_saliency, spectral_saliency
+from .training import puzzle_mix_backward
 
 __all__ = [
     "Assignment",
@@ -34,6 +36,7 @@ __all__ = [
     "Cutout",
     "GridMinCut",
     "Labeling",
+    "ManifoldMixUp",
     "MixUp",
     "Objective",
     "Plan",
@@ -50,5 +53,7 @@ __all__ = [
     "mix",
     "objective",
     "puzzle_mix",
+    "puzzle_mix_backward",
     "reference",
+    "spectral_saliency",
 ]

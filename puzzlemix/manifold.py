@@ -1,0 +1,159 @@
+"""Manifold mixup: the mix happens somewhere inside the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .mixers import MixUp
+from .plan import Plan
+
+__all__ = ["ManifoldMixUp"]
+
+INPUT = "input"
+"""The name of the images among the layers."""
+
+
+class ManifoldMixUp(nn.Module):
+    """Mixes hidden states (Verma et al., Manifold Mixup, ICML 2019).
+
+    A call draws lambda and the partners as ``MixUp`` does, and one of the layers; the network runs
+    with the output of that layer, [N, ...], replaced by its mix, and each sample's label is mixed
+    alike:
+
+        outputs, weights = mixer(images, labels)
+        loss = F.cross_entropy(outputs, weights)
+
+    The model stays the caller's: it isn't registered as a module of this one. So ``parameters``,
+    ``train`` and ``to`` of the mixer don't reach it, and ``state_dict()`` holds the generator's
+    state alone, without a second copy of the model's.
+
+    The layer has to run once in a forward pass, outside of regions that activation checkpointing
+    runs again. Within a compiled model a layer can't be mixed: compiled code takes no notice of a
+    hook that comes, and would keep one that goes.
+
+    Args:
+        model: called as ``model(images)``.
+        layers: names as in ``model.named_modules()``; "input" is the images themselves.
+        alpha, num_classes, generator: see ``MixUp``.
+
+    Raises:
+        TypeError, ValueError: naming the argument, what was expected and what came.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        layers: Sequence[str],
+        alpha: float = 1.0,
+        num_classes: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
+        if isinstance(layers, str) or not isinstance(layers, Sequence) or not layers:
+            raise TypeError(f"layers: expected a sequence of one name or more, got {layers!r}")
+        names = [INPUT, *(name for name, _ in model.named_modules() if name != INPUT)]
+        for layer in layers:
+            if layer not in names:
+                listed = ", ".join(map(repr, names))
+                raise ValueError(f"layers: expected names among {listed}, got {layer!r}")
+        self._model = (model,)  # in a tuple, so that it isn't registered
+        self.layers = tuple(layers)
+        self.mixup = MixUp(alpha=alpha, num_classes=num_classes, generator=generator)
+
+    @property
+    def model(self) -> nn.Module:
+        """The network, as it was given."""
+        return self._model[0]
+
+    def forward(self, images: Tensor, labels: Tensor) -> tuple[Any, Tensor]:
+        """Run the network, with a mix at one of the layers.
+
+        Args:
+            images: [N, ...] of a floating dtype.
+            labels: [N] integers or weights [N, K].
+
+        Returns:
+            What the model returns, and weights [N, K] float32.
+
+        Raises:
+            TypeError: the layer's output is not a tensor of a floating dtype.
+            ValueError: it does not have N rows; a layer is within a compiled model.
+            RuntimeError: the layer ran more than once, or not at all.
+        """
+        for layer in self.layers:
+            self._expect_uncompiled(layer)
+        plan = self.mixup.plan(images, labels)
+        choice = torch.randint(len(self.layers), (), generator=self.mixup.generator, device="cpu")
+        layer = self.layers[int(choice)]
+        weights = plan.labels(labels)
+        if layer == INPUT:
+            return self.model(plan.images(images)), weights
+        mix = _MixOutput(layer, plan)
+        handle = self.model.get_submodule(layer).register_forward_hook(mix)
+        try:
+            outputs = self.model(images)
+        finally:
+            handle.remove()
+        if not mix.done:
+            raise RuntimeError(
+                f"layers: expected {layer!r} to run in the model's forward pass, it did not"
+            )
+        return outputs, weights
+
+    def extra_repr(self) -> str:
+        """The layers, for printing."""
+        return f"layers={self.layers}"
+
+    def _expect_uncompiled(self, layer: str) -> None:
+        """Refuse a layer whose hooks would be part of compiled code."""
+        if layer == INPUT:
+            return
+        parts = layer.split(".") if layer else []
+        for depth in range(len(parts) + 1):
+            name = ".".join(parts[:depth])
+            module = self.model.get_submodule(name)
+            # ``module.compile()`` takes its own hooks in, the wrapper of ``torch.compile`` doesn't.
+            if getattr(module, "_compiled_call_impl", None) is not None or (
+                depth < len(parts) and hasattr(module, "_orig_mod")
+            ):
+                raise ValueError(
+                    f"layers: expected layers outside of compiled modules, got {layer!r} within "
+                    f"{name or 'the model'!r}; give the model as it was before it was compiled"
+                )
+
+
+class _MixOutput:
+    """A forward hook that mixes the output of a layer, once."""
+
+    def __init__(self, layer: str, plan: Plan) -> None:
+        self.layer = layer
+        self.plan = plan
+        self.done = False
+
+    def __call__(self, module: nn.Module, inputs: Any, output: Any) -> Tensor:
+        if self.done:
+            raise RuntimeError(
+                f"layers: expected {self.layer!r} to run once in a forward pass, it ran again"
+            )
+        if not isinstance(output, Tensor):
+            raise TypeError(
+                f"layers: expected a tensor from {self.layer!r}, got {type(output).__name__}"
+            )
+        if not output.is_floating_point():
+            raise TypeError(
+                f"layers: expected a floating dtype from {self.layer!r}, got {output.dtype}"
+            )
+        if output.dim() == 0 or len(output) != len(self.plan):
+            raise ValueError(
+                f"layers: expected {len(self.plan)} rows from {self.layer!r}, one a sample, "
+                f"got shape {list(output.shape)}"
+            )
+        self.done = True
+        return self.plan.images(output)
