@@ -139,6 +139,9 @@ def main() -> int:
                     name = f"{type(mixer).__name__} {clean_weight} {calls} {scale}"
                     compare(name, mixer, clean_weight, calls, scale)
     print(f"rank {dist.get_rank()} of {dist.get_world_size()} agrees", flush=True)
+    # Gloo's thread may still hold a tensor, and needs the interpreter's lock to release it; whoever
+    # destroys the group waits for that thread with the lock held.
+    dist.barrier()
     dist.destroy_process_group()
     return 0
 

@@ -1,0 +1,202 @@
+"""Every example runs, leaves its files, and goes on from a checkpoint as if never interrupted."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import wave
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+import puzzlemix
+
+ROOT = Path(puzzlemix.__file__).parent.parent
+EXAMPLES = Path(__file__).parent.parent / "examples"
+TINY = ("--smoke", "--limit", "64", "--batch-size", "16")
+
+
+def run(*args: str | Path, processes: int = 0) -> subprocess.CompletedProcess[str]:
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    with subprocess.Popen(
+        [sys.executable, *(launcher if processes else ()), *map(str, args)],
+        cwd=EXAMPLES,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            out, error = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            process.terminate()  # a launcher ends its processes, given the time
+            try:
+                process.communicate(timeout=30)
+            finally:
+                process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, error)
+
+
+def succeed(*args: str | Path, processes: int = 0) -> str:
+    done = run(*args, processes=processes)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def log(out: Path) -> list[dict[str, str]]:
+    with (out / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def loop() -> ModuleType:
+    """examples/loop.py, which imports nothing beside it."""
+    spec = importlib.util.spec_from_file_location("examples_loop", EXAMPLES / "loop.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def check_outputs(out: Path, epochs: int, checkpoint: str = "checkpoint.pt") -> None:
+    rows = log(out)
+    assert [row["epoch"] for row in rows] == [str(i + 1) for i in range(epochs)]
+    for row in rows:
+        assert list(row) == ["epoch", "lr", "loss", "top1_error", "top5_error"]
+        assert np.isfinite(float(row["loss"]))
+        assert 0 <= float(row["top5_error"]) <= float(row["top1_error"]) <= 100
+    assert (out / checkpoint).stat().st_size > 0
+    assert not list(out.glob("*.tmp"))
+
+
+def check_resuming(tmp_path: Path, *args: str, processes: int = 0, checkpoint: str) -> None:
+    """Two epochs at once, and one and one."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    with ThreadPoolExecutor() as pool:
+        at_once = pool.submit(succeed, *args, "--out", whole, processes=processes)
+        succeed(*args, "--out", parts, "--stop-after", "1", processes=processes)
+        check_outputs(parts, 1, checkpoint)
+        succeed(*args, "--out", parts, "--resume", processes=processes)
+        at_once.result()
+    check_outputs(whole, 2, checkpoint)
+    assert (parts / "log.csv").read_bytes() == (whole / "log.csv").read_bytes()
+
+
+def test_cifar_with_any_mixer(tmp_path):
+    """All in one process: most of the time of each would be that of importing PyTorch."""
+    runs = {
+        "none": (),
+        "mixup": ("--net", "preactresnet18", "--limit", "4", "--batch-size", "2"),
+        "manifold": (),
+        "cutmix": ("--clean-weight", "1"),
+        "cutout": ("--schedule", "step"),
+        "puzzle": ("--saliency", "half", "--adversarial-prob", "0.5"),
+    }
+    argvs = [
+        [*TINY, "--out", str(tmp_path / mixer), "--mixer", mixer, *options]
+        for mixer, options in runs.items()
+    ]
+    program = f"from train_cifar import main\nfor argv in {argvs!r}:\n    main(argv)"
+    assert succeed("-c", program).count("epoch 2: loss") == len(runs)
+    for mixer in runs:
+        check_outputs(tmp_path / mixer, 2)
+
+
+def test_cifar_resumes(tmp_path):
+    options = (*TINY, "--mixer", "puzzle", "--clean-weight", "1", "--adversarial-prob", "0.3")
+    check_resuming(tmp_path, "train_cifar.py", *options, checkpoint="checkpoint.pt")
+    if importlib.util.find_spec("matplotlib"):
+        assert (tmp_path / "parts" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    checkpoint = tmp_path / "parts" / "checkpoint.pt"
+    assert len(loop().load_checkpoint(checkpoint, {"lr": 0.05})["rows"]) == 2
+    with pytest.raises(ValueError, match=r"lr: expected 0.05, as in .*, got 0.3"):
+        loop().load_checkpoint(checkpoint, {"lr": 0.3})
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "file"
+    loop().replace_file(path, b"old")
+
+    def fail(descriptor):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="no space"):
+        loop().replace_file(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_processes_resume(tmp_path):
+    if not torch.distributed.is_available():
+        pytest.skip("this PyTorch has no torch.distributed")
+    args = ("train_ddp.py", *TINY)
+    check_resuming(tmp_path, *args, processes=2, checkpoint="checkpoint.pt")
+
+
+def test_timm_resumes(tmp_path):
+    args = ("train_timm.py", *TINY, "--mixer", "puzzle", "--mixup-off-epoch", "1")
+    check_resuming(tmp_path, *args, checkpoint="checkpoint.pt")
+
+
+def test_lightning_resumes(tmp_path):
+    if importlib.util.find_spec("lightning") is None:
+        done = run("train_lightning.py", "--smoke", "--out", tmp_path)
+        assert done.returncode != 0
+        assert "pip install lightning" in done.stderr
+        pytest.skip("lightning is not installed")
+    check_resuming(tmp_path, "train_lightning.py", *TINY, checkpoint="last.ckpt")
+
+
+def test_speech(tmp_path):
+    succeed("train_speech.py", *TINY, "--out", tmp_path)
+    check_outputs(tmp_path, 2)
+
+
+def test_speech_reads_recordings(tmp_path):
+    rng = np.random.default_rng(0)
+    for digit in range(10):
+        for take in (0, 5, 6):
+            with wave.open(str(tmp_path / f"{digit}_someone_{take}.wav"), "wb") as file:
+                file.setnchannels(1)
+                file.setsampwidth(2)
+                file.setframerate(8000)
+                file.writeframes(rng.integers(-999, 999, 3000 + take, dtype=np.int16).tobytes())
+    out = tmp_path / "out"
+    succeed("train_speech.py", "--smoke", "--data", tmp_path, "--out", out, "--epochs", "1")
+    check_outputs(out, 1)
+
+
+def test_classic_augmentations(tmp_path):
+    succeed("augment.py", *TINY, "--mixer", "cutmix", "--out", tmp_path)
+    check_outputs(tmp_path, 2)
+    if importlib.util.find_spec("PIL"):
+        assert (tmp_path / "augmented.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_auto_augment_resumes(tmp_path):
+    if importlib.util.find_spec("kornia") is None:
+        done = run("augment.py", *TINY, "--auto", "--out", tmp_path)
+        assert done.returncode != 0
+        assert "pip install kornia" in done.stderr
+        pytest.skip("kornia is not installed")
+    args = ("augment.py", *TINY, "--auto", "--mixer", "mixup")
+    check_resuming(tmp_path, *args, checkpoint="checkpoint.pt")
+
+
+def test_every_example_has_a_command():
+    text = (EXAMPLES / "README.md").read_text()
+    named = set(re.findall(r"examples/(\w+\.py)", text))
+    runnable = {file.name for file in EXAMPLES.glob("*.py") if "__main__" in file.read_text()}
+    assert named == runnable
