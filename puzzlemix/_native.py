@@ -264,8 +264,11 @@ def mix_grad(
 def _run(solve: Callable[..., int], like: Tensor, *problem: object) -> bool:
     """Solve where a tensor is; False where a value is not allowed."""
     if like.is_cuda:
+        count = solve(*problem, (_MEASURE, 0, 0))
+        if count < 0:  # a label cost in the host's memory, which is looked at
+            return False
         # Scratch memory comes from PyTorch, and is free again for what follows on the stream.
-        scratch = like.new_empty(solve(*problem, (_MEASURE, 0, 0)), dtype=torch.uint8)
+        scratch = like.new_empty(count, dtype=torch.uint8)
         with torch.cuda.device(like.device):
             stream = torch.cuda.current_stream().cuda_stream
             return _ended(solve(*problem, (_CUDA, stream, scratch.data_ptr())), stream)

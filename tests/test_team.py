@@ -121,6 +121,9 @@ def test_a_label_cost_in_host_memory_is_looked_at() -> None:
     problem.label_cost[0, 1] = float("nan")
     with _native.Team(0), pytest.raises(ValueError, match="label_cost"):
         ops.alpha_beta_swap(*problem)
+    energy, labels = torch.empty(2), torch.empty(2, 3, 3, dtype=torch.int64)
+    given = _native._labeling(problem, labels, energy)
+    assert _native._core.alpha_beta_swap(*given, -1, (_native._MEASURE, 0, 0)) < 0
 
 
 def test_integers_out_of_bounds_give_a_labeling() -> None:
