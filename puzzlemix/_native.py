@@ -269,8 +269,7 @@ def _run(solve: Callable[..., int], like: Tensor, *problem: object) -> bool:
             return False
         # Scratch memory comes from PyTorch, and is free again for what follows on the stream.
         scratch = like.new_empty(count, dtype=torch.uint8)
-        with torch.cuda.device(like.device):
-            stream = torch.cuda.current_stream().cuda_stream
+        with _Device(like) as (stream, _):
             return _ended(solve(*problem, (_CUDA, stream, scratch.data_ptr())), stream)
     if Team.entered is None:
         return not solve(*problem, (_CPU, torch.get_num_threads(), 0))

@@ -234,11 +234,11 @@ class Pairs:
         model = self.model
         cells1, cells2, partner = self.first.cells, self.second.cells, self.partner
         x1, x2 = self.first.images, self.second.images
-        moved = sources is not None and x1 is not None and x2 is not None
+        moved = False
         if sources is not None and x1 is not None and x2 is not None:
             # Windows that lie across blocks: of those that move, nothing can be averaged before.
             x2 = x2 if partner is None else x2.index_select(0, partner)
-            partner = None
+            partner, moved = None, True
             source1, source2 = sources.unbind(1)
             cells1 = _cells(_move(x1, source1), self.grid, model)
             cells2 = _cells(_move(x2, source2), self.grid, model)

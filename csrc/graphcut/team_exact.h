@@ -87,15 +87,11 @@ class TeamExact {
     load_sample(team, problem, b, true, work.sample);
     TeamExact exact(work, p);
     if (exact.descent_applies(team)) {
-      exact.descend(team);
+      exact.descend(team, p);
     } else {
       exact.cut_layers(team);
     }
-    const TeamSample sample = work.sample;
-    int64_t* const out = p.out + b * exact.cells_;
-    team.step(exact.cells_, [=](int i) { out[i] = sample.label[i]; });
-    const double energy = labeling_energy(team, p, b, sample.label_cost, sample.label);
-    team.step(1, [=](int) { p.energy[b] = energy; });
+    write_labeling(team, p, b, work.sample);
   }
 
  private:
@@ -135,16 +131,14 @@ class TeamExact {
   }
 
   template <typename Team>
-  PUZZLEMIX_HD void descend(Team& team) {
-    const TeamSample sample = sample_;
-    const int n = cells_, labels = labels_;
-    team.step(n, [=](int i) {
-      int best = labels == 3 ? 1 : 0;
-      for (int l = 1; l < labels && labels > 3; ++l) {
-        if (sample.unary[l * n + i] < sample.unary[best * n + i]) best = l;
-      }
-      sample.label[i] = best;
-    });
+  PUZZLEMIX_HD void descend(Team& team, const LabelingProblem& p) {
+    const int labels = labels_;
+    if (labels > 3) {
+      start_from_cheapest(team, p, sample_);
+    } else {
+      int32_t* const label = sample_.label;
+      team.step(cells_, [=](int i) { label[i] = labels - 2; });
+    }
     const int rises = labels > 3 ? labels : 1, falls = labels > 3 ? labels : labels - 2;
     for (int k = 0; k < rises && change_by_one(team, 1); ++k) {
     }

@@ -176,6 +176,21 @@ PUZZLEMIX_HD void load_sample(Team& team, const TeamLabelingProblem& problem, in
   });
 }
 
+// Gives each cell its cheapest label, the lowest on a tie.
+template <typename Team>
+PUZZLEMIX_HD void start_from_cheapest(Team& team, const LabelingProblem& p,
+                                      const TeamSample& loaded) {
+  const TeamSample sample = loaded;
+  const int n = p.height * p.width, labels = p.labels;
+  team.step(n, [=](int i) {
+    int best = 0;
+    for (int l = 1; l < labels; ++l) {
+      if (sample.unary[l * n + i] < sample.unary[best * n + i]) best = l;
+    }
+    sample.label[i] = best;
+  });
+}
+
 // The energy in the caller's costs.
 template <typename Team, typename Label>
 PUZZLEMIX_HD double labeling_energy(Team& team, const LabelingProblem& p, int64_t b,
@@ -193,6 +208,18 @@ PUZZLEMIX_HD double labeling_energy(Team& team, const LabelingProblem& p, int64_
     if (!shape.last_column(i)) sum += edges.right(i) * pair[known(label[i + 1])];
     return sum;
   });
+}
+
+// Writes the labels of a sample and their energy.
+template <typename Team>
+PUZZLEMIX_HD void write_labeling(Team& team, const LabelingProblem& problem, int64_t b,
+                                 const TeamSample& sample) {
+  const LabelingProblem p = problem;
+  const int n = p.height * p.width;
+  const int32_t* const label = sample.label;
+  team.step(n, [=](int i) { p.out[b * n + i] = label[i]; });
+  const double energy = labeling_energy(team, p, b, sample.label_cost, label);
+  team.step(1, [=](int) { p.energy[b] = energy; });
 }
 
 }  // namespace puzzlemix

@@ -41,14 +41,10 @@ class TeamSwap {
     const LabelingProblem p = problem;
     load_sample(team, problem, b, false, work.sample);
     TeamSwap swap(work, p);
-    swap.start(team);
+    start_from_cheapest(team, p, work.sample);
     for (int64_t cycle = 0; cycle != problem.max_cycles && swap.sweep(team); ++cycle) {
     }
-    const TeamSample sample = work.sample;
-    int64_t* const out = p.out + b * swap.cells_;
-    team.step(swap.cells_, [=](int i) { out[i] = sample.label[i]; });
-    const double energy = labeling_energy(team, p, b, sample.label_cost, sample.label);
-    team.step(1, [=](int) { p.energy[b] = energy; });
+    write_labeling(team, p, b, work.sample);
   }
 
  private:
@@ -59,19 +55,6 @@ class TeamSwap {
         shape_(p.height, p.width),
         cells_(p.height * p.width),
         labels_(p.labels) {}
-
-  template <typename Team>
-  PUZZLEMIX_HD void start(Team& team) const {
-    const TeamSample sample = sample_;
-    const int n = cells_, labels = labels_;
-    team.step(n, [=](int i) {
-      int best = 0;
-      for (int l = 1; l < labels; ++l) {
-        if (sample.unary[l * n + i] < sample.unary[best * n + i]) best = l;
-      }
-      sample.label[i] = best;
-    });
-  }
 
   template <typename Team>
   PUZZLEMIX_HD bool sweep(Team& team) {

@@ -249,11 +249,13 @@ class TeamPair {
     const double prior = team.add(n, [=](int i) { return log_prior[known(i)]; });
     const auto ends = [=](int e) { return Ends(e, width, verticals); };
     const double rises = team.add(edge_count(p), [=](int e) {
-      const double rise = z(ends(e).i) - z(ends(e).j);
+      const Ends at = ends(e);
+      const double rise = z(at.i) - z(at.j);
       return rise * rise;
     });
     const double touching = team.add(edge_count(p), [=](int e) {
-      const double z_i = z(ends(e).i), z_j = z(ends(e).j);
+      const Ends at = ends(e);
+      const double z_i = z(at.i), z_j = z(at.j);
       const double mixed = model.bilinear ? z_i + z_j - 2 * z_i * z_j : (z_i - z_j) * (z_i - z_j);
       return phi[e].base + (phi[e].first * z_i + phi[e].second * z_j + phi[e].weight * mixed) / 2;
     });

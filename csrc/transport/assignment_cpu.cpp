@@ -1,14 +1,11 @@
 // assignment on the CPU: the batch over threads, one workspace a thread.
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <limits>
-#include <memory>
 #include <type_traits>
 #include <vector>
 
 #include "numeric.h"
-#include "pool.h"
 #include "transport/deferred_acceptance.h"
 #include "transport/exact_assignment.h"
 #include "transport/transport.h"
@@ -144,17 +141,7 @@ class Workspace {
 template <typename T>
 Status solve(const AssignmentProblem& p, int threads) {
   constexpr int64_t kWorthwhile = 10000;  // entries that pay for waking a thread
-  std::atomic<bool> valid{true};
-  Workspaces<Workspace<T>> workspaces;
-  const auto make = [&p] { return std::make_unique<Workspace<T>>(p); };
-  parallel_for(p.batch, 1 + kWorthwhile / (p.n * p.n), threads, [&](int64_t begin, int64_t end) {
-    workspaces.with(make, [&](Workspace<T>& workspace) {
-      for (int64_t b = begin; b < end; ++b) {
-        if (!workspace(b)) valid = false;
-      }
-    });
-  });
-  return valid ? Status::ok : Status::bad_value;
+  return solve_batch<Workspace<T>>(p, 1 + kWorthwhile / (p.n * p.n), threads);
 }
 
 }  // namespace

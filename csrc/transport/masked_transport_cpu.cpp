@@ -1,10 +1,4 @@
 // masked_transport on the CPU: the batch over threads, one workspace a thread.
-#include <algorithm>
-#include <atomic>
-#include <memory>
-#include <vector>
-
-#include "pool.h"
 #include "transport/block_approx.h"
 #include "transport/block_exact.h"
 #include "transport/workspaces.h"
@@ -36,18 +30,7 @@ class Workspace {
 template <typename Solver>
 Status solve(const TransportProblem& p, int threads) {
   constexpr int64_t kWorthwhile = 4096;  // cells that pay for waking a thread
-  std::atomic<bool> valid{true};
-  Workspaces<Workspace<Solver>> workspaces;
-  const auto make = [&p] { return std::make_unique<Workspace<Solver>>(p); };
-  parallel_for(p.batch, 1 + kWorthwhile / (p.height * p.width), threads,
-               [&](int64_t begin, int64_t end) {
-                 workspaces.with(make, [&](Workspace<Solver>& workspace) {
-                   for (int64_t b = begin; b < end; ++b) {
-                     if (!workspace(b)) valid = false;
-                   }
-                 });
-               });
-  return valid ? Status::ok : Status::bad_value;
+  return solve_batch<Workspace<Solver>>(p, 1 + kWorthwhile / (p.height * p.width), threads);
 }
 
 }  // namespace

@@ -1,9 +1,13 @@
 // Workspaces that outlive the ranges of a parallel loop.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <vector>
+
+#include "pool.h"
+#include "tensor.h"
 
 namespace puzzlemix {
 
@@ -33,5 +37,22 @@ class Workspaces {
   std::mutex mutex_;
   std::vector<std::unique_ptr<Workspace>> spare_;
 };
+
+// Solves a batch on up to `threads` threads, `grain` samples being worth a thread. A workspace is
+// made from the problem and called with a sample's index; false where a value is forbidden.
+template <typename Workspace, typename Problem>
+Status solve_batch(const Problem& problem, int64_t grain, int threads) {
+  std::atomic<bool> valid{true};
+  Workspaces<Workspace> workspaces;
+  const auto make = [&problem] { return std::make_unique<Workspace>(problem); };
+  parallel_for(problem.batch, grain, threads, [&](int64_t begin, int64_t end) {
+    workspaces.with(make, [&](Workspace& workspace) {
+      for (int64_t b = begin; b < end; ++b) {
+        if (!workspace(b)) valid = false;
+      }
+    });
+  });
+  return valid ? Status::ok : Status::bad_value;
+}
 
 }  // namespace puzzlemix
