@@ -85,6 +85,35 @@ struct Bits {
   uint64_t at(int w) const { return w >= 0 && w < Words ? word[w] : 0; }
 };
 
+// A set with words of zeros around it, so that its neighbours' bits are read and written without a
+// look at the ends. A shift by up to 64 places reaches two words on.
+template <int Words>
+struct Padded {
+  static constexpr int kPad = 2;
+  uint64_t words[Words + 2 * kPad] = {};
+
+  uint64_t& operator[](int w) { return words[w + kPad]; }
+  uint64_t operator[](int w) const { return words[w + kPad]; }
+
+  void operator=(const Bits<Words>& bits) {
+    for (int w = 0; w < Words; ++w) (*this)[w] = bits.word[w];
+  }
+  Bits<Words> bits() const {
+    Bits<Words> out;
+    for (int w = 0; w < Words; ++w) out.word[w] = (*this)[w];
+    return out;
+  }
+  // Word w of the set moved down or up, as Bits::lower and Bits::higher do.
+  uint64_t lower(int w, Shift by) const {
+    if constexpr (Words == 1) return words[kPad] >> by.rest;
+    return (*this)[w + by.words] >> by.rest | (*this)[w + by.words + 1] << 1 << (63 - by.rest);
+  }
+  uint64_t higher(int w, Shift by) const {
+    if constexpr (Words == 1) return words[kPad] << by.rest;
+    return (*this)[w - by.words] << by.rest | (*this)[w - by.words - 1] >> 1 >> (63 - by.rest);
+  }
+};
+
 template <int Words, typename Body>
 inline void for_each_bit(const Bits<Words>& bits, const Body& body) {
   for (int w = 0; w < Words; ++w) {
@@ -92,20 +121,18 @@ inline void for_each_bit(const Bits<Words>& bits, const Body& body) {
   }
 }
 
-// The cells with a positive or with a negative value. Values are read in whole words: planes are
-// padded to Words * 64.
-enum class Sign { positive, negative };
-
-template <Sign kSign, int Words>
-inline Bits<Words> with_sign(const int32_t* values) {
+// The cells whose value passes a test. Values are read in whole words: planes are padded to
+// Words * 64.
+#ifdef PUZZLEMIX_SSE2
+// test: of four values at a time, a vector whose sign bits tell.
+template <int Words, typename Test>
+inline Bits<Words> where(const int32_t* values, const Test& test) {
   Bits<Words> out;
   for (int w = 0; w < Words; ++w) {
     uint64_t bits = 0;
     const int32_t* in = values + w * 64;
-#ifdef PUZZLEMIX_SSE2
-    const auto four = [in](int at) {
-      const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + at));
-      return kSign == Sign::negative ? v : _mm_cmpgt_epi32(v, _mm_setzero_si128());
+    const auto four = [&](int at) {
+      return test(_mm_loadu_si128(reinterpret_cast<const __m128i*>(in + at)));
     };
     for (int at = 0; at < 64; at += 16) {
       // Saturated packing keeps the signs, and a sign is what movemask reads.
@@ -114,14 +141,43 @@ inline Bits<Words> with_sign(const int32_t* values) {
       const uint64_t sixteen = static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(low, high)));
       bits |= sixteen << at;
     }
-#else
-    for (int i = 0; i < 64; ++i) {
-      bits |= static_cast<uint64_t>(kSign == Sign::negative ? in[i] < 0 : in[i] > 0) << i;
-    }
-#endif
     out.word[w] = bits;
   }
   return out;
 }
+
+template <int Words>
+inline Bits<Words> positive(const int32_t* values) {
+  return where<Words>(values, [](__m128i v) { return _mm_cmpgt_epi32(v, _mm_setzero_si128()); });
+}
+template <int Words>
+inline Bits<Words> negative(const int32_t* values) {
+  return where<Words>(values, [](__m128i v) { return v; });
+}
+template <int Words>
+inline Bits<Words> equal_to(const int32_t* values, int32_t value) {
+  return where<Words>(values, [=](__m128i v) { return _mm_cmpeq_epi32(v, _mm_set1_epi32(value)); });
+}
+#else
+template <int Words, typename Test>
+inline Bits<Words> where(const int32_t* values, const Test& test) {
+  Bits<Words> out = Bits<Words>::none();
+  for (int i = 0; i < Words * 64; ++i) out.word[i / 64] |= uint64_t{test(values[i])} << i % 64;
+  return out;
+}
+
+template <int Words>
+inline Bits<Words> positive(const int32_t* values) {
+  return where<Words>(values, [](int32_t v) { return v > 0; });
+}
+template <int Words>
+inline Bits<Words> negative(const int32_t* values) {
+  return where<Words>(values, [](int32_t v) { return v < 0; });
+}
+template <int Words>
+inline Bits<Words> equal_to(const int32_t* values, int32_t value) {
+  return where<Words>(values, [=](int32_t v) { return v == value; });
+}
+#endif
 
 }  // namespace puzzlemix

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdlib>
 #include <vector>
 
 #include "graphcut/grid_cut.h"
@@ -18,14 +19,17 @@
 
 namespace puzzlemix {
 
-template <int Words>
+template <int Words, int Width>
 class Descent {
  public:
   explicit Descent(const Sample& sample)
       : sample_(sample),
         labels_(sample.label_cost().labels),
         cut_(sample.height(), sample.width()),
-        low_(sample.cells()) {
+        label_(sample.cells()),
+        low_(sample.cells()),
+        room_(Words * 64),
+        rise_(sample.cells()) {
     for (auto& plane : capacity_) plane.assign(Words * 64, 0);
   }
 
@@ -52,97 +56,97 @@ class Descent {
   }
 
   void solve(int64_t* out) {
-    start(out);
+    start();
     const int rises = labels_ > 3 ? labels_ : 1, falls = labels_ > 3 ? labels_ : labels_ - 2;
-    for (int k = 0; k < rises && step(out, 1); ++k) {
+    for (int k = 0; k < rises && step(1); ++k) {
     }
-    for (int k = 0; k < falls && step(out, -1); ++k) {
+    for (int k = 0; k < falls && step(-1); ++k) {
     }
+    std::copy_n(label_.data(), sample_.cells(), out);
   }
 
  private:
-  using Cut = GridCut<Words>;
+  using Cut = GridCut<Words, Width>;
   using Set = Bits<Words>;
 
-  void start(int64_t* out) const {
-    for (int i = 0; i < sample_.cells(); ++i) {
-      int best = labels_ == 3 ? 1 : 0;
-      for (int l = 1; l < labels_ && labels_ > 3; ++l) {
-        if (sample_.unary(l)[i] < sample_.unary(best)[i]) best = l;
-      }
-      out[i] = best;
+  void start() {
+    flow_.clear();
+    if (labels_ > 3) {
+      sample_.cheapest(label_.data());
+    } else {
+      std::fill_n(label_.data(), sample_.cells(), labels_ - 2);
+    }
+    // By gap + labels_; the gap next to the widest belongs to no edge that is ever cut.
+    const LabelCost& cost = sample_.label_cost();
+    const auto f = [&](int gap) { return cost(0, std::min(std::abs(gap), labels_ - 1)); };
+    for (int gap = 1 - labels_; gap < labels_; ++gap) {
+      const int32_t second = f(gap + 1) + f(gap - 1) - 2 * f(gap), half = second / 2;
+      edges_[gap + labels_] = {second - half, half, f(gap + 1) - f(gap) - half};
     }
   }
 
   // Chooses for every cell low or low + 1, where low is the label (going up) or the one below it
   // (going down); cells at the end stay. True if a label changed.
-  bool step(int64_t* out, int direction) {
-    const int n = sample_.cells(), last = direction > 0 ? labels_ - 1 : 0;
-    Set active = Set::none();
-    for (int i = 0; i < n; ++i) {
-      const bool moves = out[i] != last;
-      low_[i] = static_cast<int>(out[i]) - (direction < 0 && moves ? 1 : 0);
-      if (moves) active.set(i);
-    }
+  bool step(int direction) {
+    const int n = sample_.cells();
+    for (int i = 0; i < n; ++i) room_[i] = direction > 0 ? labels_ - 1 - label_[i] : label_[i];
+    const Set active = positive<Words>(room_.data());
     if (!active.any()) return false;
+    for (int i = 0; i < n; ++i) low_[i] = label_[i] - (direction < 0 && label_[i] > 0);
     fill(active);
     const auto edges = cut_.edges(capacity_[0].data(), capacity_[1].data(), capacity_[2].data(),
                                   capacity_[3].data());
-    const Set high = cut_.solve(active, edges, 1);
-    for_each_bit(active, [&](int i) { out[i] = low_[i]; });
-    for_each_bit(high, [&](int i) { ++out[i]; });
-    return (direction > 0 ? high : active - high).any();
+    const Set high = cut_.solve(active, edges, 1, flow_);
+    const Set changed = direction > 0 ? high : active - high;
+    for_each_bit(changed, [&](int i) { label_[i] += direction; });
+    return changed.any();
   }
 
   // Excess and capacities of the choice between low and low + 1.
   void fill(const Set& active) {
     int32_t* const excess = cut_.excess();
-    for (int i = 0; i < sample_.cells(); ++i) {
-      if (active.has(i)) excess[i] = sample_.unary(low_[i] + 1)[i] - sample_.unary(low_[i])[i];
+    const int n = sample_.cells();
+    const auto plane = static_cast<int>(sample_.unary(1) - sample_.unary(0));
+    const int32_t* const unary = sample_.unary(0);
+    // Cells that don't move have no label above; what is found for them counts for nothing.
+    for (int i = 0; i < n; ++i) {
+      const int32_t* const at = unary + std::min(low_[i], labels_ - 2) * plane + i;
+      excess[i] = at[plane] - at[0];
     }
-    const int width = sample_.width();
     for (int d = 0; d < Cut::kLeft; ++d) {
-      const bool down = d == Cut::kDown;
-      const int32_t* const weights = down ? sample_.down() : sample_.right();
-      for (int i = 0; i < sample_.cells(); ++i) {
-        const int j = i + (down ? width : 1);
-        int32_t there = 0, back = 0;
-        if (weights[i] != 0) edge(active.has(i), active.has(j), i, j, weights[i], there, back);
-        capacity_[d][i] = there;
-        capacity_[d + 2][i] = back;
+      const int step = cut_.offset(d);
+      const int32_t* const weights = d == Cut::kDown ? sample_.down() : sample_.right();
+      int32_t *const there = capacity_[d].data(), *const back = capacity_[d + 2].data();
+      for (int i = 0; i + step < n; ++i) {
+        const Edge& edge = edges_[low_[i] - low_[i + step] + labels_];
+        there[i] = weights[i] * edge.there;
+        back[i] = weights[i] * edge.back;
+        rise_[i] = weights[i] * edge.rise;
       }
+      // Apart: a sum that goes on to the next cell would make the loop wait for itself.
+      for (int i = 0; i + step < n; ++i) excess[i] += rise_[i];
+      for (int i = 0; i + step < n; ++i) excess[i + step] -= rise_[i];
+      // Where one end moves, the other's choice is no excuse to share the second difference.
+      for_each_bit(active - cut_.tails(active, d), [&](int i) { excess[i] += back[i]; });
+      for_each_bit(cut_.tails(active, d) - active, [&](int i) { excess[i + step] += there[i]; });
     }
   }
 
-  // One edge, cost weight * f(x_i - x_j), f even and convex. The arc i -> j is cut where i stays
+  // An edge of weight 1, cost f(x_i - x_j), f even and convex. The arc i -> j is cut where i stays
   // and j takes low + 1, the arc back the other way round; together they make up f's second
   // difference, split as evenly as integers allow.
-  void edge(bool i_moves, bool j_moves, int i, int j, int32_t weight, int32_t& there,
-            int32_t& back) {
-    int32_t* const excess = cut_.excess();
-    const int gap = low_[i] - low_[j];
-    const int32_t now = f(gap);
-    if (i_moves && j_moves) {
-      const int32_t second = f(gap + 1) + f(gap - 1) - 2 * now;
-      const int32_t half = second / 2, rise = f(gap + 1) - now - half;
-      there = weight * (second - half);
-      back = weight * half;
-      excess[i] += weight * rise;
-      excess[j] -= weight * rise;
-    } else if (i_moves) {
-      excess[i] += weight * (f(gap + 1) - now);
-    } else if (j_moves) {
-      excess[j] += weight * (f(gap - 1) - now);
-    }
-  }
-
-  int32_t f(int gap) const { return sample_.label_cost()(0, gap < 0 ? -gap : gap); }
+  struct Edge {
+    int32_t there, back;
+    int32_t rise;  // excess of i, and lack of j
+  };
 
   const Sample& sample_;
   const int labels_;
   Cut cut_;
-  std::vector<int> low_;
+  Flow<Words> flow_;
+  std::vector<int32_t> label_, low_, room_, rise_;
   std::vector<int32_t> capacity_[4];
+  Edge edges_[2 * kMaxLabels];
 };
 
 // Ishikawa's graph: for each threshold a a layer of nodes "label > a", true on the sink side. With

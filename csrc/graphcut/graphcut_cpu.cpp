@@ -15,7 +15,7 @@ namespace {
 // Solvers of one sample after another, each with its own storage. Called with the sample's index;
 // false where a value is not allowed.
 
-template <int Words>
+template <int Words, int Width>
 class MinCut {
  public:
   explicit MinCut(const MinCutProblem& problem)
@@ -27,8 +27,9 @@ class MinCut {
     if (!sample_.load(b)) return false;
     const int cells = problem_.height * problem_.width;
     std::copy_n(sample_.excess(), cells, cut_.excess());
+    flow_.clear();
     const auto edges = cut_.edges(sample_.right(), sample_.down(), sample_.right(), sample_.down());
-    const Bits<Words> sink_side = cut_.solve(all_, edges, 1);
+    const Bits<Words> sink_side = cut_.solve(all_, edges, 1, flow_);
     bool* const segment = problem_.segment + b * cells;
     for (int i = 0; i < cells; ++i) segment[i] = sink_side.has(i);
     problem_.flow[b] = sample_.value(segment);
@@ -38,7 +39,8 @@ class MinCut {
  private:
   const MinCutProblem& problem_;
   CutSample sample_;
-  GridCut<Words> cut_;
+  GridCut<Words, Width> cut_;
+  Flow<Words> flow_;
   Bits<Words> all_ = Bits<Words>::none();
 };
 
@@ -62,7 +64,7 @@ class Labeling {
   Sample sample_;
 };
 
-template <int Words>
+template <int Words, int Width>
 class Swap : Labeling {
  public:
   Swap(const LabelingProblem& problem, const LabelCost& cost, int64_t max_cycles)
@@ -74,10 +76,10 @@ class Swap : Labeling {
 
  private:
   const int64_t max_cycles_;
-  AlphaBetaSwap<Words> swap_;
+  AlphaBetaSwap<Words, Width> swap_;
 };
 
-template <int Words>
+template <int Words, int Width>
 class Exact : Labeling {
  public:
   Exact(const LabelingProblem& problem, const LabelCost& cost)
@@ -90,22 +92,27 @@ class Exact : Labeling {
   }
 
  private:
-  Descent<Words> descent_;
+  Descent<Words, Width> descent_;
   Ishikawa ishikawa_;
 };
 
 // Calls f with the number of words that a grid's bit masks take, as a constant.
 template <typename F>
 Status for_words(int height, int width, const F& f) {
+  const auto known = [&](auto words, auto usual) {
+    constexpr int kUsual = usual;
+    return height > 1 && width == kUsual ? f(words, usual)
+                                         : f(words, std::integral_constant<int, 0>());
+  };
   switch (padded(height * width) / 64) {
     case 1:
-      return f(std::integral_constant<int, 1>());
+      return known(std::integral_constant<int, 1>(), std::integral_constant<int, 8>());
     case 4:
-      return f(std::integral_constant<int, 4>());
+      return known(std::integral_constant<int, 4>(), std::integral_constant<int, 16>());
     case 16:
-      return f(std::integral_constant<int, 16>());
+      return known(std::integral_constant<int, 16>(), std::integral_constant<int, 32>());
     default:
-      return f(std::integral_constant<int, 64>());
+      return known(std::integral_constant<int, 64>(), std::integral_constant<int, 64>());
   }
 }
 
@@ -128,26 +135,27 @@ int64_t cells(const LabelingProblem& p) { return int64_t{p.height} * p.width; }
 }  // namespace
 
 Status grid_min_cut_cpu(const MinCutProblem& p, int threads) {
-  return for_words(p.height, p.width, [&](auto words) {
-    return over_batch(p.batch, 20 * p.height * p.width, threads, [&] { return MinCut<words>(p); });
+  return for_words(p.height, p.width, [&](auto words, auto width) {
+    return over_batch(p.batch, 20 * p.height * p.width, threads,
+                      [&] { return MinCut<words, width>(p); });
   });
 }
 
 Status alpha_beta_swap_cpu(const LabelingProblem& p, int64_t max_cycles, int threads) {
   LabelCost cost;
   if (!read_label_cost(p, cost)) return Status::bad_value;
-  return for_words(p.height, p.width, [&](auto words) {
+  return for_words(p.height, p.width, [&](auto words, auto width) {
     return over_batch(p.batch, 30 * p.labels * cells(p), threads,
-                      [&] { return Swap<words>(p, cost, max_cycles); });
+                      [&] { return Swap<words, width>(p, cost, max_cycles); });
   });
 }
 
 Status exact_labeling_cpu(const LabelingProblem& p, int threads) {
   LabelCost cost;
   if (!read_label_cost(p, cost) || !make_convex(cost)) return Status::bad_value;
-  return for_words(p.height, p.width, [&](auto words) {
+  return for_words(p.height, p.width, [&](auto words, auto width) {
     return over_batch(p.batch, 25 * p.labels * cells(p), threads,
-                      [&] { return Exact<words>(p, cost); });
+                      [&] { return Exact<words, width>(p, cost); });
   });
 }
 

@@ -21,21 +21,22 @@ inline int32_t round_to_int(double x) {
 }
 
 // Of costs, which are never negative.
-double largest(const std::vector<double>& values) {
-  return values.empty() ? 0 : maximum(values.data(), static_cast<int>(values.size()));
+template <typename Values>
+double largest(const Values& values) {
+  return values.size() == 0 ? 0 : maximum(values.data(), static_cast<int>(values.size()));
 }
 
-bool all_finite(const double* values, int count) {
+bool all_finite(const Doubles& values) {
   constexpr double kMax = std::numeric_limits<double>::max();
   int bad = 0;
-  for (int i = 0; i < count; ++i) bad |= !(std::abs(values[i]) <= kMax);
+  for (int i = 0; i < values.size(); ++i) bad |= !(std::abs(values[i]) <= kMax);
   return !bad;
 }
 
-bool all_capacities(const double* values, int count) {
+bool all_capacities(const Doubles& values) {
   constexpr double kMax = std::numeric_limits<double>::max();
   int bad = 0;
-  for (int i = 0; i < count; ++i) bad |= !(values[i] >= 0) | !(values[i] <= kMax);
+  for (int i = 0; i < values.size(); ++i) bad |= !(values[i] >= 0) | !(values[i] <= kMax);
   return !bad;
 }
 
@@ -63,6 +64,17 @@ void round_edges(const double* vertical, const double* horizontal, int height, i
 
 }  // namespace
 
+void Doubles::read(const Array& array, int64_t sample) {
+  const int64_t offset = sample * count_;
+  if (array.dtype == Dtype::float64) {
+    data_ = static_cast<const double*>(array.data) + offset;
+    return;
+  }
+  storage_.resize(count_);
+  load(array, offset, count_, storage_.data());
+  data_ = storage_.data();
+}
+
 Sample::Sample(const LabelingProblem& problem, const LabelCost& label_cost)
     : problem_(problem),
       label_cost_(label_cost),
@@ -78,15 +90,10 @@ Sample::Sample(const LabelingProblem& problem, const LabelCost& label_cost)
       down_(padded(cells_)) {}
 
 bool Sample::read(int64_t b) {
-  const int labels = problem_.labels;
-  const int vertical_count = vertical_in_.size(), horizontal_count = horizontal_in_.size();
-  puzzlemix::load(problem_.unary, b * cells_ * labels, cells_ * labels, unary_in_.data());
-  puzzlemix::load(problem_.vertical, b * vertical_count, vertical_count, vertical_in_.data());
-  puzzlemix::load(problem_.horizontal, b * horizontal_count, horizontal_count,
-                  horizontal_in_.data());
-  return all_finite(unary_in_.data(), cells_ * labels) &&
-         all_capacities(vertical_in_.data(), vertical_count) &&
-         all_capacities(horizontal_in_.data(), horizontal_count);
+  unary_in_.read(problem_.unary, b);
+  vertical_in_.read(problem_.vertical, b);
+  horizontal_in_.read(problem_.horizontal, b);
+  return all_finite(unary_in_) && all_capacities(vertical_in_) && all_capacities(horizontal_in_);
 }
 
 bool Sample::load(int64_t b) {
@@ -125,6 +132,13 @@ bool Sample::load(int64_t b) {
   return true;
 }
 
+void Sample::cheapest(int32_t* out) const {
+  for (int l = problem_.labels - 1; l >= 0; --l) {
+    const int32_t* const cost = unary(l);
+    for (int i = 0; i < cells_; ++i) out[i] = cost[i] == 0 ? l : out[i];
+  }
+}
+
 double Sample::energy(const int64_t* labels) const {
   const int count = problem_.labels;
   const double* cost = label_cost_.given;
@@ -155,9 +169,9 @@ CutSample::CutSample(const MinCutProblem& problem)
       down_(padded(cells_)) {}
 
 bool CutSample::load(int64_t b) {
-  const auto fill = [b](const Array& array, std::vector<double>& out) {
-    puzzlemix::load(array, b * static_cast<int64_t>(out.size()), out.size(), out.data());
-    return all_capacities(out.data(), out.size());
+  const auto fill = [b](const Array& array, Doubles& out) {
+    out.read(array, b);
+    return all_capacities(out);
   };
   const bool allowed = fill(problem_.source, source_in_) && fill(problem_.sink, sink_in_) &&
                        fill(problem_.vertical, vertical_in_) &&

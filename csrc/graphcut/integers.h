@@ -19,6 +19,23 @@ constexpr int padded(int cells) {
   return cells <= 64 ? 64 : cells <= 256 ? 256 : cells <= 1024 ? 1024 : 4096;
 }
 
+// Doubles of a sample: the caller's own where they are doubles already.
+class Doubles {
+ public:
+  explicit Doubles(int count) : count_(count) {}
+  // The sample's values, from the `sample`th group of so many on.
+  void read(const Array& array, int64_t sample);
+
+  int size() const { return count_; }
+  const double* data() const { return data_; }
+  double operator[](int i) const { return data_[i]; }
+
+ private:
+  const int count_;
+  const double* data_ = nullptr;
+  std::vector<double> storage_;
+};
+
 // One sample of a labelling problem. An edge is kept at its upper or left cell; edges over the
 // border are 0.
 class Sample {
@@ -30,6 +47,9 @@ class Sample {
 
   // Reads and rounds it; false also where integers are out of bounds.
   bool load(int64_t b);
+
+  // The label of least unary cost of each cell, of several the lowest: the first whose cost is 0.
+  void cheapest(int32_t* out) const;
 
   // The energy of labels [H, W] in the caller's costs.
   double energy(const int64_t* labels) const;
@@ -46,7 +66,8 @@ class Sample {
   const LabelingProblem& problem_;
   const LabelCost& label_cost_;
   const int height_, width_, cells_;
-  std::vector<double> unary_in_, vertical_in_, horizontal_in_, planes_;
+  Doubles unary_in_, vertical_in_, horizontal_in_;
+  std::vector<double> planes_;
   std::vector<int32_t> unary_, right_, down_;
 };
 
@@ -64,7 +85,7 @@ class CutSample {
  private:
   const MinCutProblem& problem_;
   const int height_, width_, cells_;
-  std::vector<double> source_in_, sink_in_, vertical_in_, horizontal_in_;
+  Doubles source_in_, sink_in_, vertical_in_, horizontal_in_;
   std::vector<int32_t> excess_, right_, down_;
 };
 

@@ -13,7 +13,7 @@
 
 namespace puzzlemix {
 
-template <int Words>
+template <int Words, int Width>
 class AlphaBetaSwap {
  public:
   using Set = Bits<Words>;
@@ -23,7 +23,8 @@ class AlphaBetaSwap {
         cost_(sample.label_cost()),
         labels_(cost_.labels),
         cut_(sample.height(), sample.width()),
-        terminal_(Words * 64) {}
+        terminal_(Words * 64),
+        flows_(labels_ * (labels_ - 1) / 2) {}
 
   // max_cycles < 0: until a sweep makes no move.
   void solve(int64_t max_cycles, int64_t* out) {
@@ -34,19 +35,15 @@ class AlphaBetaSwap {
   }
 
  private:
-  using Cut = GridCut<Words>;
+  using Cut = GridCut<Words, Width>;
 
   void start() {
-    const int n = sample_.cells();
-    for (int l = 0; l < labels_; ++l) cells_[l] = Set::none();
-    for (int i = 0; i < n; ++i) {
-      int best = 0;
-      for (int l = 1; l < labels_; ++l) {
-        if (sample_.unary(l)[i] < sample_.unary(best)[i]) best = l;
-      }
-      cells_[best].set(i);
-    }
+    // The plane of labels is padded with one that there is not.
+    std::fill(terminal_.begin(), terminal_.end(), -1);
+    sample_.cheapest(terminal_.data());
+    for (int l = 0; l < labels_; ++l) cells_[l] = equal_to<Words>(terminal_.data(), l);
     edges_ = cut_.edges(sample_.right(), sample_.down(), sample_.right(), sample_.down());
+    for (auto& flow : flows_) flow.clear();
     now_ = 1;
     std::fill_n(touched_, kMaxLabels, 1);
     std::fill_n(tried_, kMaxLabels * kMaxLabels, 0);
@@ -71,7 +68,8 @@ class AlphaBetaSwap {
     if (!active.any()) return false;
     fill_terminals(alpha, beta, active);
     std::copy(terminal_.begin(), terminal_.end(), cut_.excess());
-    const Set sink_side = cut_.solve(active, edges_, cost_(alpha, beta));
+    const Set sink_side =
+        cut_.solve(active, edges_, cost_(alpha, beta), flows_[beta * (beta - 1) / 2 + alpha]);
     const Set changed = sink_side ^ cells_[beta];
     if (!changed.any() || change(changed, active, cells_[beta], cost_(alpha, beta)) >= 0) {
       return false;
@@ -130,6 +128,7 @@ class AlphaBetaSwap {
   const int labels_;
   Cut cut_;
   std::vector<int32_t> terminal_;
+  std::vector<Flow<Words>> flows_;
   typename Cut::Edges edges_;
   Set cells_[kMaxLabels];
   int now_ = 0;  // counts moves
