@@ -3,7 +3,8 @@
 // The image is cut at every boundary of the three grids. Within a band of rows between two cuts
 // the same runs of columns repeat for all rows and channels, so the runs of a band are found once:
 // neighbouring pieces with equal z that come from neighbouring places are one run, and a whole row
-// of an unmoved image is one memcpy.
+// of an unmoved image is one memcpy. Runs that copy and runs that blend then go apart, so that the
+// loops over rows have nothing to decide.
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -67,23 +68,57 @@ struct Run {
   int64_t offset1, offset2;
 };
 
-// How far, in pixels of a plane, the block that lands at (row, col) has to come.
-struct Displacement {
-  Displacement(const BlockMap& map, int64_t sample, int64_t height, int64_t width)
-      : source(map.source ? map.source + sample * map.grid.rows * map.grid.cols : nullptr),
-        cols(map.grid.cols),
-        block_height(height / map.grid.rows),
-        block_width(width / map.grid.cols),
-        width(width) {}
-
-  int64_t operator()(int64_t row, int64_t col) const {
-    if (!source) return 0;
-    const int64_t from = source[row * cols + col];
-    return (from / cols - row) * block_height * width + (from % cols - col) * block_width;
+// Where the blocks of one image come from.
+class Moves {
+ public:
+  Moves(const BlockMap& map, int64_t height, int64_t width) : map_(map) {
+    if (!map.source) return;
+    const int64_t block_height = height / map.grid.rows, block_width = width / map.grid.cols;
+    for (int64_t row = 0; row < map.grid.rows; ++row) {
+      for (int64_t col = 0; col < map.grid.cols; ++col) {
+        corner_.push_back(row * block_height * width + col * block_width);
+      }
+    }
   }
 
-  const int64_t* source;
-  int64_t cols, block_height, block_width, width;
+  // Of one row of blocks: how far, in pixels of a plane, the block that lands at `col` has to come.
+  struct Row {
+    const int64_t *source, *corner, *here;
+    int64_t operator()(int64_t col) const { return source ? corner[source[col]] - here[col] : 0; }
+  };
+  Row row(int64_t sample, int64_t row) const {
+    if (!map_.source) return {nullptr, nullptr, nullptr};
+    const int64_t first = row * map_.grid.cols;
+    return {source(sample) + first, corner_.data(), corner_.data() + first};
+  }
+
+  bool permutation(int64_t sample, std::vector<char>& seen) const {
+    if (!map_.source) return true;
+    const auto cells = static_cast<int64_t>(corner_.size());
+    const int64_t* const from = source(sample);
+    seen.assign(cells, 0);
+    bool inside = true;
+    for (int64_t j = 0; j < cells; ++j) {
+      const bool here = from[j] >= 0 && from[j] < cells;
+      seen[here ? from[j] : 0] = 1;
+      inside = inside && here;
+    }
+    return inside && std::count(seen.begin(), seen.end(), 1) == cells;
+  }
+
+ private:
+  const int64_t* source(int64_t sample) const { return map_.source + sample * corner_.size(); }
+
+  BlockMap map_;
+  std::vector<int64_t> corner_;  // of each block, its first pixel
+};
+
+template <typename Real>
+struct Runs {
+  const Run<Real>*first, *last;
+  const Run<Real>* begin() const { return first; }
+  const Run<Real>* end() const { return last; }
+  int64_t size() const { return last - first; }
 };
 
 // The geometry of a call, common to the mix and its gradient.
@@ -93,19 +128,26 @@ class Geometry {
   explicit Geometry(const MixLayout& p)
       : mask_(static_cast<const Real*>(p.mask.data)),
         grid_(p.mask_grid),
-        map1_(p.map1),
-        map2_(p.map2),
-        height_(p.height),
-        width_(p.width),
+        from1_(p.map1, p.height, p.width),
+        from2_(p.map2, p.height, p.width),
         rows_(cut_axis(p.height, p.mask_grid.rows, p.map1.grid.rows, p.map2.grid.rows)),
         cols_(cut_axis(p.width, p.mask_grid.cols, p.map1.grid.cols, p.map2.grid.cols)) {}
+
+  int64_t bands() const { return static_cast<int64_t>(rows_.size()); }
+  // How many pieces a row has, and their width if they have one, else 0.
+  int64_t pieces() const { return static_cast<int64_t>(cols_.size()); }
+  int64_t piece() const {
+    const int64_t first = cols_[0].length;
+    const auto same = [first](const Piece& piece) { return piece.length == first; };
+    return std::all_of(cols_.begin(), cols_.end(), same) ? first : 0;
+  }
 
   // The mask finite, the sources permutations.
   bool valid(int64_t sample, std::vector<char>& seen) const {
     const int64_t cells = grid_.rows * grid_.cols;
     const Real* mask = mask_ + sample * cells;
     return std::all_of(mask, mask + cells, [](Real z) { return std::isfinite(z); }) &&
-           permutation(map1_, sample, seen) && permutation(map2_, sample, seen);
+           from1_.permutation(sample, seen) && from2_.permutation(sample, seen);
   }
 
   // Calls band(begin, end, runs) for each band of rows of one sample. Where one image alone is
@@ -113,23 +155,22 @@ class Geometry {
   template <typename Body>
   void for_each_band(int64_t sample, bool both, std::vector<Run<Real>>& runs,
                      const Body& band) const {
-    const Real* mask = mask_ + sample * grid_.rows * grid_.cols;
-    const Displacement from1(map1_, sample, height_, width_);
-    const Displacement from2(map2_, sample, height_, width_);
+    runs.resize(cols_.size());
     for (const Piece& row : rows_) {
-      runs.clear();
+      const Real* const mask = mask_ + (sample * grid_.rows + row.mask) * grid_.cols;
+      const Moves::Row from1 = from1_.row(sample, row.block1),
+                       from2 = from2_.row(sample, row.block2);
+      Run<Real>* last = runs.data() - 1;
       for (const Piece& col : cols_) {
-        const Real z = mask[row.mask * grid_.cols + col.mask];
-        const int64_t offset1 = from1(row.block1, col.block1);
-        const int64_t offset2 = from2(row.block2, col.block2);
-        const Run<Real> run{col.begin, col.length, z, offset1, offset2};
-        if (!runs.empty() && continues(runs.back(), run, both)) {
-          runs.back().length += col.length;
+        const Run<Real> run{col.begin, col.length, mask[col.mask], from1(col.block1),
+                            from2(col.block2)};
+        if (last >= runs.data() && continues(*last, run, both)) {
+          last->length += col.length;
         } else {
-          runs.push_back(run);
+          *++last = run;
         }
       }
-      band(row.begin, row.begin + row.length, runs);
+      band(row.begin, row.begin + row.length, Runs<Real>{runs.data(), last + 1});
     }
   }
 
@@ -139,48 +180,181 @@ class Geometry {
            (last.offset2 == run.offset2 || (run.z == 1 && !both));
   }
 
-  static bool permutation(const BlockMap& map, int64_t sample, std::vector<char>& seen) {
-    if (!map.source) return true;
-    const int64_t cells = map.grid.rows * map.grid.cols;
-    const int64_t* source = map.source + sample * cells;
-    seen.assign(cells, 0);
-    for (int64_t j = 0; j < cells; ++j) {
-      if (source[j] < 0 || source[j] >= cells || seen[source[j]]) return false;
-      seen[source[j]] = 1;
-    }
-    return true;
-  }
-
   const Real* mask_;
   Grid grid_;
-  BlockMap map1_, map2_;
-  int64_t height_, width_;
+  Moves from1_, from2_;
   std::vector<Piece> rows_, cols_;
 };
 
-// Blocks are a few pixels wide, where a call of memcpy costs more than the copy.
+// The widest of these that fits, from either end: blocks are a few pixels wide, where a call of
+// memcpy costs more than the copy, and a loop more than its overlap.
+template <int kBytes>
+inline void copy_ends(char* out, const char* in, size_t bytes) {
+  char first[kBytes], last[kBytes];
+  std::memcpy(first, in, kBytes);
+  std::memcpy(last, in + bytes - kBytes, kBytes);
+  std::memcpy(out, first, kBytes);
+  std::memcpy(out + bytes - kBytes, last, kBytes);
+}
+
 template <typename T>
-inline void copy(T* out, const T* in, int64_t count) {
-  constexpr int64_t kChunk = 16 / sizeof(T);
-  if (count >= 8 * kChunk) {
-    std::memcpy(out, in, count * sizeof(T));
-    return;
+inline void copy(T* to, const T* from, int64_t count) {
+  const size_t bytes = count * sizeof(T);
+  char* const out = reinterpret_cast<char*>(to);
+  const char* const in = reinterpret_cast<const char*>(from);
+  if (bytes > 128) {
+    std::memcpy(out, in, bytes);
+  } else if (bytes >= 64) {
+    copy_ends<64>(out, in, bytes);
+  } else if (bytes >= 32) {
+    copy_ends<32>(out, in, bytes);
+  } else if (bytes >= 16) {
+    copy_ends<16>(out, in, bytes);
+  } else if (bytes >= 8) {
+    copy_ends<8>(out, in, bytes);
+  } else if (bytes >= 4) {
+    copy_ends<4>(out, in, bytes);
+  } else {
+    *to = *from;  // one element of two bytes
   }
-  for (; count >= kChunk; count -= kChunk, out += kChunk, in += kChunk) std::memcpy(out, in, 16);
-  for (; count > 0; --count) *out++ = *in++;
 }
 
 template <typename T, typename Real>
-void mix_run(T* out, const T* x1, const T* x2, const Run<Real>& run) {
-  x1 += run.offset1;
-  x2 += run.offset2;
-  if (run.z == 1) return copy(out, x1, run.length);
-  if (run.z == 0) return copy(out, x2, run.length);
-  const Real z = run.z, rest = 1 - z;
-  for (int64_t i = 0; i < run.length; ++i) {
+inline void blend(T* __restrict out, const T* __restrict x1, const T* __restrict x2, Real z,
+                  int64_t count) {
+  const Real rest = 1 - z;
+  for (int64_t i = 0; i < count; ++i) {
     out[i] = Element<T>::put(z * Element<T>::get(x1[i]) + rest * Element<T>::get(x2[i]));
   }
 }
+
+// What a sample's runs do, sorted so that the loops over pixels have nothing to decide. Places are
+// those of the first channel, of the first row of the band.
+template <typename T, typename Real>
+class Work {
+ public:
+  // `piece`: the width of the pieces that runs are made of, if it is one for all, else 0.
+  Work(int64_t pieces, int64_t piece)
+      : piece_(has_constant_loop(piece) ? piece : 0), copies_(pieces + 1), blends_(pieces + 1) {}
+
+  void start(T* out, const T* x1, const T* x2) {
+    out_ = out, x1_ = x1, x2_ = x2;
+    bands_.clear();
+    bands_.push_back({0, 0, false, 0, 0});
+  }
+
+  void add(int64_t top, int64_t bottom, int64_t width, int64_t pieces, const Runs<Real>& runs) {
+    Band band = bands_.back();
+    // Rows that are one run follow each other in memory.
+    const int64_t height = bottom - top, joined = runs.size() == 1 ? height : 1;
+    band.rows = runs.size() == 1 ? 1 : height;
+    // Short runs are taken to pieces again: loops of a constant length are worth more than the
+    // few that a merge saves.
+    band.piece = joined == 1 && pieces < 3 * runs.size() ? piece_ : 0;
+    int64_t moved = 0;
+    for (const Run<Real>& run : runs) {
+      const int64_t count = band.piece > 0 ? band.piece : run.length * joined;
+      const bool copies = (run.z == 0) | (run.z == 1);
+      moved |= run.offset1 | run.offset2;
+      for (int64_t x = run.begin; x < run.begin + run.length; x += count) {
+        const int64_t at = top * width + x;
+        const T *const from1 = x1_ + at + run.offset1, *const from2 = x2_ + at + run.offset2;
+        // Both are written and one is kept: a mask is no pattern that a processor foresees.
+        copies_[band.copies] = {out_ + at, run.z == 0 ? from2 : from1, count};
+        blends_[band.blends] = {out_ + at, from1, from2, count, run.z};
+        band.copies += copies;
+        band.blends += !copies;
+      }
+    }
+    band.moved = moved != 0;
+    bands_.push_back(band);
+  }
+
+  // Channel by channel and, where nothing moves, row by row: memory is met in its order. What
+  // moves goes run by run, because a row at a time would read soon after it wrote at the same place
+  // of another page, which processors mistake for the same place (3 times slower at 64x64).
+  void run(int64_t channels, int64_t plane, int64_t width) const {
+    for (int64_t c = 0; c < channels; ++c) {
+      for (size_t k = 1; k < bands_.size(); ++k) {
+        const Band& band = bands_[k];
+        const int64_t together = band.moved ? band.rows : 1;
+        for (int64_t y = 0; y < band.rows; y += together) {
+          const int64_t first = c * plane + y * width, last = first + together * width;
+          mix_rows(bands_[k - 1], band, {first, last, width});
+        }
+      }
+    }
+  }
+
+ private:
+  struct Copy {
+    T* out;
+    const T* in;
+    int64_t count;
+  };
+  struct Blend {
+    T* out;
+    const T *x1, *x2;
+    int64_t count;
+    Real z;
+  };
+  struct Band {
+    int64_t rows, piece;  // piece: the length of all runs, or 0
+    bool moved;
+    size_t copies, blends;  // where those of the next band begin
+  };
+  // Offsets of the rows' first pixels.
+  struct Rows {
+    int64_t first, last, step;
+  };
+
+  static bool has_constant_loop(int64_t piece) {
+    return piece == 1 || piece == 2 || piece == 4 || piece == 8;
+  }
+
+  void mix_rows(const Band& before, const Band& band, const Rows& rows) const {
+    switch (band.piece) {
+      case 1:
+        return mix_runs<1>(before, band, rows);
+      case 2:
+        return mix_runs<2>(before, band, rows);
+      case 4:
+        return mix_runs<4>(before, band, rows);
+      case 8:
+        return mix_runs<8>(before, band, rows);
+      default:
+        return mix_runs<0>(before, band, rows);
+    }
+  }
+
+  template <int kPiece>
+  void mix_runs(const Band& before, const Band& band, const Rows& rows) const {
+    for (size_t k = before.copies; k < band.copies; ++k) {
+      const Copy& c = copies_[k];
+      for (int64_t at = rows.first; at < rows.last; at += rows.step) {
+        if constexpr (kPiece > 0) {
+          std::memcpy(c.out + at, c.in + at, kPiece * sizeof(T));
+        } else {
+          copy(c.out + at, c.in + at, c.count);
+        }
+      }
+    }
+    for (size_t k = before.blends; k < band.blends; ++k) {
+      const Blend& b = blends_[k];
+      const int64_t count = kPiece > 0 ? kPiece : b.count;
+      for (int64_t at = rows.first; at < rows.last; at += rows.step) {
+        blend(b.out + at, b.x1 + at, b.x2 + at, b.z, count);
+      }
+    }
+  }
+
+  T* out_;
+  const T *x1_, *x2_;
+  const int64_t piece_;
+  std::vector<Copy> copies_;
+  std::vector<Blend> blends_;
+  std::vector<Band> bands_;
+};
 
 // Samples that are worth a thread of their own: some 64 KiB of pixels.
 int64_t grain(int64_t bytes_per_sample) {
@@ -197,6 +371,7 @@ Status mix_typed(const MixProblem& p, int threads) {
   parallel_for(l.batch, grain(pixels * sizeof(T)), threads, [&](int64_t begin, int64_t end) {
     std::vector<Run<Real>> runs;
     std::vector<char> seen;
+    Work<T, Real> work(geometry.bands() * geometry.pieces(), geometry.piece());
     for (int64_t b = begin; b < end; ++b) {
       if (!geometry.valid(b, seen)) {
         valid = false;
@@ -205,17 +380,11 @@ Status mix_typed(const MixProblem& p, int threads) {
       const T* x1 = static_cast<const T*>(p.x1) + b * pixels;
       const T* x2 = static_cast<const T*>(p.x2) + b * pixels;
       T* out = static_cast<T*>(p.out) + b * pixels;
+      work.start(out, x1, x2);
       geometry.for_each_band(b, false, runs, [&](int64_t top, int64_t bottom, const auto& band) {
-        for (int64_t c = 0; c < l.channels; ++c) {
-          for (int64_t y = top; y < bottom; ++y) {
-            const int64_t row = c * plane + y * l.width;
-            for (const Run<Real>& run : band) {
-              const int64_t at = row + run.begin;
-              mix_run(out + at, x1 + at, x2 + at, run);
-            }
-          }
-        }
+        work.add(top, bottom, l.width, geometry.pieces(), band);
       });
+      work.run(l.channels, plane, l.width);
     }
   });
   return valid ? Status::ok : Status::bad_value;
