@@ -24,11 +24,13 @@ class TeamPair {
   struct Work {
     Phi* phi;
     int32_t* shift;  // [2, h', w']: how far away in its plane each place's block comes from
+    double* z;       // [h, w], of a labelling
   };
 
   PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) {
     const int places = 2 * p.fine_height * p.fine_width;
-    return {arena.take<Phi>(edge_count(p)), arena.take<int32_t>(reads_through(p) ? places : 0)};
+    return {arena.take<Phi>(edge_count(p)), arena.take<int32_t>(reads_through(p) ? places : 0),
+            arena.take<double>(p.label ? p.height * p.width : 0)};
   }
   static int items(const Problem& p) { return edge_count(p) > 0 ? edge_count(p) : 1; }
 
@@ -58,11 +60,14 @@ class TeamPair {
     const Pair<T> pair(problem, b, reads_through(problem) ? shift : nullptr);
     if (reads_through(problem)) {
       const int places = pair.fine_cells();
-      team.step(2 * places, [=](int k) { shift[k] = pair.shift_of(k / places, k % places); });
+      team.step(2 * places, [=](int k) {
+        const int image = k < places ? 0 : 1;
+        shift[k] = pair.shift_of(image, k - image * places);
+      });
     }
     team.step(edge_count(problem), [=](int e) { phi[e] = pair.phi(e); });
     if (problem.label) {
-      write_terms(team, pair, phi, problem, b);
+      write_terms(team, pair, work, problem, b);
     } else {
       write_costs(team, pair, phi, problem, b);
     }
@@ -81,7 +86,11 @@ class TeamPair {
           height(p.height),
           width(p.width),
           fine_height(p.fine_height),
-          fine_width(p.fine_width) {
+          fine_width(p.fine_width),
+          block_rows(p.rows / p.height),
+          block_columns(p.columns / p.width),
+          tall(p.fine_height / p.height),
+          wide(p.fine_width / p.width) {
       const int64_t size = int64_t{channels} * rows * columns;
       int64_t second = p.partner ? p.partner[b] : b;
       if (second < 0 || second >= p.images) second = b < p.images ? b : 0;
@@ -101,21 +110,20 @@ class TeamPair {
 
     // How far away in its plane the block comes from that image a shows at a place.
     PUZZLEMIX_HD int shift_of(int a, int place) const {
-      const int block_rows = rows / fine_height, block_columns = columns / fine_width;
       const int from = source(a, place);
+      if (from == place) return 0;  // most of them, and divisions take long
       const int down = from / fine_width - place / fine_width;
-      const int right = from % fine_width - place % fine_width;
-      return down * block_rows * columns + right * block_columns;
+      const int right = (from - place) - down * fine_width;
+      return down * (block_rows / tall) * columns + right * (block_columns / wide);
     }
 
     // The distances of the strips on either side of edge e. Where blocks have moved, a strip is
     // read in runs, one for each block of the fine grid along it.
     PUZZLEMIX_HD Phi phi(int e) const {
-      const int block_rows = rows / height, block_columns = columns / width;
       const int verticals = (height - 1) * width;
       const bool vertical = e < verticals;
       const int k = vertical ? e : e - verticals, across = vertical ? width : width - 1;
-      const int row = k / across, column = k % across;
+      const int row = k / across, column = k - row * across;
       // The first cell of the upper or left strip, and from a cell to the next one along it and to
       // the one on the other side.
       const int first = vertical ? ((row + 1) * block_rows - 1) * columns + column * block_columns
@@ -123,11 +131,10 @@ class TeamPair {
       const int along = vertical ? 1 : columns, over = vertical ? columns : 1;
       const int length = vertical ? block_columns : block_rows;
       // The same in places of the fine grid.
-      const int tall = fine_height / height, wide = fine_width / width;
       const int first_place = vertical ? ((row + 1) * tall - 1) * fine_width + column * wide
                                        : row * tall * fine_width + (column + 1) * wide - 1;
       const int along_places = vertical ? 1 : fine_width, over_places = vertical ? fine_width : 1;
-      const int runs = !shift ? 1 : vertical ? wide : tall, run = length / runs;
+      const int runs = !shift ? 1 : vertical ? wide : tall, run = !shift ? length : length / runs;
       const int plane = rows * columns;
       double d11 = 0, d12 = 0, d21 = 0, d22 = 0;
       for (int r = 0; r < runs; ++r) {
@@ -164,7 +171,7 @@ class TeamPair {
 
     // The saliency of image a that is seen in a block of the cut.
     PUZZLEMIX_HD double share(int a, int block) const {
-      const int tall = fine_height / height, wide = fine_width / width;
+      if (tall * wide == 1) return shares[a * fine_cells() + source(a, block)];
       const int top = block / width * tall, left = block % width * wide;
       double sum = 0;
       for (int i = 0; i < tall; ++i) {
@@ -181,6 +188,8 @@ class TeamPair {
     const double* shares;
     const int64_t* sources;
     int channels, rows, columns, height, width, fine_height, fine_width;
+    int block_rows, block_columns;  // of the cut's grid, in cells
+    int tall, wide;                 // the same in places of the fine grid
   };
 
   template <typename T, typename Team>
@@ -233,7 +242,7 @@ class TeamPair {
   }
 
   template <typename T, typename Team>
-  PUZZLEMIX_HD static void write_terms(Team& team, const Pair<T>& pair, const Phi* phi,
+  PUZZLEMIX_HD static void write_terms(Team& team, const Pair<T>& pair, const Work& work,
                                        const Problem& p, int64_t b) {
     const PairModel model = p.model;
     const int n = p.height * p.width, width = p.width, verticals = vertical_count(p);
@@ -243,28 +252,31 @@ class TeamPair {
       const int64_t l = label[i];
       return static_cast<int>(l < 0 ? 0 : l < model.labels ? l : model.labels - 1);
     };
-    const auto z = [=](int i) { return static_cast<double>(known(i)) / (model.labels - 1); };
+    const Phi* const phi = work.phi;
+    double* const z = work.z;
+    team.step(n, [=](int i) { z[i] = static_cast<double>(known(i)) / (model.labels - 1); });
     const double saliency = team.add(
-        n, [=](int i) { return pair.share(1, i) + z(i) * (pair.share(0, i) - pair.share(1, i)); });
+        n, [=](int i) { return pair.share(1, i) + z[i] * (pair.share(0, i) - pair.share(1, i)); });
     const double prior = team.add(n, [=](int i) { return log_prior[known(i)]; });
     const auto ends = [=](int e) { return Ends(e, width, verticals); };
     const double rises = team.add(edge_count(p), [=](int e) {
       const Ends at = ends(e);
-      const double rise = z(at.i) - z(at.j);
+      const double rise = z[at.i] - z[at.j];
       return rise * rise;
     });
     const double touching = team.add(edge_count(p), [=](int e) {
       const Ends at = ends(e);
-      const double z_i = z(at.i), z_j = z(at.j);
+      const double z_i = z[at.i], z_j = z[at.j];
       const double mixed = model.bilinear ? z_i + z_j - 2 * z_i * z_j : (z_i - z_j) * (z_i - z_j);
       return phi[e].base + (phi[e].first * z_i + phi[e].second * z_j + phi[e].weight * mixed) / 2;
     });
     const int fine = pair.fine_cells(), fine_width = p.fine_width;
     // Small integers: their sum is exact in any order.
     const double squared = team.add(pair.sources ? 2 * fine : 0, [=](int k) {
-      const int to = k % fine, from = pair.source(k / fine, to);
+      const int image = k < fine ? 0 : 1, to = k - image * fine, from = pair.source(image, to);
+      if (from == to) return 0.0;
       const int rows = from / fine_width - to / fine_width;
-      const int columns = from % fine_width - to % fine_width;
+      const int columns = (from - to) - rows * fine_width;
       return static_cast<double>(rows * rows + columns * columns);
     });
     const int longest = (p.fine_height > p.fine_width ? p.fine_height : p.fine_width) - 1;
@@ -282,7 +294,7 @@ class TeamPair {
   struct Ends {
     PUZZLEMIX_HD Ends(int e, int width, int verticals) {
       const int k = e - verticals;
-      i = e < verticals ? e : k / (width - 1) * width + k % (width - 1);
+      i = e < verticals ? e : k + k / (width - 1);
       j = i + (e < verticals ? width : 1);
     }
     int i, j;
