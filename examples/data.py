@@ -9,7 +9,10 @@ from __future__ import annotations
 import io
 import pickle
 import wave
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -37,6 +40,62 @@ def cifar10(folder: Path) -> Parts:
     if (folder / "cifar10-train.npz").is_file():
         return *_compressed(folder / "cifar10-train.npz"), *_compressed(folder / "cifar10-test.npz")
     raise SystemExit(f"--data: no cifar-10-batches-py and no cifar10-train.npz in {folder}")
+
+
+class Boxed(NamedTuple):
+    """Images [N, 3, 64, 64] uint8, labels [N] int64, and where the object is."""
+
+    images: Tensor
+    labels: Tensor
+    boxes: Tensor
+    """[N, 4] int64: x0, y0, x1, y1, the last pixels included."""
+
+
+def tiny_imagenet_names(folder: Path) -> list[str]:
+    """The first name of each of Tiny-ImageNet's classes, in the order of their WordNet numbers."""
+    root = _published_tiny(folder)
+    if root is None:
+        with np.load(_tiny_shards(folder, "val")[0]) as file:
+            return [str(name) for name in file["names"]]
+    words = dict(line.split("\t") for line in (root / "words.txt").read_text().splitlines())
+    return [words[wnid].split(",")[0] for wnid in sorted((root / "wnids.txt").read_text().split())]
+
+
+def tiny_imagenet(folder: Path, part: str, names: Sequence[str]) -> Boxed:
+    """Images of some of Tiny-ImageNet's classes; labels count those in the order of ``names``.
+
+    ``tiny-imagenet-200``, as its authors publish it, in ``folder`` or being it; or
+    ``tiny-imagenet-train*.npz`` (any number of them) and ``tiny-imagenet-val.npz`` with the images
+    as compressed files (``jpeg``, ``offsets``, ``labels``, ``boxes``, ``names``). Needs Pillow.
+
+    Args:
+        folder: of either layout.
+        part: "train" or "val"; the test images have no published labels.
+        names: of the classes, among ``tiny_imagenet_names``.
+    """
+    every = tiny_imagenet_names(folder)
+    number = {every.index(name): label for label, name in enumerate(names)}
+    files: list[Path | io.BytesIO] = []
+    labels: list[int] = []
+    boxes: list[list[int]] = []
+    root = _published_tiny(folder)
+    if root is not None:
+        wnids = sorted((root / "wnids.txt").read_text().split())
+        for path, wnid, box in _tiny_annotations(root, part):
+            if wnids.index(wnid) in number:
+                files.append(path)
+                labels.append(number[wnids.index(wnid)])
+                boxes.append(box)
+    else:
+        for shard in _tiny_shards(folder, part):
+            with np.load(shard) as file:
+                content, offsets = file["jpeg"], file["offsets"]
+                for i, label in enumerate(file["labels"].tolist()):
+                    if label in number:
+                        files.append(io.BytesIO(content[offsets[i] : offsets[i + 1]].tobytes()))
+                        labels.append(number[label])
+                boxes.extend(file["boxes"][np.isin(file["labels"], list(number))].tolist())
+    return Boxed(_decoded(files, len(files), 64), torch.tensor(labels), torch.tensor(boxes))
 
 
 def synthetic_images(count: int, test: int, seed: int, classes: int = 10) -> Parts:
@@ -148,16 +207,48 @@ def _batch(path: Path) -> tuple[Tensor, Tensor]:
 
 
 def _compressed(path: Path) -> tuple[Tensor, Tensor]:
-    from PIL import Image
-
     with np.load(path) as file:
         content, offsets, labels = file["jpeg"], file["offsets"], file["labels"]
-    images = np.empty((len(labels), 32, 32, 3), np.uint8)
-    for i, image in enumerate(images):
-        encoded = io.BytesIO(content[offsets[i] : offsets[i + 1]].tobytes())
-        image[:] = np.asarray(Image.open(encoded).convert("RGB"))
-    whole = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-    return whole, torch.from_numpy(labels.astype(np.int64))
+    files = (io.BytesIO(content[i:j].tobytes()) for i, j in pairwise(offsets))
+    return _decoded(files, len(labels), 32), torch.from_numpy(labels.astype(np.int64))
+
+
+def _decoded(files: Iterable[Path | io.BytesIO], count: int, side: int) -> Tensor:
+    from PIL import Image
+
+    images = np.empty((count, side, side, 3), np.uint8)
+    for image, file in zip(images, files, strict=True):
+        with Image.open(file) as opened:
+            image[:] = np.asarray(opened.convert("RGB"))
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+
+
+def _published_tiny(folder: Path) -> Path | None:
+    for root in (folder / "tiny-imagenet-200", folder):
+        if (root / "wnids.txt").is_file():
+            return root
+    return None
+
+
+def _tiny_shards(folder: Path, part: str) -> list[Path]:
+    shards = sorted(folder.glob(f"tiny-imagenet-{part}*.npz"))
+    if not shards:
+        raise SystemExit(f"--data: no tiny-imagenet-200, no tiny-imagenet-{part}*.npz in {folder}")
+    return shards
+
+
+def _tiny_annotations(root: Path, part: str) -> Iterator[tuple[Path, str, list[int]]]:
+    """File, class and box of each image of the published layout."""
+    if part == "val":
+        for line in (root / "val" / "val_annotations.txt").read_text().splitlines():
+            file, wnid, *box = line.split("\t")
+            yield root / "val" / "images" / file, wnid, [int(end) for end in box]
+        return
+    for listing in sorted((root / "train").glob("*/*_boxes.txt")):
+        for line in listing.read_text().splitlines():
+            file, *box = line.split("\t")
+            images = listing.parent / "images"
+            yield images / file, listing.parent.name, [int(end) for end in box]
 
 
 def _samples(path: Path) -> np.ndarray:

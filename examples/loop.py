@@ -91,6 +91,7 @@ def train(
     resume: bool = False,
     stop_after: int | None = None,
     quiet: bool = False,
+    after_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> list[dict[str, float]]:
     """Train, and test after every epoch.
 
@@ -106,6 +107,7 @@ def train(
         resume: go on from the checkpoint in ``out``, if there is one.
         stop_after: end after this many epochs in all, as if interrupted.
         quiet: no progress bar and no printing.
+        after_epoch: called with the row of each epoch, once it is saved.
 
     Returns:
         A row an epoch, with the values of ``COLUMNS``: the loss that was trained on, its mean over
@@ -194,6 +196,8 @@ def train(
                 f"{time.perf_counter() - began:.1f} s",
                 flush=True,
             )
+        if after_epoch is not None:
+            after_epoch(row)
     if path is not None and rank == 0 and rows and not plot(path.with_name("curves.png"), rows):
         print("no plot: matplotlib is not installed")
     return rows

@@ -45,45 +45,65 @@ class PreActBlock(nn.Module):
 
 
 class PreActResNet18(nn.Module):
-    """The network of the published CIFAR experiments: 11 million parameters."""
+    """The network of the published CIFAR experiments: 11 million parameters.
+
+    With ``stride`` 2 its first convolution halves the image, as published for Tiny-ImageNet.
+    ``dropout`` comes before the last layer.
+    """
 
     mix_layers = ("input", "layer1", "layer2")
 
-    def __init__(self, num_classes: int, width: int = 64) -> None:
+    def __init__(
+        self, num_classes: int, width: int = 64, *, stride: int = 1, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.normalize = Normalize(CIFAR_MEAN, CIFAR_STD)
-        self.stem = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        self.stem = nn.Conv2d(3, width, 3, stride, padding=1, bias=False)
         widths = [width, width, 2 * width, 4 * width, 8 * width]
         self.layer1, self.layer2, self.layer3, self.layer4 = (
             nn.Sequential(PreActBlock(widths[i], widths[i + 1], 1 + (i > 0)), PreActBlock(w, w, 1))
             for i, w in enumerate(widths[1:])
         )
         self.norm = nn.BatchNorm2d(widths[-1])
+        self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(widths[-1], num_classes)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
+        """What the last layer sees the mean of, [N, C, Y', X']."""
         x = self.stem(self.normalize(images))
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = layer(x)
-        return self.head(F.relu(self.norm(x)).mean((2, 3)))
+        return F.relu(self.norm(x))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.dropout(self.features(images).mean((2, 3))))
 
 
 class SmallNet(nn.Module):
-    """Three convolutions: learns something within a minute on a CPU."""
+    """Three convolutions: learns something within a minute on a CPU.
+
+    ``stride`` is that of the first, ``dropout`` comes before the last layer.
+    """
 
     mix_layers = ("input", "block1", "block2")
 
-    def __init__(self, num_classes: int, width: int = 16) -> None:
+    def __init__(
+        self, num_classes: int, width: int = 16, *, stride: int = 1, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.normalize = Normalize(CIFAR_MEAN, CIFAR_STD)
-        self.block1 = _block(3, width, 1)
+        self.block1 = _block(3, width, stride)
         self.block2 = _block(width, 2 * width, 2)
         self.block3 = _block(2 * width, 4 * width, 2)
+        self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(4 * width, num_classes)
 
+    def features(self, images: Tensor) -> Tensor:
+        """What the last layer sees the mean of, [N, C, Y', X']."""
+        return self.block3(self.block2(self.block1(self.normalize(images))))
+
     def forward(self, images: Tensor) -> Tensor:
-        x = self.block3(self.block2(self.block1(self.normalize(images))))
-        return self.head(x.mean((2, 3)))
+        return self.head(self.dropout(self.features(images).mean((2, 3))))
 
 
 class LeNet(nn.Module):

@@ -1,0 +1,155 @@
+"""A table as numbers, and how it is shown: Markdown and a plot, the same for the same numbers."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean, stdev
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from .examples import loop
+
+INK, QUIET, OURS = "#1f2328", "#8b949e", "#d9622b"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table."""
+
+    name: list[str]
+    """Under each of the table's heads."""
+    values: dict[str, list[float]]
+    """By column, one value a seed."""
+    lecture: dict[str, float]
+    """What the lecture has in this place, by column."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """All that is shown of an experiment."""
+
+    title: str
+    heads: list[str]
+    columns: list[str]
+    rows: list[Row]
+    settings: dict[str, str]
+    notes: list[str]
+    seeds: list[int]
+    seconds: float
+    """Of the processor or, with CUDA, of the clock; training included, also where another table
+    shares it."""
+
+
+def spread(
+    rows: Sequence[Row],
+    groups: Sequence[str],
+    columns: Sequence[str],
+    lecture: Mapping[str, dict[str, float]],
+) -> list[Row]:
+    """A row for each group and row, of values that are named "group, column"."""
+    return [
+        Row(
+            [group, *row.name],
+            {column: row.values[f"{group}, {column}"] for column in columns},
+            lecture.get(", ".join([group, *row.name]), {}),
+        )
+        for group in groups
+        for row in rows
+    ]
+
+
+def write(table: Table, folder: Path, name: str) -> None:
+    """The numbers as JSON, the table and the plot."""
+    text = json.dumps(asdict(table), indent=1, ensure_ascii=False) + "\n"
+    loop.replace_file(folder / f"{name}.json", text.encode())
+    loop.replace_file(folder / f"{name}.md", markdown(table, name).encode())
+    save(figure(table), folder / f"{name}.png")
+
+
+def read(path: Path) -> Table:
+    """A table from its JSON."""
+    content = json.loads(path.read_text())
+    return Table(**content | {"rows": [Row(**row) for row in content["rows"]]})
+
+
+def markdown(table: Table, name: str) -> str:
+    """The whole page of a table."""
+    lines = [f"# {table.title}", ""]
+    lines += [_line([*table.heads, *table.columns])]
+    lines += [_line(["---"] * len(table.heads) + ["---:"] * len(table.columns))]
+    digits = {column: _digits(table.rows, column) for column in table.columns}
+    for row in table.rows:
+        cells = [_cell(row, column, digits[column]) for column in table.columns]
+        lines.append(_line([*row.name, *cells]))
+    seeds = ", ".join(map(str, table.seeds))
+    several = f"mean ± standard deviation over the seeds {seeds}"
+    lines += ["", several.capitalize() + "." if len(table.seeds) > 1 else f"Seed {seeds}."]
+    if any(row.lecture for row in table.rows):
+        lines[-1] += " In brackets: the lecture's number."
+    lines += ["", f"![The same as a plot]({name}.png)", ""]
+    lines += [f"- {key}: {value}" for key, value in table.settings.items()]
+    lines += [f"- work, training included: {table.seconds / 60:.1f} minutes"]
+    if table.notes:
+        lines += ["", "\n\n".join(table.notes)]
+    return "\n".join(lines) + "\n"
+
+
+def figure(table: Table) -> Figure:
+    """A panel a column: each seed a dot, the mean a bar."""
+    columns = [c for c in table.columns if any(c in row.values for row in table.rows)]
+    sheet = Figure(
+        figsize=(2.2 + 1.9 * len(columns), 0.8 + 0.2 * len(table.rows)), layout="constrained"
+    )
+    panels: Sequence[Axes] = sheet.subplots(1, len(columns), sharey=True, squeeze=False)[0]
+    for panel, column in zip(panels, columns, strict=True):
+        for place, row in enumerate(table.rows):
+            if values := row.values.get(column):
+                color = OURS if row.name[-1].startswith("Puzzle") else INK
+                panel.plot(values, [place] * len(values), ".", color=QUIET, markersize=4)
+                panel.plot(mean(values), place, "|", color=color, markersize=9, markeredgewidth=2)
+            if len(row.name) > 1 and place and row.name[0] != table.rows[place - 1].name[0]:
+                panel.axhline(place - 0.5, color=QUIET, linewidth=0.4)
+        panel.set_title(column, fontsize=8)
+        panel.tick_params(labelsize=7)
+        panel.grid(axis="x", linewidth=0.4)
+        panel.spines[["top", "right"]].set_visible(False)
+    names = [", ".join(row.name) for row in table.rows]
+    panels[0].set_yticks(range(len(names)), names)
+    panels[0].set_ylim(len(names) - 0.5, -0.5)
+    return sheet
+
+
+def save(sheet: Figure, path: Path, dpi: int = 90) -> None:
+    """A picture in 128 colours, to be small, that depends on nothing but its content."""
+    drawn, image = io.BytesIO(), io.BytesIO()
+    sheet.savefig(drawn, format="png", dpi=dpi)
+    Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
+        image, format="png", optimize=True
+    )
+    loop.replace_file(path, image.getvalue())
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(row: Row, column: str, digits: int) -> str:
+    values = row.values.get(column, [])
+    told = f"{mean(values):.{digits}f}" if values else ""
+    if len(values) > 1:
+        told += f" ± {stdev(values):.{digits}f}"
+    if column in row.lecture:
+        told = f"{told} ({row.lecture[column]:g})".strip()
+    return told
+
+
+def _digits(rows: Sequence[Row], column: str) -> int:
+    """Decimals that tell a column's values apart: one for percents."""
+    largest = max((abs(value) for row in rows for value in row.values.get(column, [])), default=0)
+    return 1 if largest >= 10 else 2 if largest >= 1 else 3

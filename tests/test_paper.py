@@ -1,0 +1,437 @@
+"""The lecture's tables: what they measure, how runs go on where they stopped, and the pages."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+import puzzlemix  # before the path changes, so that it stays the one that is tested
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from bench.paper import choices, corruption, localisation, ood, report, robustness  # noqa: E402
+from bench.paper.__main__ import main  # noqa: E402
+from bench.paper.examples import data, loop, nets  # noqa: E402
+from bench.paper.lab import CLEAN, HALF, PUZZLE, VANILLA, Case, Lab, Trained  # noqa: E402
+from bench.paper.tasks import cifar, tiny_imagenet  # noqa: E402
+
+sys.path.remove(str(ROOT))
+
+
+@pytest.fixture(autouse=True)
+def deterministic() -> Iterator[None]:
+    """Training asks for deterministic algorithms, for good."""
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(None, tmp_path / "work", tmp_path / "out", "smoke", range(1), quiet=True)
+
+
+def test_the_tested_package_stays() -> None:
+    assert sys.modules["puzzlemix"] is puzzlemix
+
+
+# Detection
+
+
+def brute_force(inside: list[float], outside: list[float]) -> list[float]:
+    pairs = [(a > b) + (a == b) / 2 for a in inside for b in outside]
+    rates = [
+        (np.mean([a >= at for a in inside]), np.mean([b < at for b in outside]))
+        for at in {*inside, *outside}
+    ]
+    tnr = max(negative for positive, negative in rates if positive >= 0.95)
+    return [100 * tnr, 100 * np.mean(pairs), 100 * max(map(np.mean, rates))]
+
+
+@pytest.mark.parametrize("digits", [1, 6])
+@pytest.mark.parametrize("shift", [-0.3, 0.0, 0.3])
+def test_scores_are_those_of_all_pairs_and_thresholds(digits: int, shift: float) -> None:
+    rng = torch.Generator().manual_seed(0)
+    inside = (torch.rand(60, generator=rng, dtype=torch.float64) + shift).round(decimals=digits)
+    outside = torch.rand(40, generator=rng, dtype=torch.float64).round(decimals=digits)
+    found = ood.scores(inside, outside)
+    assert list(found) == ood.COLUMNS
+    expected = brute_force(inside.tolist(), outside.tolist())
+    assert list(found.values()) == pytest.approx(expected, abs=1e-9)
+
+
+def test_scores_of_what_can_be_told_apart_and_what_cannot() -> None:
+    low, high = torch.linspace(0, 0.4, 50), torch.linspace(0.6, 1, 50)
+    assert list(ood.scores(high, low).values()) == [100, 100, 100]
+    constant = torch.ones(50)
+    assert list(ood.scores(constant, constant).values()) == [0, 50, 50]
+
+
+# Attacks
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nets.SmallNet(10, 4, stride=2).eval()
+
+
+@pytest.mark.parametrize("steps", [1, 10])
+def test_attacks_stay_in_the_ball_and_raise_the_loss(network: nn.Module, steps: int) -> None:
+    images, labels = torch.rand(16, 3, 32, 32), torch.arange(16) % 10
+    images[:, :, :4] = 0
+    images[:, :, 4:8] = 1
+    eps = 8 / 255
+    changed = robustness.attack(network, images, labels, eps, steps)
+    assert (changed - images).abs().max() <= eps + 1e-6
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    assert not changed.requires_grad
+    assert all(parameter.grad is None for parameter in network.parameters())
+    with torch.no_grad():
+        before, after = (
+            F.cross_entropy(network(x), labels, reduction="none") for x in (images, changed)
+        )
+    assert (after > before).all()
+
+
+def test_more_steps_deceive_more(network: nn.Module) -> None:
+    images, labels = torch.rand(32, 3, 32, 32), torch.arange(32) % 10
+    changed = [robustness.attack(network, images, labels, 0.1, steps) for steps in (1, 10)]
+    with torch.no_grad():
+        losses = [float(F.cross_entropy(network(each), labels)) for each in changed]
+    assert losses[0] < losses[1]
+
+
+def test_one_step_against_a_linear_network_is_known() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
+    with torch.no_grad():
+        model[1].weight.copy_(torch.tensor([[1.0, -1.0, 2.0, 0.0], [0.0, 0.0, 0.0, 0.0]]))
+    images = torch.full((1, 1, 2, 2), 0.5)
+    changed = robustness.attack(model, images, torch.tensor([0]), 0.125)
+    assert (changed - images).flatten().tolist() == [-0.125, 0.125, -0.125, 0.0]
+
+
+# Localisation
+
+
+def test_the_box_is_that_of_the_largest_part() -> None:
+    maps = torch.zeros(4, 12, 16)
+    maps[0, 1:4, 1:4] = 1.0  # 9 pixels, though the strongest
+    maps[0, 6:10, 8:15] = 0.3
+    maps[0, 0, 15] = 0.19  # below the threshold
+    maps[1, 2:4, 3:5] = maps[1, 4:6, 5:7] = 1.0  # two that touch at a corner are one
+    maps[1, 9:11, 9:12] = 1.0
+    maps[2, 1:3, 1:3] = maps[2, 6:8, 6:8] = 1.0  # of equals the first
+    maps[3] = 1.0
+    boxes = localisation.largest_boxes(maps)
+    assert boxes.tolist() == [[8, 6, 14, 9], [3, 2, 6, 5], [1, 1, 2, 2], [0, 0, 15, 11]]
+
+
+def test_a_winding_part_is_one() -> None:
+    spiral = torch.tensor([[1, 1, 1, 1, 1], [0, 0, 0, 0, 1], [1, 1, 1, 0, 1], [1, 0, 0, 0, 1],
+                           [1, 1, 1, 1, 1]]).float()  # fmt: skip
+    assert localisation.largest_boxes(spiral[None]).tolist() == [[0, 0, 4, 4]]
+
+
+def test_overlap() -> None:
+    boxes = torch.tensor([[0, 0, 9, 9], [0, 0, 9, 9], [0, 0, 4, 4]])
+    others = torch.tensor([[0, 0, 9, 9], [5, 0, 14, 9], [5, 5, 9, 9]])
+    assert localisation.overlap(boxes, others).tolist() == pytest.approx([1, 1 / 3, 0])
+
+
+class Looks(nn.Module):
+    """Its features are the images, and its classes weigh their channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(2, 2)
+        self.head.weight.data = torch.tensor([[1.0, 0.0], [0.0, -1.0]])
+
+    def features(self, images: Tensor) -> Tensor:
+        return images
+
+
+def test_the_activation_map_is_the_label_s() -> None:
+    images = torch.rand(2, 2, 8, 8)
+    maps = localisation.activation(Looks(), images, torch.tensor([0, 1]))
+    for found, seen in zip(maps, (images[0, 0], -images[1, 1]), strict=True):
+        torch.testing.assert_close(found, (seen - seen.min()) / (seen.max() - seen.min()))
+
+
+@pytest.mark.parametrize("name", sorted(nets.NETS))
+def test_maps_explain_the_outputs(name: str) -> None:
+    model = nets.NETS[name](5, 4, stride=2, dropout=0.5).eval()
+    images = torch.rand(3, 3, 32, 32)
+    with torch.inference_mode():
+        maps = torch.einsum("nchw,kc->nkhw", model.features(images), model.head.weight)
+        torch.testing.assert_close(maps.mean((2, 3)) + model.head.bias, model(images))
+
+
+# Corruption
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_exactly_the_share_gets_another_label(share: float) -> None:
+    labels = torch.arange(1000) % 10
+    wrong = corruption.corrupt(labels, share, 10, seed=0)
+    assert int((wrong != labels).sum()) == round(1000 * share)
+    assert set(wrong.tolist()) == set(range(10))
+    assert torch.equal(wrong, corruption.corrupt(labels, share, 10, seed=0))
+    assert not torch.equal(wrong, corruption.corrupt(labels, share, 10, seed=1))
+    # All nine others, about as often.
+    assert ((wrong - labels) % 10).bincount()[1:].min() > 1000 * share / 9 / 2
+
+
+def test_training_errors_are_told_apart() -> None:
+    real = torch.tensor([0, 0, 1, 1])
+    labels = torch.tensor([0, 1, 1, 0])
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False))
+    model[1].weight.data = torch.eye(2)
+    images = F.one_hot(real, 2).float().view(4, 1, 1, 2)
+    seen = loop.Data(images, labels, images, real, num_classes=2)
+    rows = [{"top1_error": error} for error in (30.0, 20.0, 25.0)]
+    found = corruption.errors(real, Trained(model, seen, rows, 0.0))
+    assert list(found.values()) == [20.0, 25.0, 0.0, 100.0]
+
+
+# Runs
+
+
+class Cut(Lab):
+    """A lab in which the power fails after the first epoch."""
+
+    def bar(self, iterable: Any = None, **options: Any) -> Any:
+        bar = super().bar(iterable, **options)
+        if options.get("unit") == "epoch":
+            bar.update = fail
+        return bar
+
+
+def last_loss(trained: Trained) -> dict[str, float]:
+    return {"loss": trained.rows[-1]["loss"]}
+
+
+def fail(count: int) -> None:
+    if count == 1:
+        raise KeyboardInterrupt
+
+
+def test_a_run_that_was_cut_off_ends_in_the_same_numbers(lab: Lab, tmp_path: Path) -> None:
+    def numbers(lab: Lab) -> tuple[Any, Any, list[Tensor]]:
+        task = cifar(lab, lab.size.cifar)
+        cases = [Case([method.name], task, method) for method in (VANILLA, CLEAN)]
+        rows, _ = lab.survey("errors", cases, last_loss, {})
+        trained = lab.trained(task, CLEAN, 0)
+        return rows, trained.rows, list(trained.model.state_dict().values())
+
+    cut = Cut(None, tmp_path / "cut", lab.out, "smoke", range(1), quiet=True)
+    for _ in range(2):  # in the first row, and in the second
+        with pytest.raises(KeyboardInterrupt):
+            numbers(cut)
+    there = replace(lab, work=cut.work)
+    assert len(list(there.work.rglob("errors.json"))) == 1
+    rows, epochs, state = numbers(lab)
+    other_rows, other_epochs, other_state = numbers(there)
+    assert rows == other_rows
+    assert epochs == other_epochs
+    assert all(map(torch.equal, state, other_state))
+
+
+def test_what_was_measured_is_read(lab: Lab) -> None:
+    task = cifar(lab, lab.size.cifar)
+    first = lab.measured("number", task, VANILLA, 0, lambda trained: {"a": 1.0})
+    assert first.seconds > 0
+    assert lab.measured("number", task, VANILLA, 0, lambda trained: {"a": 2.0}) == first
+
+
+def test_other_settings_are_another_run(lab: Lab) -> None:
+    task = cifar(lab, lab.size.cifar)
+    longer = cifar(lab, replace(lab.size.cifar, epochs=3))
+    folders = {lab.folder(each, VANILLA, seed) for each in (task, longer) for seed in (0, 1)}
+    folders |= {lab.folder(task, replace(VANILLA, dropout=0.5), 0)}
+    assert len(folders) == 5
+
+
+def test_half_is_half_the_epochs(lab: Lab) -> None:
+    task = cifar(lab, lab.size.cifar)
+    whole, half = (lab.trained(task, method, 0) for method in (PUZZLE, HALF))
+    assert (len(whole.rows), len(half.rows)) == (2, 1)
+    assert not whole.model.training
+
+
+def test_further_cycles_only_lower_the_objective(lab: Lab) -> None:
+    task = cifar(lab, lab.size.cifar)
+    found = choices.mixes(lab.trained(task, VANILLA, 0), count=16)
+    one, two, three = (
+        found[f"{name}, objective"]
+        for name in (", ".join(choices.PUBLISHED[:2]), "cycles, 2", "cycles, 3")
+    )
+    assert three <= two <= one
+    assert 0 <= found["changed by cycle 3, %"] <= 100
+    names = {f"{of}, {value}, {column}" for of, value, *_ in choices.CHOICES
+             for column in choices.COLUMNS[:3]}  # fmt: skip
+    assert names < set(found)
+
+
+# Data
+
+
+def test_scenes_without_data_have_boxes(lab: Lab) -> None:
+    scenes = tiny_imagenet(lab)
+    test = scenes.task.data(0).test
+    assert test.shape[1:] == (3, 64, 64)
+    sides = scenes.boxes[:, 2:] - scenes.boxes[:, :2] + 1
+    assert (sides == 32).all()
+    assert len(test) == len(scenes.boxes) == len(scenes.labels)
+
+
+def test_tiny_imagenet_of_both_layouts(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    wnids, names = ["n01", "n02", "n03"], ["first", "second", "third"]
+    published = tmp_path / "published" / "tiny-imagenet-200"
+    for part in ("train", "val"):
+        files, labels = [], [0, 1, 2, 0, 1, 2]
+        boxes = rng.integers(0, 64, (6, 4))
+        for i, label in enumerate(labels):
+            encoded = io.BytesIO()
+            shape = (64, 64) if i == 2 else (64, 64, 3)  # some are grey
+            Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(encoded, "jpeg")
+            files.append(encoded.getvalue())
+            folder = published / part / (wnids[label] if part == "train" else "") / "images"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{i}.JPEG").write_bytes(files[-1])
+            listing, line = published / "val" / "val_annotations.txt", [f"{i}.JPEG", wnids[label]]
+            if part == "train":
+                listing, line = folder.parent / f"{wnids[label]}_boxes.txt", [f"{i}.JPEG"]
+            with listing.open("a") as file:
+                file.write("\t".join([*line, *map(str, boxes[i])]) + "\n")
+        name = "tiny-imagenet-train0.npz" if part == "train" else "tiny-imagenet-val.npz"
+        np.savez(
+            tmp_path / name,
+            jpeg=np.frombuffer(b"".join(files), np.uint8),
+            offsets=np.cumsum([0, *map(len, files)]),
+            labels=np.array(labels, np.int16),
+            boxes=boxes.astype(np.int16),
+            names=names,
+        )
+    (published / "wnids.txt").write_text("n02\nn03\nn01\n")
+    words = "".join(f"{w}\t{n}, another name\n" for w, n in zip(wnids, names, strict=True))
+    (published / "words.txt").write_text(words)
+    assert data.tiny_imagenet_names(tmp_path) == names
+    assert data.tiny_imagenet_names(published.parent) == names
+    for part in ("train", "val"):
+        one, two = (
+            data.tiny_imagenet(folder, part, ["third", "first"])
+            for folder in (tmp_path, published.parent)
+        )
+        assert sorted(one.labels.tolist()) == [0, 0, 1, 1]
+        for boxed in (one, two):
+            assert boxed.images.shape == (4, 3, 64, 64)
+        order, other = (boxed.boxes.sum(1).argsort() for boxed in (one, two))
+        for a, b in zip(one, two, strict=True):
+            assert torch.equal(a[order], b[other])
+
+
+# Pages
+
+
+TABLE = report.Table(
+    title="A title",
+    heads=["method"],
+    columns=["error, %", "norm"],
+    rows=[
+        report.Row(["One"], {"error, %": [10.0, 12.0], "norm": [0.5, 0.5]}, {"error, %": 21.14}),
+        report.Row(["Puzzle Mix"], {"error, %": [9.96, 9.96]}, {}),
+    ],
+    settings={"size": "small"},
+    notes=["A note."],
+    seeds=[0, 1],
+    seconds=90.0,
+)
+PAGE = """# A title
+
+| method | error, % | norm |
+| --- | ---: | ---: |
+| One | 11.0 ± 1.4 (21.14) | 0.500 ± 0.000 |
+| Puzzle Mix | 10.0 ± 0.0 |  |
+
+Mean ± standard deviation over the seeds 0, 1. In brackets: the lecture's number.
+
+![The same as a plot](name.png)
+
+- size: small
+- work, training included: 1.5 minutes
+
+A note.
+"""
+
+
+def test_a_page() -> None:
+    assert report.markdown(TABLE, "name") == PAGE
+
+
+def test_pages_depend_on_the_numbers_alone(tmp_path: Path) -> None:
+    report.write(TABLE, tmp_path / "one", "name")
+    again = report.read(tmp_path / "one" / "name.json")
+    assert again == TABLE
+    report.write(again, tmp_path / "two", "name")
+    for suffix in ("json", "md", "png"):
+        one, two = ((tmp_path / part / f"name.{suffix}").read_bytes() for part in ("one", "two"))
+        assert one == two
+
+
+def test_a_value_goes_with_its_group() -> None:
+    row = report.Row(["One"], {"far, error": [1.0], "near, error": [2.0]}, {})
+    spread = report.spread([row], ["near", "far"], ["error"], {"far, One": {"error": 3.0}})
+    assert [each.name for each in spread] == [["near", "One"], ["far", "One"]]
+    assert [each.values["error"] for each in spread] == [[2.0], [1.0]]
+    assert [each.lecture for each in spread] == [{}, {"error": 3.0}]
+
+
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work, out = tmp_path / "work", tmp_path / "out"
+    options = ["--smoke", "--work", str(work), "--out", str(out)]
+    assert main(["generalisation", *options]) == 0
+    page = (out / "generalisation.md").read_text()
+    assert page in capsys.readouterr().out
+    assert "| Puzzle Mix (half) |" in page
+    assert (out / "generalisation.png").read_bytes().startswith(b"\x89PNG")
+    networks = {path: path.stat().st_mtime_ns for path in work.rglob("checkpoint.pt")}
+    assert len(networks) == 8
+    written = {path: path.read_bytes() for path in out.iterdir()}
+    assert main(["generalisation", *options]) == 0  # from what is there
+    assert {path: path.stat().st_mtime_ns for path in networks} == networks
+    shutil.rmtree(work)
+    assert main(["generalisation", *options, "--render"]) == 0
+    assert not work.exists()
+    assert {path: path.read_bytes() for path in out.iterdir()} == written
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["nothing", "--smoke"], "TABLE: expected generalisation, .*, got nothing"),
+        (["--smoke"], "TABLE: expected one or more, or --all"),
+        (["ood"], "--data: expected the folder"),
+    ],
+)
+def test_what_the_command_line_refuses(
+    argv: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(argv)
+    assert re.search(told, capsys.readouterr().err)
