@@ -8,6 +8,7 @@
 #include "numeric.h"
 #include "transport/deferred_acceptance.h"
 #include "transport/exact_assignment.h"
+#include "transport/small_assignment.h"
 #include "transport/transport.h"
 #include "transport/workspaces.h"
 
@@ -94,7 +95,9 @@ class Workspace {
   bool operator()(int64_t b) {
     if (!matrix_.set(costs(b))) return false;
     int64_t* const source = problem_.source + b * n_;
-    if (problem_.exact) {
+    if (problem_.exact && n_ <= SmallAssignment::kMost) {
+      small_.solve(n_, matrix_, source);
+    } else if (problem_.exact) {
       exact_.solve(n_, matrix_, source);
     } else {
       match(source);
@@ -135,6 +138,7 @@ class Workspace {
   Matrix<T> matrix_;
   std::vector<double> unpacked_;
   DeferredAcceptance<T> matching_;
+  SmallAssignment small_;
   ExactAssignment exact_;
 };
 
