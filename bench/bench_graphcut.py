@@ -1,77 +1,184 @@
-"""The graph cuts beside the reference and PyMaxflow."""
+"""The graph cuts beside the reference, PyMaxflow and gco."""
 
-import numpy as np
-import pytest
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
 import torch
-from instances import labeling_problem
 
 import puzzlemix
 from puzzlemix import reference
 
-GRIDS = (4, 8, 16)
-BATCH, SLOW_BATCH = 100, 2
+from . import peers
+from .cases import (
+    BASIC,
+    REFERENCE,
+    SLOW_REFERENCE,
+    THREADED,
+    THREADED_BATCH,
+    compared,
+    on_device,
+    one_at_a_time,
+)
+from .instances import LabelingProblem, bent, cut_problem, labeling_problem
+
+GRIDS = (2, 4, 8, 16, 32, 64)
+LABELS = (2, 3, 5, 16)
+BATCHES = (1, 32, 256)
+KINDS = ("smooth", "peaky", "random", "real")
+SLACK = 0.05
+"""How far above the optimum the local minimum of a swap may lie, of the energy's size."""
 
 
-def energies(labels, problem):
-    return puzzlemix.labeling_energy(labels, *problem)
+class Labeling(NamedTuple):
+    """One of the functions of labellings."""
+
+    function: str
+    grid: int = 16
+    labels: int = 3
+    batch: int = 32
+    kind: str = "smooth"
+
+    @property
+    def work(self) -> str:
+        work = f"{self.function} {self.grid}x{self.grid}, {self.labels} labels"
+        work += f", batch {self.batch}" if self.batch != 32 else ""
+        return work + (f", {self.kind}" if self.kind != "smooth" else "")
 
 
-@pytest.mark.parametrize("grid", GRIDS)
-@pytest.mark.parametrize("name", ["alpha_beta_swap", "exact_labeling"])
-@pytest.mark.parametrize("by", ["puzzlemix", "reference"])
-def test_labeling(timed, name, by, grid):
-    slow = by == "reference"
-    batch = SLOW_BATCH if slow else BATCH
-    problem = labeling_problem(batch, grid, labels=3)
-    solve = getattr(reference if slow else puzzlemix, name)
-    result = timed(f"{name} {grid}x{grid}, 3 labels", by, batch, lambda: solve(*problem), slow)
-    torch.testing.assert_close(result.energy, energies(result.labels, problem))
+class Cut(NamedTuple):
+    """A minimum cut."""
+
+    grid: int = 16
+    batch: int = 32
+    kind: str = "smooth"
+
+    @property
+    def work(self) -> str:
+        work = f"grid_min_cut {self.grid}x{self.grid}"
+        work += f", batch {self.batch}" if self.batch != 32 else ""
+        return work + (f", {self.kind}" if self.kind != "smooth" else "")
 
 
-@pytest.mark.parametrize("grid", GRIDS)
-def test_swap_of_pymaxflow(timed, grid):
-    maxflow = pytest.importorskip("maxflow")
-    problem = labeling_problem(BATCH, grid, labels=3)
-    weight = float(problem.vertical[0, 0, 0])
-    unary, pair = problem.unary.numpy(), weight * problem.label_cost.numpy()
-
-    def solve():
-        return np.stack([maxflow.fastmin.abswap_grid(sample, pair) for sample in unary])
-
-    labels = timed(f"alpha_beta_swap {grid}x{grid}, 3 labels", "PyMaxflow", BATCH, solve)
-    ours = puzzlemix.alpha_beta_swap(*problem).energy
-    theirs = energies(torch.from_numpy(labels.astype(np.int64)), problem)
-    # Swaps stop in local minima, and not in the same ones.
-    assert float((ours - theirs).abs().max()) <= 0.05 * float(ours.abs().max())
+def labelings(function: str) -> list[Labeling]:
+    base = Labeling(function)
+    axes = {"grid": GRIDS, "labels": LABELS, "batch": BATCHES, "kind": (*KINDS, "bent")}
+    return [
+        *one_at_a_time(base, **axes),
+        base._replace(labels=16, kind="bent"),
+        base._replace(batch=THREADED_BATCH),
+    ]
 
 
-@pytest.mark.parametrize("grid", GRIDS)
-@pytest.mark.parametrize("by", ["puzzlemix", "reference", "PyMaxflow"])
-def test_min_cut(timed, by, grid):
-    slow = by == "reference"
-    batch = SLOW_BATCH if slow else BATCH
-    unary, vertical, horizontal, _ = labeling_problem(batch, grid, labels=2)
-    terminals = unary - unary.amin(3, keepdim=True)
-    capacities = terminals[..., 1].contiguous(), terminals[..., 0].contiguous()
-    ours = puzzlemix.grid_min_cut(*capacities, vertical, horizontal)
-    work = f"grid_min_cut {grid}x{grid}"
-    if by != "PyMaxflow":
-        cut = (reference if slow else puzzlemix).grid_min_cut
-        result = timed(work, by, batch, lambda: cut(*capacities, vertical, horizontal), slow)
-        assert torch.equal(result.segment, ours.segment)
+def problem_of(case: Labeling, batch: int) -> LabelingProblem:
+    """Of the kind "bent" are unary costs that are not convex in the label."""
+    if case.kind == "bent":
+        return bent(labeling_problem(batch, case.grid, case.labels), share=0.5)
+    return labeling_problem(batch, case.grid, case.labels, kind=case.kind)
+
+
+def with_reference(case: Labeling | Cut) -> bool:
+    """Where it takes seconds, not minutes."""
+    return case == case._replace(grid=min(case.grid, 16), batch=32, kind="smooth")
+
+
+def swaps(case: Labeling) -> Iterator[str]:
+    yield from BASIC
+    if case.batch == THREADED_BATCH:
+        yield from THREADED
         return
-    maxflow = pytest.importorskip("maxflow")
-    weight = float(vertical[0, 0, 0])
+    yield from ("gco, its solve", "gco", "PyMaxflow")
+    if with_reference(case) and case.labels == 3:
+        yield SLOW_REFERENCE
 
-    def flow(source, sink):
-        graph = maxflow.GraphFloat(grid * grid, 2 * grid * grid)
-        nodes = graph.add_grid_nodes((grid, grid))
-        graph.add_grid_edges(nodes, weights=weight, symmetric=True)
-        graph.add_grid_tedges(nodes, source, sink)
-        return graph.maxflow()
 
-    arrays = [capacity.numpy() for capacity in capacities]
-    flows = timed(work, by, batch, lambda: [flow(*pair) for pair in zip(*arrays, strict=True)])
-    torch.testing.assert_close(
-        torch.tensor(flows), ours.flow, rtol=1e-5, atol=1e-9, check_dtype=False
-    )
+@compared(labelings("alpha_beta_swap"), swaps)
+def test_alpha_beta_swap(timed, case, by):
+    problem = problem_of(case, timed.batch)
+    if by == "PyMaxflow":
+        found = timed(partial(peers.pymaxflow_swap, problem))
+    elif by == "gco":
+        found = timed(partial(peers.gco_swap, peers.integer_costs(problem)))
+    elif by == "gco, its solve":
+        costs = peers.integer_costs(problem)
+        found = timed(peers.GcoGraphs.swap, partial(peers.GcoGraphs, costs))
+    else:
+        solve = (reference if by == SLOW_REFERENCE else puzzlemix).alpha_beta_swap
+        found = timed(partial(solve, *on_device(by, problem)))
+    above = energy_above_the_least(found, problem)
+    # Swaps stop in local minima, and not in the same ones.
+    assert bool((above > -1e-6).all())
+    assert bool((above < SLACK).all())
+
+
+def exact_labelings(case: Labeling) -> Iterator[str]:
+    yield from BASIC
+    if case.batch == THREADED_BATCH:
+        yield from THREADED
+        return
+    yield from ("puzzlemix, alpha_beta_swap", "PyMaxflow, its solve", "PyMaxflow")
+    if with_reference(case) and case.labels == 3:
+        yield SLOW_REFERENCE
+
+
+@compared(labelings("exact_labeling"), exact_labelings)
+def test_exact_labeling(timed, case, by):
+    """PyMaxflow solves Ishikawa's graph; its whole call makes the graph too."""
+    problem = problem_of(case, timed.batch)
+    if by == "puzzlemix, alpha_beta_swap":
+        found = timed(partial(puzzlemix.alpha_beta_swap, *problem))
+        assert bool((energy_above_the_least(found, problem) < SLACK).all())
+        return
+    if by.startswith("PyMaxflow"):
+        graphs = partial(peers.IshikawaGraphs, peers.integer_costs(problem))
+        if by == "PyMaxflow":
+            found = timed(lambda: graphs().solve())
+        else:
+            found = timed(peers.IshikawaGraphs.solve, graphs)
+    else:
+        solve = (reference if by == SLOW_REFERENCE else puzzlemix).exact_labeling
+        found = timed(partial(solve, *on_device(by, problem)))
+    # Each solver has rounded the costs its own way.
+    assert float(energy_above_the_least(found, problem).abs().max()) < 1e-5
+
+
+def energy_above_the_least(found, problem):
+    """Of what a solver found, [B], relative to the energy's size."""
+    least = puzzlemix.exact_labeling(*problem).energy
+    energy = puzzlemix.labeling_energy(peers.labels_of(found), *problem)
+    return (energy - least) / least.abs()
+
+
+@compared(
+    one_at_a_time(Labeling("labeling_energy"), grid=GRIDS, labels=LABELS, batch=BATCHES),
+    lambda case: (*BASIC, REFERENCE),
+)
+def test_labeling_energy(timed, case, by):
+    problem = problem_of(case, timed.batch)
+    labels = puzzlemix.alpha_beta_swap(*problem).labels
+    function = (reference if by == REFERENCE else puzzlemix).labeling_energy
+    energy = timed(partial(function, *on_device(by, (labels, *problem))))
+    torch.testing.assert_close(energy.cpu(), reference.labeling_energy(labels, *problem))
+
+
+def cuts(case: Cut) -> Iterator[str]:
+    yield from (*BASIC, "PyMaxflow, its solve", "PyMaxflow")
+    if with_reference(case):
+        yield SLOW_REFERENCE
+
+
+@compared(one_at_a_time(Cut(), grid=GRIDS, batch=BATCHES, kind=KINDS), cuts)
+def test_grid_min_cut(timed, case, by):
+    problem = cut_problem(timed.batch, case.grid, kind=case.kind)
+    graphs = partial(peers.CutGraphs, problem)
+    if by == "PyMaxflow":
+        flow = timed(lambda: graphs().flows())
+    elif by == "PyMaxflow, its solve":
+        flow = timed(peers.CutGraphs.flows, graphs)
+    else:
+        cut = (reference if by == SLOW_REFERENCE else puzzlemix).grid_min_cut
+        flow = timed(partial(cut, *on_device(by, problem))).flow.cpu()
+    ours = puzzlemix.grid_min_cut(*problem).flow
+    torch.testing.assert_close(flow, ours, rtol=1e-5, atol=1e-9)

@@ -1,92 +1,163 @@
 """Assignment and transport beside the reference, SciPy and lapx on dense matrices."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
 import numpy as np
-import pytest
 import torch
-from instances import labeling_problem, smooth_saliency
 
 import puzzlemix
 from puzzlemix import reference
 
-GRIDS = (4, 8, 16)
-BATCH, SLOW_BATCH = 100, 2
+from . import peers, published
+from .cases import (
+    BASIC,
+    SLOW_REFERENCE,
+    THREADED,
+    THREADED_BATCH,
+    compared,
+    on_device,
+    one_at_a_time,
+)
+from .instances import MATRICES, transport_problem
+
+GRIDS = (2, 4, 8, 16, 32, 64)
+BATCHES = (1, 32, 256)
+KINDS = ("smooth", "peaky", "random", "real")
+DENSE = 32
+"""The largest grid whose n x n matrices are made: 8 MB a sample."""
 
 
-def transport_problem(batch, grid):
-    """Saliency, and a mask as the cut makes it."""
-    labels = puzzlemix.alpha_beta_swap(*labeling_problem(batch, grid, labels=3)).labels
-    return smooth_saliency(batch, grid, seed=0), labels.double() / 2
+class Transport(NamedTuple):
+    """A transport of blocks to where a mask shows them."""
+
+    method: str
+    grid: int = 16
+    batch: int = 32
+    kind: str = "smooth"
+    mask: str = "cut"
+    xi: float = 0.8
+
+    @property
+    def work(self) -> str:
+        work = f"masked_transport {self.method} {self.grid}x{self.grid}"
+        work += f", batch {self.batch}" if self.batch != 32 else ""
+        work += f", {self.kind}" if self.kind != "smooth" else ""
+        work += f", {self.mask} mask" if self.mask != "cut" else ""
+        return work + (f", xi {self.xi}" if self.xi != 0.8 else "")
 
 
-def dense_costs(saliency, mask, xi=0.8):
-    height, width = saliency.shape[1:]
-    y, x = torch.arange(height).repeat_interleave(width), torch.arange(width).repeat(height)
-    squared = (y[:, None] - y) ** 2 + (x[:, None] - x) ** 2
-    move = xi * squared.double() / (max(height, width) - 1) ** 2
-    return move - saliency.flatten(1)[:, :, None] * (mask.flatten(1) > 0)[:, None, :]
+def transports(method: str) -> list[Transport]:
+    base = Transport(method)
+    hard = [
+        base._replace(grid=grid, mask="random", xi=xi) for grid in (16, 32) for xi in (0.1, 0.01)
+    ]
+    axes = {
+        "grid": GRIDS, "batch": BATCHES, "kind": KINDS, "mask": ("random",), "xi": (0.1, 0.01),
+    }  # fmt: skip
+    return [*one_at_a_time(base, **axes), *hard, base._replace(batch=THREADED_BATCH)]
 
 
-@pytest.mark.parametrize("grid", GRIDS)
-@pytest.mark.parametrize("method", ["approx", "exact"])
-@pytest.mark.parametrize("by", ["puzzlemix", "reference"])
-def test_masked_transport(timed, method, by, grid):
-    slow = by == "reference"
-    batch = SLOW_BATCH if slow else BATCH
-    problem = transport_problem(batch, grid)
-    move = (reference if slow else puzzlemix).masked_transport
-    result = timed(
-        f"masked_transport {method} {grid}x{grid}",
-        by,
-        batch,
-        lambda: move(*problem, method=method),
-        slow,
-    )
-    ours = puzzlemix.masked_transport(*problem, method=method)
-    torch.testing.assert_close(result.total, ours.total, rtol=1e-7, atol=1e-7)
+def approximately(case: Transport) -> Iterator[str]:
+    yield from BASIC
+    if case.batch == THREADED_BATCH:
+        yield from THREADED
+    elif case == case._replace(grid=min(case.grid, 16), batch=32, kind="smooth"):
+        yield from (SLOW_REFERENCE, "published, dense")
 
 
-def peer(name):
-    if name == "SciPy":
-        return pytest.importorskip("scipy.optimize").linear_sum_assignment
-    lapjv = pytest.importorskip("lap").lapjv
-    return lambda cost: lapjv(cost)[1:]
-
-
-@pytest.mark.parametrize("grid", GRIDS)
-@pytest.mark.parametrize("by", ["SciPy", "lapx"])
-def test_exact_transport_of_dense_solvers(timed, by, grid):
-    """The dense matrix is a present: its making is not timed."""
-    solve, problem = peer(by), transport_problem(BATCH, grid)
-    costs = dense_costs(*problem).numpy()
-    work = f"masked_transport exact {grid}x{grid}"
-    columns = timed(
-        work, by, BATCH, lambda: [solve(cost)[1 if by == "SciPy" else 0] for cost in costs]
-    )
-    rows = np.arange(grid * grid)
-    totals = [cost[rows, column].sum() for cost, column in zip(costs, columns, strict=True)]
-    ours = puzzlemix.masked_transport(*problem, method="exact").total
-    np.testing.assert_allclose(totals, ours.numpy(), rtol=1e-7, atol=1e-6)
-
-
-@pytest.mark.parametrize("method", ["approx", "exact"])
-@pytest.mark.parametrize("by", ["puzzlemix", "reference", "SciPy", "lapx"])
-def test_assignment(timed, method, by):
-    """Uniform costs, N = 256."""
-    if method == "approx" and by in ("SciPy", "lapx"):
-        pytest.skip("they have no stable matching")
-    batch = SLOW_BATCH if by == "reference" else 10
-    generator = torch.Generator().manual_seed(0)
-    cost = torch.rand((batch, 256, 256), generator=generator, dtype=torch.float64)
-    work, ours = f"assignment {method}, N = 256", puzzlemix.assignment(cost, method=method)
-    if by in ("puzzlemix", "reference"):
-        assign = (reference if by == "reference" else puzzlemix).assignment
-        slow = by == "reference"
-        result = timed(work, by, batch, lambda: assign(cost, method=method), slow)
-        torch.testing.assert_close(result.total, ours.total)
+@compared(transports("approx"), approximately)
+def test_approximate_transport(timed, case, by):
+    """The published method takes as many rounds as a side has blocks, and may be left with none
+    for some places."""
+    problem = transport_problem(timed.batch, case.grid, kind=case.kind, mask=case.mask)
+    ours = puzzlemix.masked_transport(*problem, xi=case.xi).source
+    if by == "published, dense":
+        costs = published.transport_costs(*problem, case.xi)
+        plan = timed(partial(published.transport, costs, rounds=case.grid))
+        ended = ((plan.sum(1) == 1) & (plan.sum(2) == 1)).all(1)
+        assert torch.equal(plan.argmax(1)[ended], ours.flatten(1)[ended])
         return
-    solve, matrices = peer(by), cost.numpy()
-    columns = timed(
-        work, by, batch, lambda: [solve(m)[1 if by == "SciPy" else 0] for m in matrices]
-    )
-    totals = [m[np.arange(256), c].sum() for m, c in zip(matrices, columns, strict=True)]
-    np.testing.assert_allclose(totals, ours.total.numpy(), rtol=1e-6)
+    move = (reference if by == SLOW_REFERENCE else puzzlemix).masked_transport
+    found = timed(partial(move, *on_device(by, problem), xi=case.xi))
+    assert torch.equal(found.source.cpu(), ours)
+
+
+def exactly(case: Transport) -> Iterator[str]:
+    yield from BASIC
+    if case.batch == THREADED_BATCH:
+        yield from THREADED
+        return
+    if case.grid <= DENSE:
+        yield from ("SciPy", "lapx")
+    if case == case._replace(grid=min(case.grid, 16), batch=32, kind="smooth"):
+        yield SLOW_REFERENCE
+
+
+@compared(transports("exact"), exactly)
+def test_exact_transport(timed, case, by):
+    """The dense matrix is a present to the others: its making is not timed."""
+    problem = transport_problem(timed.batch, case.grid, kind=case.kind, mask=case.mask)
+    least = puzzlemix.masked_transport(*problem, xi=case.xi, method="exact").total
+    if by in ("SciPy", "lapx"):
+        total = total_of_dense(timed, by, published.transport_costs(*problem, case.xi))
+    else:
+        move = (reference if by == SLOW_REFERENCE else puzzlemix).masked_transport
+        found = timed(partial(move, *on_device(by, problem), xi=case.xi, method="exact"))
+        total = found.total.cpu()
+    torch.testing.assert_close(total, least, rtol=1e-7, atol=1e-6)
+
+
+def total_of_dense(timed, by, costs):
+    """The total [B] that a solver of dense matrices [B, N, N] finds."""
+    solve, matrices = peers.dense_solver(by), costs.numpy()
+    columns = torch.from_numpy(np.stack(timed(lambda: [solve(cost) for cost in matrices])))
+    return costs.gather(2, columns.long()[:, :, None]).sum((1, 2))
+
+
+class Assignment(NamedTuple):
+    """Rows to columns of a dense matrix."""
+
+    method: str
+    count: int = 256
+    batch: int = 10
+    kind: str = "uniform"
+
+    @property
+    def work(self) -> str:
+        work = f"assignment {self.method}, N = {self.count}"
+        work += f", batch {self.batch}" if self.batch != 10 else ""
+        return work + (f", {self.kind}" if self.kind != "uniform" else "")
+
+
+COUNTS = (16, 64, 256, 1024)
+
+
+def assignments(case: Assignment) -> Iterator[str]:
+    yield from BASIC
+    if case.method == "exact":
+        yield from ("SciPy", "lapx")
+    if case.count <= 256 and case == case._replace(count=case.count, kind="uniform"):
+        yield SLOW_REFERENCE
+
+
+@compared(
+    [
+        case
+        for method in ("approx", "exact")
+        for case in one_at_a_time(Assignment(method), count=COUNTS, kind=MATRICES)
+    ],
+    assignments,
+)
+def test_assignment(timed, case, by):
+    costs = MATRICES[case.kind](timed.batch, case.count, 0)
+    ours = puzzlemix.assignment(costs, method=case.method)
+    if by in ("SciPy", "lapx"):
+        total = total_of_dense(timed, by, costs)
+    else:
+        assign = (reference if by == SLOW_REFERENCE else puzzlemix).assignment
+        total = timed(partial(assign, *on_device(by, [costs]), method=case.method)).total.cpu()
+    torch.testing.assert_close(total, ours.total, rtol=1e-6, atol=1e-6)

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from unittest import mock
 
 import torch
@@ -35,7 +35,7 @@ from torch import Tensor
 
 import puzzlemix
 from bench import published
-from bench.instances import labeling_problem, smooth_saliency
+from bench.instances import ImagePairs, image_pairs, labeling_problem, smooth_saliency
 from puzzlemix import _native, ops
 
 Row = dict[str, Any]
@@ -169,27 +169,13 @@ def solver_row(
     return row | clock.replayed(solve) | clock.called(solve)
 
 
-class Images(NamedTuple):
-    """The arguments of the whole mix, in single precision."""
-
-    x1: Tensor
-    x2: Tensor
-    saliency1: Tensor
-    saliency2: Tensor
-    lam: Tensor
-
-
-def image_pairs(batch: int, side: int, device: torch.device) -> Images:
-    generator = torch.Generator().manual_seed(0)
-    x1, x2 = (torch.rand((batch, 3, side, side), generator=generator) for _ in range(2))
-    s1, s2 = (smooth_saliency(batch, side, seed).float() for seed in (0, 1))
-    lam = torch.rand(batch, generator=generator)
-    return Images(*(part.to(device) for part in (x1, x2, s1, s2, lam)))
+def pairs_on(device: torch.device, batch: int, side: int) -> ImagePairs:
+    return ImagePairs(*(part.to(device) for part in image_pairs(batch, side)))
 
 
 def whole_mix(clock: Clock, batch: int, side: int, grid: int) -> Iterator[Row]:
     """Puzzle Mix with saliency given: the whole, its parts, a copy, the published method."""
-    given = image_pairs(batch, side, clock.device)
+    given = pairs_on(clock.device, batch, side)
     size = f"3x{side}x{side}, grid {grid}"
     whole = partial(puzzlemix.puzzle_mix, *given, grid=grid)
     result, parts = with_parts(whole)
@@ -357,7 +343,7 @@ def check_small(device: torch.device) -> int:
 
 def mixes(device: torch.device) -> Iterator[tuple[str, Solve, Solve]]:
     """The mix and its gradients, and the objective of the whole."""
-    given = image_pairs(3, 32, torch.device("cpu"))
+    given = image_pairs(3, 32)
     for options in (
         {"grid": 4},
         {"grid": 8, "transport_grid": 16, "cut": "exact"},

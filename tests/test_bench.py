@@ -1,0 +1,312 @@
+"""The harness of the benchmarks: what it tells of numbers that are known."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import problems
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+# Behind the installed package, which the checkout must not hide here.
+sys.path.append(str(ROOT))
+
+from bench import __main__ as program  # noqa: E402
+from bench import goals, growth, instances, peers, plots, quality, report  # noqa: E402
+from bench.cases import PUZZLEMIX  # noqa: E402
+
+
+def row(work: str, by: str, us: float, **facts: Any) -> report.Row:
+    """A row of a made-up run on a quiet machine."""
+    usual = {
+        "node": f"bench/bench_graphcut.py::test[{work}: {by}]",
+        "spread": 0.04,
+        "rounds": 10,
+        "batch": 32,
+        "calibration": 100.0,
+        "axes": {"grid": 16},
+        "departs": [],
+    }
+    return report.Row(work=work, by=by, us=us, **{**usual, **facts})
+
+
+def made(*rows: report.Row, **facts: Any) -> report.Report:
+    usual = {"date": "2020-01-01", "cpu": "a CPU", "threads": 1, "versions": {"python": "3"}}
+    told = [each._asdict() for each in rows]
+    return {"facts": {**usual, **facts}, "rows": told, "left_out": ["a peer (2 times)"]}
+
+
+# ---- Tables ----
+
+
+ROWS = (
+    row("swap 4x4", PUZZLEMIX, 2.0),
+    row("swap 4x4", "a peer", 25.0, spread=None),
+    row("swap 8x8", PUZZLEMIX, 1234.5, peak_mib=17.4),
+)
+
+
+def test_the_table_tells_ratios_beside_ours():
+    assert report.text(list(ROWS)).splitlines() == [
+        "work      by         µs a sample    ±  x ours  peak MiB",
+        "swap 4x4  puzzlemix            2  2 %       1",
+        "          a peer              25    -    12.5",
+        "swap 8x8  puzzlemix         1234  2 %       1        17",
+    ]
+
+
+def test_the_table_in_markdown():
+    told = report.markdown(made(*ROWS))
+    assert "a CPU, threads: 1, 2020-01-01; python 3." in told
+    assert "## swap" in told
+    assert "| swap 4x4 | a peer | 25 | - | 12.5 |  |" in told
+    assert told.endswith("Left out: a peer (2 times).\n")
+
+
+def test_a_report_outlives_json():
+    whole = made(*ROWS)
+    assert json.loads(report.dumps(whole)) == whole
+    assert report.rows_of(whole) == list(ROWS)
+
+
+# ---- Comparison ----
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "flagged"),
+    [
+        ({"us": 10}, {"us": 20}, True),
+        ({"us": 10}, {"us": 12}, False),
+        ({"us": 20}, {"us": 10}, False),
+        # The whole machine is half as fast, or its others are busy.
+        ({"us": 10}, {"us": 20, "calibration": 200}, False),
+        # Something hit the calibration, and not what was timed.
+        ({"us": 10, "calibration": 200}, {"us": 10}, False),
+        # Either run was so unsteady that it may be chance.
+        ({"us": 10, "spread": 0.9}, {"us": 20}, False),
+        ({"us": 10}, {"us": 20, "spread": 0.9}, False),
+        ({"us": 10, "spread": 0.9}, {"us": 40}, True),
+        ({"us": 10, "spread": None}, {"us": 20, "spread": None}, True),
+    ],
+)
+def test_what_counts_as_slower(was, now, flagged):
+    old = made(row("swap", PUZZLEMIX, **was), row("cut", PUZZLEMIX, 1))
+    new = made(row("swap", PUZZLEMIX, **now), row("cut", PUZZLEMIX, 1))
+    assert [slow.row.work for slow in report.slowdowns(old, new)] == ["swap"] * flagged
+
+
+@pytest.mark.parametrize(("us", "flagged"), [(5, False), (10, True)])
+def test_on_a_machine_twice_as_fast_half_the_time_is_due(us, flagged):
+    old = made(row("swap", PUZZLEMIX, 10), row("cut", PUZZLEMIX, 2))
+    new = made(row("swap", PUZZLEMIX, us, calibration=50), row("cut", PUZZLEMIX, 1, calibration=50))
+    assert len(report.slowdowns(old, new)) == flagged
+
+
+def test_only_ours_and_what_both_runs_have_is_compared():
+    old = made(row("swap", "a peer", 1), row("cut", PUZZLEMIX, 1))
+    new = made(row("swap", "a peer", 9), row("mix", PUZZLEMIX, 9))
+    assert report.slowdowns(old, new) == []
+
+
+def test_another_look_counts_where_it_is_faster():
+    first = made(row("swap", PUZZLEMIX, 30), row("cut", PUZZLEMIX, 5))
+    again = made(row("swap", PUZZLEMIX, 12))
+    assert [each.us for each in report.rows_of(report.best_of(first, again))] == [12, 5]
+
+
+def test_other_machines_are_told():
+    told = report.differences(made(cpu="x"), made(cpu="y"))
+    assert told == ["cpu: x then, y now"]
+
+
+@pytest.mark.parametrize(("factor", "status"), [(1.0, 0), (4.0, 1)])
+def test_the_program_fails_on_a_slow_down(factor, status, tmp_path, monkeypatch, capsys):
+    """Each look finds the same, so it is no chance."""
+    old, new = made(row("swap", PUZZLEMIX, 10)), made(row("swap", PUZZLEMIX, 10 * factor))
+    looks = []
+    monkeypatch.setattr(program, "RESULTS", tmp_path)
+    monkeypatch.setattr(program, "run", lambda what, options: (looks.append(what), (new, []))[1])
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    assert program.main(["--compare", "old"]) == status
+    assert len(looks) == (program.LOOKS if status else 1)
+    told = capsys.readouterr().out
+    assert ("slower: swap, puzzlemix: 4.00x" in told) == bool(status)
+
+
+# ---- Goals ----
+
+
+class Collected:
+    """A plugin that keeps what pytest would run."""
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        given = [item.callspec.params for item in session.items]
+        self.named = {(each["case"].work, each["by"]) for each in given}
+
+
+@pytest.fixture(scope="module")
+def timed() -> set[tuple[str, str]]:
+    """Work and name of all benchmarks."""
+    plugin = Collected()
+    flags = ["--collect-only", "-p", "no:terminal", "-o", "addopts="]
+    assert pytest.main([str(ROOT / "bench"), *flags], plugins=[plugin]) == 0
+    return plugin.named
+
+
+def test_every_goal_is_measured(timed):
+    for goal in goals.GOALS:
+        for by in (goal.by, *goal.peers):
+            assert (goal.work, by) in timed or "2 threads" in goal.by, (goal.work, by)
+
+
+def test_a_goal_is_against_the_fastest_peer():
+    goal = goals.Goal("exact 8x8", ("slow", "fast", "missing"), 10)
+    rows = [
+        row("exact 8x8", PUZZLEMIX, 2),
+        row("exact 8x8", "slow", 60),
+        row("exact 8x8", "fast", 18),
+    ]
+    (verdict,) = goals.judge(rows, [goal])
+    assert (verdict.peer, verdict.ratio, verdict.met) == ("fast", 9.0, False)
+    assert goals.markdown([verdict])[-1] == "| exact 8x8 | fast | 10x | 9x | not met |"
+    assert goals.judge(rows[1:], [goal]) == []
+
+
+# ---- Plots ----
+
+
+def test_a_curve_has_what_is_off_the_base_on_its_axis_alone(tmp_path):
+    rows = [
+        row(f"swap {grid}x{grid}", by, grid**2, axes={"grid": grid}, departs=["grid"])
+        for grid in (16, 4, 8)
+        for by in (PUZZLEMIX, "a peer")
+    ]
+    rows.append(row("swap 32x32, peaky", PUZZLEMIX, 9, axes={"grid": 32}, departs=["grid", "kind"]))
+    found = plots.curves(rows, "cells")
+    points = [(16, 16), (64, 64), (256, 256)]
+    assert found == {"swap": {PUZZLEMIX: points, "a peer": points}}
+    (picture,) = plots.draw(rows, tmp_path / "run")
+    assert picture.name == "run-cells.png"
+    assert picture.stat().st_size < 100_000
+
+
+# ---- Peers ----
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+@pytest.mark.parametrize("labels", [2, 3, 4])
+def test_ishikawas_graph_is_exact(labels, share):
+    problem = instances.bent(instances.labeling_problem(6, (3, 4), labels), share)
+    found = peers.labels_of(peers.IshikawaGraphs(peers.integer_costs(problem)).solve())
+    energies = problems.naive_energy(found, problems.Labeling(*problem))
+    for index, energy in enumerate(energies):
+        least, _ = problems.best_labeling(problems.Labeling(*problem), index)
+        assert energy == pytest.approx(least, rel=1e-5)
+
+
+def test_gathered_mix_is_the_mix():
+    problem = problems.mix(size=(8, 8), grids=((4, 4), (4, 4), (4, 4)))
+    torch.testing.assert_close(peers.gathered_mix(*problem).double(), problems.naive_mix(problem))
+
+
+# ---- Quality ----
+
+
+def test_gaps_of_the_swap_are_those_of_brute_force():
+    problem = problems.labeling("uniform", batch=60, height=2, width=2, labels=3)
+    every = problems.every_labeling(2, 2, 3)
+    found = quality.swap_gaps(instances.LabelingProblem(*problem))
+    least = []
+    for index in range(60):
+        one = problems.sample(problem, index)
+        copies = problems.Labeling(
+            *(part.expand(len(every), *part.shape[1:]) for part in one[:3]), one.label_cost
+        )
+        least.append(min(problems.naive_energy(every, copies)))
+    swapped = [
+        problems.naive_energy(problems.maxflow_swap(scaled(problem, index))[None], one)[0]
+        for index in range(60)
+        for one in [problems.sample(problem, index)]
+    ]
+    above = (torch.tensor(swapped) - torch.tensor(least)) / torch.tensor(least).abs()
+    assert found.share == pytest.approx(float((above > 1e-6).double().mean()))
+    assert found.mean == pytest.approx(float(above.mean()), abs=1e-5)
+    assert found.most == pytest.approx(float(above.max()), abs=1e-5)
+
+
+def scaled(problem: problems.Labeling, index: int) -> problems.Labeling:
+    """A sample in integers, for PyMaxflow's swap."""
+    one = problems.sample(problem, index)
+    unary, *edges = ((1e6 * part).round() for part in one[:3])
+    pair = one.label_cost / one.label_cost[0, 1]
+    return problems.Labeling(unary * 4, *edges, pair)
+
+
+@pytest.mark.parametrize("xi", [0.05, 0.8])
+def test_quality_of_transports_is_that_of_brute_force(xi):
+    problem = instances.transport_problem(12, 2, kind="random", mask="random")
+    cost = problems.transport_cost(problems.Transport(*problem), xi, "indicator")
+    every = torch.tensor(list(itertools.permutations(range(4))))
+    # Row source[j] goes to column j.
+    totals = cost[:, every, torch.arange(4)].sum(2)
+    least, best = totals.min(1)
+    moved = problem.saliency.flatten(1).gather(1, every[best])
+    kept = (moved * (problem.mask.flatten(1) > 0)).sum(1)
+    found = quality.transport_quality(problem, xi, "exact")
+    assert found.total == pytest.approx(float(least.mean()))
+    assert found.kept == pytest.approx(float(kept.mean()))
+    assert found.moved == pytest.approx(float((every[best] != torch.arange(4)).double().mean()))
+    approximate = quality.transport_quality(problem, xi, "approx")
+    assert approximate.total >= found.total - 1e-12
+
+
+# ---- Growth ----
+
+
+def test_the_exponent_of_a_power():
+    sizes = [4.0, 16.0, 64.0]
+    assert growth.exponent(sizes, [3 * size**1.5 for size in sizes]) == pytest.approx(1.5)
+
+
+def test_what_takes_too_long_is_stopped():
+    start = time.perf_counter()
+    assert growth.within(0.2, lambda: time.sleep(60)) == math.inf
+    assert time.perf_counter() - start < 10
+    assert 1e3 < growth.within(30, lambda: sum(range(10**6))) < math.inf
+
+
+def test_the_bound_holds_for_what_was_found():
+    found = [
+        growth.Worst("cut", f"{cells} cells", cells, 1.0, "snake", took, took)
+        for cells, took in ((16, 20.0), (64, 90.0), (256, 330.0))
+    ]
+    ((solver, bound, *_),) = growth.bound_table(found)
+    assert solver == "cut"
+    factor, power = bound.replace(" µs x size^", " ").split()
+    for each in found:
+        assert each.searched <= float(factor) * each.cells ** float(power)
+
+
+@pytest.mark.parametrize("grid", [4, (1, 7), (3, 5), (6, 2)])
+def test_hard_problems_are_valid_on_any_grid(grid):
+    """The solvers look at shapes and values."""
+    cases = list(growth.worst_cases([grid], [5]))
+    assert len({(case.solver, case.kind) for case in cases}) == len(cases)
+    for case in cases:
+        case.solve(*case.problem)
+
+
+def test_a_spiral_goes_inwards():
+    """From one cell to the next the way is wide, everywhere else it is not."""
+    _, _, vertical, horizontal = instances.spiral_cut((3, 4), 0)
+    wide = int((vertical > 1).sum() + (horizontal > 1).sum())
+    assert wide == 11
+    assert bool((horizontal[0, 0] > 1).all())
+    assert bool((vertical[0, :, 3] > 1).all())
