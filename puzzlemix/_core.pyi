@@ -97,6 +97,9 @@ def pair(
     where: _Where,
     /,
 ) -> int: ...
+def block_sums(
+    values: _Input, planes: int, sizes: Sequence[int], sums: int, precise: bool, threads: int, /
+) -> int: ...
 def mix(layout: _Layout, x1: int, x2: int, out: int, stream: int, threads: int, /) -> int: ...
 def mix_grad(
     layout: _Layout,

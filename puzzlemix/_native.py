@@ -212,6 +212,20 @@ def _pair(pairs: Pairs, costs: Sequence[int], labels: Tensor | None, terms: Tens
     )
 
 
+def block_sums(values: Tensor, rows: int, columns: int, sums: Tensor) -> None:
+    """Write the sums over blocks of the last two dimensions; on the CPU."""
+    (values,) = _dense(values)
+    height, width = values.shape[-2:]
+    _core.block_sums(
+        _input(values),
+        values.shape[:-2].numel(),
+        [height, width, rows, columns],
+        sums.data_ptr(),
+        sums.dtype == torch.float64,
+        torch.get_num_threads(),
+    )
+
+
 def mix(
     x1: Tensor,
     x2: Tensor,

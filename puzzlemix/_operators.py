@@ -168,6 +168,18 @@ def _pair_terms(labels: Tensor, *pairs: Any) -> Tensor:
     return terms
 
 
+def _block_sums_like(values: Tensor, rows: int, columns: int, precise: bool) -> Tensor:
+    height, width = values.shape[-2:]
+    dtype = torch.float64 if precise else values.dtype
+    return values.new_empty((*values.shape[:-2], height // rows, width // columns), dtype=dtype)
+
+
+def _block_sums(values: Tensor, rows: int, columns: int, precise: bool) -> Tensor:
+    sums = _block_sums_like(values, rows, columns, precise)
+    _native.block_sums(values, rows, columns, sums)
+    return sums
+
+
 # ---- The mix and its gradients -------------------------------------------------------------------
 
 
@@ -308,11 +320,14 @@ def _no_cuda(name: str) -> Callable[..., Any]:
     return refuse
 
 
-def _register(schema: str, like: Callable[..., Any], solve: Callable[..., Any]) -> None:
+def _register(
+    schema: str, like: Callable[..., Any], solve: Callable[..., Any], cuda: bool = True
+) -> None:
     name = schema.split("(")[0]
     _library.define(schema)
     _library.impl(name, solve, "CPU")
-    _library.impl(name, solve if _native.CUDA_TOOLKIT else _no_cuda(name), "CUDA")
+    if cuda:
+        _library.impl(name, solve if _native.CUDA_TOOLKIT else _no_cuda(name), "CUDA")
     torch.library.register_fake(f"puzzlemix::{name}", like, lib=_library)
 
 
@@ -348,6 +363,12 @@ _PAIRS = (
 )
 _register(f"pair_costs({_PAIRS}) -> (Tensor, Tensor, Tensor)", _pair_costs_like, _pair_costs)
 _register(f"pair_terms(Tensor labels, {_PAIRS}) -> Tensor", _pair_terms_like, _pair_terms)
+_register(
+    "block_sums(Tensor values, int rows, int columns, bool precise) -> Tensor",
+    _block_sums_like,
+    _block_sums,
+    cuda=False,
+)
 _register(f"mix(Tensor x1, Tensor x2, Tensor mask, {_SOURCES}) -> Tensor", _mix_like, _mix)
 _register(
     f"mix_grad(Tensor grad, Tensor? x1, Tensor? x2, Tensor mask, {_SOURCES}, bool[3] needed)"
@@ -365,6 +386,7 @@ for _name in (
     "masked_transport",
     "pair_costs",
     "pair_terms",
+    "block_sums",
 ):
     _library.impl(_name, torch.library.fallthrough_kernel, "Autograd")
 torch.library.register_autograd(

@@ -193,7 +193,8 @@ def blocks_of(
         expect_range(name, cells)  # finite pixels whose averages are not
     whole = cells.shape[2] % fine[0] == 0 and cells.shape[3] % fine[1] == 0
     rows, columns = saliency.shape[1] // fine[0], saliency.shape[2] // fine[1]
-    return Blocks(cells, _sum_blocks(saliency.double(), rows, columns), None if whole else images)
+    sums = _pooled(saliency, rows, columns, precise=True)
+    return Blocks(cells, sums, None if whole else images)
 
 
 class Pairs:
@@ -422,8 +423,7 @@ def _cells(images: Tensor, grid: Grid, model: Model) -> Tensor:
         _largest_divisor(size // blocks, model.neighborhood)
         for size, blocks in zip(images.shape[2:], grid, strict=True)
     )
-    pixels = images if images.dtype == torch.float64 else images.float()
-    cells = _sum_blocks(pixels, rows, columns) / (rows * columns)
+    cells = _pooled(images, rows, columns, precise=False) / (rows * columns)
     if isinstance(model.std, Tensor):
         return cells * model.std.to(cells.dtype)
     return cells if model.std is None else cells * model.std
@@ -489,6 +489,16 @@ def _sum_blocks(values: Tensor, rows: int, columns: int) -> Tensor:
     if _pools(values):
         return _pool_blocks(values, rows, columns)
     return _fold(_fold(values, values.dim() - 2, rows), values.dim() - 1, columns)
+
+
+def _pooled(values: Tensor, rows: int, columns: int, *, precise: bool) -> Tensor:
+    """The same sums, compiled, of the caller's pixels; in float32 at least, or else float64."""
+    if values.dtype not in (torch.float32, torch.float64):
+        values = values.float()
+    if _pools(values) or rows == columns == 1:
+        return _sum_blocks(values.double() if precise else values, rows, columns)
+    sums: Tensor = OPERATORS.block_sums.default(values, rows, columns, precise)
+    return sums
 
 
 def _pools(values: Tensor) -> bool:

@@ -505,6 +505,22 @@ def test_sums_over_blocks(rows: int, columns: int, lead: tuple[int, ...]) -> Non
     assert torch.equal(_pool_blocks(values, rows, columns), want)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("precise", [False, True])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 2), (2, 2), (2, 3), (7, 1), (5, 8), (1, 13)])
+def test_compiled_sums_have_the_bits_of_the_plain_ones(
+    rows: int, columns: int, precise: bool, dtype: torch.dtype
+) -> None:
+    values = torch.rand(2, 3, 4 * rows, 3 * columns, dtype=torch.float64).to(dtype)
+    want = _sum_blocks(values.double() if precise else values, rows, columns)
+    for turned in (values, values.to(memory_format=torch.channels_last), values.mT.contiguous().mT):
+        sums = torch.ops.puzzlemix.block_sums(turned, rows, columns, precise)
+        assert sums.dtype == want.dtype
+        assert torch.equal(sums, want)
+    assert torch.ops.puzzlemix.block_sums(values[:0], rows, columns, precise).shape[0] == 0
+    torch.library.opcheck(torch.ops.puzzlemix.block_sums, (values, rows, columns, precise))
+
+
 def test_the_way_of_the_gpu_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = make_pairs(3, 12, 20, dtype=torch.float64)
     instances = [

@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings.h"
+#include "objective/block_sums.h"
 #include "objective/team_objective.h"
 #include "where.h"
 
@@ -40,6 +41,14 @@ void bind_objective(py::module_& module) {
                               pointer<const int64_t>(label),
                               pointer<double>(terms)};
     return run<TeamPair>(problem, where, [&](int threads) { return pair_cpu(problem, threads); });
+  });
+  module.def("block_sums", [](const Input& values, int64_t planes, const std::array<int, 4>& sizes,
+                              uintptr_t sums, bool precise, int threads) {
+    const auto [height, width, rows, columns] = sizes;
+    const BlockSums problem{array(values),       planes, height, width, rows, columns,
+                            pointer<void>(sums), precise};
+    const py::gil_scoped_release released;
+    return static_cast<int>(block_sums_cpu(problem, threads));
   });
 }
 
