@@ -55,7 +55,7 @@ def integer_cost(problem, xi, weight):
 
 
 @pytest.mark.parametrize("kind", problems.MATRICES)
-@pytest.mark.parametrize("count", [1, 2, 5, 17, 70])
+@pytest.mark.parametrize("count", [1, 2, 5, 17, 70, 150])
 def test_assignment(kind, count):
     cost = problems.matrix(kind, count=count, seed=count, batch=3)
     approx = puzzlemix.assignment(cost)

@@ -33,9 +33,8 @@ class SmallAssignment {
     // A column's price is what it takes off its costs; the padding's stays 0, its costs infinite.
     std::fill(price_ + n, price_ + padded_, 0.0);
     take();
-    if (bid()) {
-      for (int i : waiting_) augment(i);
-    }
+    bid();
+    for (int i : waiting_) augment(i);
     std::copy_n(row_, n, source);
   }
 
@@ -112,8 +111,8 @@ class SmallAssignment {
   }
 
   // Waiting rows raise what they want by its advantage over the second best, and who had it bids
-  // next. False if none waits any more.
-  bool bid() {
+  // next. Those that a price doesn't help, or for whom there are no bids left, go on waiting.
+  void bid() {
     left_.clear();
     int bids = 4 * n_;
     for (size_t next = 0; next < waiting_.size(); ++next) {
@@ -138,7 +137,6 @@ class SmallAssignment {
       }
     }
     waiting_.swap(left_);
-    return !waiting_.empty();
   }
 
   // The shortest path from a row without a column to a free column, by Dijkstra's algorithm.
