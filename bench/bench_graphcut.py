@@ -14,6 +14,9 @@ from puzzlemix import reference
 from . import peers
 from .cases import (
     BASIC,
+    BATCHES,
+    GRIDS,
+    KINDS,
     REFERENCE,
     SLOW_REFERENCE,
     THREADED,
@@ -24,10 +27,7 @@ from .cases import (
 )
 from .instances import LabelingProblem, bent, cut_problem, labeling_problem
 
-GRIDS = (2, 4, 8, 16, 32, 64)
 LABELS = (2, 3, 5, 16)
-BATCHES = (1, 32, 256)
-KINDS = ("smooth", "peaky", "random", "real")
 SLACK = 0.05
 """How far above the optimum the local minimum of a swap may lie, of the energy's size."""
 

@@ -15,6 +15,9 @@ from puzzlemix import reference
 from . import peers, published
 from .cases import (
     BASIC,
+    BATCHES,
+    GRIDS,
+    KINDS,
     SLOW_REFERENCE,
     THREADED,
     THREADED_BATCH,
@@ -24,9 +27,6 @@ from .cases import (
 )
 from .instances import MATRICES, transport_problem
 
-GRIDS = (2, 4, 8, 16, 32, 64)
-BATCHES = (1, 32, 256)
-KINDS = ("smooth", "peaky", "random", "real")
 DENSE = 32
 """The largest grid whose n x n matrices are made: 8 MB a sample."""
 

@@ -21,6 +21,13 @@ SLOW_REFERENCE = "reference, 2 samples"
 """Who takes seconds: few samples, once."""
 
 
+# The axes that several functions share.
+GRIDS = (2, 4, 8, 16, 32, 64)
+BATCHES = (1, 32, 256)
+KINDS = ("smooth", "peaky", "random", "real")
+"""Of saliency."""
+
+
 class Ours(NamedTuple):
     """A way to run the library; the same problem, elsewhere or by more threads."""
 
