@@ -12,6 +12,7 @@ void bind_transport(pybind11::module_& module);
 void bind_objective(pybind11::module_& module);
 void bind_mix(pybind11::module_& module);
 void bind_device(pybind11::module_& module);
+void bind_interruption(pybind11::module_& module);
 
 // Addresses arrive as integers; a tensor without elements may have address 0.
 template <typename T>

@@ -4,10 +4,14 @@
 
 namespace py = pybind11;
 
-PYBIND11_MODULE(_core, module) {
+// What outlives a call is the pool, whose threads never touch Python and whose locks are its own:
+// no GIL is needed. Only the main interpreter may load this, as with PyTorch: the question whether
+// to stop is asked of one interpreter.
+PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   module.doc() = "The compiled solvers of puzzlemix: addresses and sizes in, a status out.";
   puzzlemix::bind_device(module);
   puzzlemix::bind_graphcut(module);
+  puzzlemix::bind_interruption(module);
   puzzlemix::bind_mix(module);
   puzzlemix::bind_objective(module);
   puzzlemix::bind_transport(module);

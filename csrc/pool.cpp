@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <system_error>
 #include <thread>
+
+#include "interrupt.h"
 
 #if !defined(_WIN32)
 #include <pthread.h>
@@ -15,6 +18,13 @@
 namespace puzzlemix {
 namespace {
 
+constexpr auto kAsked = std::chrono::milliseconds(100);  // between two questions to the caller
+
+// Set where this thread works for another one: that the other one wants it to stop.
+thread_local const std::atomic<bool>* called_off = nullptr;
+
+std::atomic<Interruption> interruption{nullptr};
+
 // One parallel_for: chunks are taken off `next_` until none is left.
 class Job {
  public:
@@ -22,27 +32,47 @@ class Job {
       : count_(count), chunk_(chunk), body_(body) {}
 
   void work() {
-    while (true) {
+    for (bool first = true;; first = false) {
       const int64_t begin = next_.fetch_add(chunk_, std::memory_order_relaxed);
       if (begin >= count_) return;
-      try {
+      attempt([&] {
+        if (!first) check_interruption();
         body_(begin, std::min(begin + chunk_, count_));
-      } catch (...) {
-        const std::lock_guard<std::mutex> lock(error_mutex_);
-        if (!error_) error_ = std::current_exception();
-        next_.store(count_, std::memory_order_relaxed);
-      }
+      });
     }
   }
+
+  // The same on a thread that the caller waits for.
+  void help() {
+    called_off = &failed_;
+    work();
+    called_off = nullptr;
+  }
+
+  // For the caller, while it waits for helpers.
+  void ask() { attempt(check_interruption); }
 
   void rethrow() const {
     if (error_) std::rethrow_exception(error_);
   }
 
  private:
+  template <typename F>
+  void attempt(const F& f) {
+    try {
+      f();
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(error_mutex_);
+      if (!error_) error_ = std::current_exception();
+      next_.store(count_, std::memory_order_relaxed);
+      failed_.store(true, std::memory_order_relaxed);
+    }
+  }
+
   const int64_t count_, chunk_;
   const std::function<void(int64_t, int64_t)>& body_;
   std::atomic<int64_t> next_{0};
+  std::atomic<bool> failed_{false};
   std::mutex error_mutex_;
   std::exception_ptr error_;
 };
@@ -61,7 +91,11 @@ class Pool {
     job.work();
     std::unique_lock<std::mutex> lock(mutex_);
     wanted_ = 0;  // whoever has not started by now is not needed
-    done_.wait(lock, [this] { return active_ == 0; });
+    while (!done_.wait_for(lock, kAsked, [this] { return active_ == 0; })) {
+      lock.unlock();
+      job.ask();
+      lock.lock();
+    }
   }
 
  private:
@@ -81,7 +115,7 @@ class Pool {
       ++active_;
       Job& job = *job_;
       lock.unlock();
-      job.work();
+      job.help();
       lock.lock();
       if (--active_ == 0) done_.notify_one();
     }
@@ -108,16 +142,38 @@ const int at_fork = pthread_atfork(nullptr, nullptr, [] { shared = new Shared; }
 
 }  // namespace
 
+void ask_for_interruption(Interruption wanted) { interruption = wanted; }
+
+void check_interruption() {
+  if (called_off) {
+    if (called_off->load(std::memory_order_relaxed)) throw Interrupted();
+    return;
+  }
+  thread_local std::chrono::steady_clock::time_point next;
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next) return;
+  next = now + kAsked;
+  const Interruption wanted = interruption.load(std::memory_order_relaxed);
+  if (wanted && wanted()) throw Interrupted();
+}
+
 void parallel_for(int64_t count, int64_t grain, int threads,
                   const std::function<void(int64_t, int64_t)>& body) {
   if (count <= 0) return;
-  const int64_t worthwhile = count / std::max<int64_t>(grain, 1);
-  const int helpers = static_cast<int>(std::min<int64_t>(threads, worthwhile)) - 1;
+  grain = std::max<int64_t>(grain, 1);
+  // So small that a thread is never far from asking whether it should stop.
+  const int64_t largest = 64 * std::min(grain, count);
+  const int helpers = static_cast<int>(std::min<int64_t>(threads, count / grain)) - 1;
   Shared& mine = *shared;
-  if (helpers < 1 || !mine.busy.try_lock()) return body(0, count);
+  if (helpers < 1 || !mine.busy.try_lock()) {
+    Job job(count, largest, body);
+    job.work();
+    return job.rethrow();
+  }
   const std::lock_guard<std::mutex> lock(mine.busy, std::adopt_lock);
   // A few chunks a thread: samples differ in cost, and an atomic is cheap beside a sample.
-  Job job(count, std::max<int64_t>(1, count / (int64_t{8} * (helpers + 1))), body);
+  const int64_t chunk = std::max<int64_t>(1, count / (int64_t{8} * (helpers + 1)));
+  Job job(count, std::min(chunk, largest), body);
   mine.pool.run(job, helpers);
   job.rethrow();
 }

@@ -1,13 +1,12 @@
 #include "graphcut/graphcut.h"
 
 #include <algorithm>
-#include <atomic>
 
+#include "batch.h"
 #include "graphcut/exact.h"
 #include "graphcut/grid_cut.h"
 #include "graphcut/integers.h"
 #include "graphcut/swap.h"
-#include "pool.h"
 
 namespace puzzlemix {
 namespace {
@@ -116,18 +115,10 @@ Status for_words(int height, int width, const F& f) {
   }
 }
 
-// Spreads the batch over threads; each range of samples gets a solver of its own from make().
-template <typename Make>
-Status over_batch(int64_t batch, int64_t nanoseconds, int threads, const Make& make) {
+// How many samples are worth a thread, by the time that one takes.
+int64_t grain(int64_t nanoseconds) {
   constexpr int64_t kWorthwhile = 20000;  // nanoseconds of work that pay for waking a thread
-  std::atomic<bool> valid{true};
-  parallel_for(batch, kWorthwhile / nanoseconds + 1, threads, [&](int64_t begin, int64_t end) {
-    auto solve = make();
-    for (int64_t b = begin; b < end; ++b) {
-      if (!solve(b)) valid = false;
-    }
-  });
-  return valid ? Status::ok : Status::bad_value;
+  return kWorthwhile / nanoseconds + 1;
 }
 
 int64_t cells(const LabelingProblem& p) { return int64_t{p.height} * p.width; }
@@ -136,8 +127,8 @@ int64_t cells(const LabelingProblem& p) { return int64_t{p.height} * p.width; }
 
 Status grid_min_cut_cpu(const MinCutProblem& p, int threads) {
   return for_words(p.height, p.width, [&](auto words, auto width) {
-    return over_batch(p.batch, 20 * p.height * p.width, threads,
-                      [&] { return MinCut<words, width>(p); });
+    return solve_batch(p.batch, grain(20 * p.height * p.width), threads,
+                       [&] { return MinCut<words, width>(p); });
   });
 }
 
@@ -145,8 +136,8 @@ Status alpha_beta_swap_cpu(const LabelingProblem& p, int64_t max_cycles, int thr
   LabelCost cost;
   if (!read_label_cost(p, cost)) return Status::bad_value;
   return for_words(p.height, p.width, [&](auto words, auto width) {
-    return over_batch(p.batch, 30 * p.labels * cells(p), threads,
-                      [&] { return Swap<words, width>(p, cost, max_cycles); });
+    return solve_batch(p.batch, grain(30 * p.labels * cells(p)), threads,
+                       [&] { return Swap<words, width>(p, cost, max_cycles); });
   });
 }
 
@@ -154,15 +145,15 @@ Status exact_labeling_cpu(const LabelingProblem& p, int threads) {
   LabelCost cost;
   if (!read_label_cost(p, cost) || !make_convex(cost)) return Status::bad_value;
   return for_words(p.height, p.width, [&](auto words, auto width) {
-    return over_batch(p.batch, 25 * p.labels * cells(p), threads,
-                      [&] { return Exact<words, width>(p, cost); });
+    return solve_batch(p.batch, grain(25 * p.labels * cells(p)), threads,
+                       [&] { return Exact<words, width>(p, cost); });
   });
 }
 
 Status labeling_energy_cpu(const LabelingProblem& p, int threads) {
   LabelCost cost;
   if (!read_label_cost(p, cost)) return Status::bad_value;
-  return over_batch(p.batch, 2 * p.labels * cells(p), threads, [&] {
+  return solve_batch(p.batch, grain(2 * p.labels * cells(p)), threads, [&] {
     return [&p, sample = Sample(p, cost)](int64_t b) mutable {
       const int64_t* const labels = p.out + b * cells(p);
       const auto known = [&p](int64_t label) { return label >= 0 && label < p.labels; };

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "graphcut/bits.h"
+#include "interrupt.h"
 
 namespace puzzlemix {
 
@@ -107,7 +108,10 @@ class GridCut {
     sources_ = positive<Words>(excess_.data()) & active;
     levels_[0].cells = negative<Words>(excess_.data()) & active;
     levels_[0].some = nonempty(levels_[0].cells);
-    while (search()) push_all();
+    while (search()) {
+      push_all();
+      patience_.spend(kCells);
+    }
     return visited_;
   }
 
@@ -285,6 +289,7 @@ class GridCut {
   Set visited_ = Set::none();
   std::vector<Level> levels_;
   int farthest_ = 0;
+  Patience patience_;
   std::vector<int32_t> excess_;
 };
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "graphcut/bits.h"
+#include "interrupt.h"
 
 namespace puzzlemix {
 
@@ -53,6 +54,7 @@ class LayeredCut {
   void solve() {
     while (search()) {
       for (size_t k = order_.size(); k-- > 0;) discharge(order_[k]);
+      patience_.spend(4 * nodes_);
     }
   }
 
@@ -152,6 +154,7 @@ class LayeredCut {
   std::vector<int32_t> excess_, distance_;
   std::vector<int> order_;
   Words visited_, frontier_, next_;
+  Patience patience_;
 };
 
 }  // namespace puzzlemix

@@ -5,12 +5,12 @@
 #include <type_traits>
 #include <vector>
 
+#include "batch.h"
 #include "numeric.h"
 #include "transport/deferred_acceptance.h"
 #include "transport/exact_assignment.h"
 #include "transport/small_assignment.h"
 #include "transport/transport.h"
-#include "transport/workspaces.h"
 
 namespace puzzlemix {
 namespace {
@@ -145,7 +145,8 @@ class Workspace {
 template <typename T>
 Status solve(const AssignmentProblem& p, int threads) {
   constexpr int64_t kWorthwhile = 10000;  // entries that pay for waking a thread
-  return solve_batch<Workspace<T>>(p, 1 + kWorthwhile / (p.n * p.n), threads);
+  return solve_batch(p.batch, 1 + kWorthwhile / (p.n * p.n), threads,
+                     [&p] { return Workspace<T>(p); });
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include <numeric>
 #include <vector>
 
+#include "interrupt.h"
 #include "transport/lanes.h"
 
 namespace puzzlemix {
@@ -65,6 +66,7 @@ class Auction {
         const Offer offer = best(rows, bidder, price.data());
         price[offer.column] += offer.second - offer.cost + epsilon;
         std::swap(bidder, row[offer.column]);
+        patience_.spend(n_);
       }
     }
   }
@@ -98,6 +100,7 @@ class Auction {
 
   int n_ = 0;
   std::vector<double> costs_;
+  Patience patience_;
 };
 
 }  // namespace puzzlemix

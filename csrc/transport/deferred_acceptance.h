@@ -18,6 +18,8 @@
 #include <limits>
 #include <vector>
 
+#include "interrupt.h"
+
 namespace puzzlemix {
 
 // An index as wide as a cost: comparisons of both then vectorise together.
@@ -77,8 +79,9 @@ class DeferredAcceptance {
   // and at(i, j).
   template <typename Rows>
   Choice choose(Rows& rows, int row) {
+    patience_.spend(n_);
     if (scans_[row] < 0) return walk(rows, row);
-    if (++scans_[row] <= patience_) return scan(rows.row(row), row);
+    if (++scans_[row] <= most_scans_) return scan(rows.row(row), row);
     sort(rows.row(row), row);
     return walk(rows, row);
   }
@@ -93,8 +96,8 @@ class DeferredAcceptance {
   void start(int n) {
     n_ = n;
     scans_.assign(n, 0);
-    patience_ = 4;
-    for (int m = n; m > 1; m /= 2) patience_ += 4;
+    most_scans_ = 4;
+    for (int m = n; m > 1; m /= 2) most_scans_ += 4;
     sorted_rows_ = 0;
   }
 
@@ -166,10 +169,11 @@ class DeferredAcceptance {
   std::vector<T> cost_;     // of what each column holds
   std::vector<Index> row_;  // that each column holds; n: none
   std::vector<int> scans_;  // of each row; below 0: sorted, -1 - slot
-  int patience_ = 0;
+  int most_scans_ = 0;      // before a row is sorted
   size_t sorted_rows_ = 0;
   std::vector<uint16_t> order_;  // [slot, n]
   std::vector<int> next_;        // [slot]
+  Patience patience_;
 };
 
 }  // namespace puzzlemix

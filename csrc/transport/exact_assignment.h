@@ -25,6 +25,7 @@
 #include <numeric>
 #include <vector>
 
+#include "interrupt.h"
 #include "transport/auction.h"
 #include "transport/lanes.h"
 #include "transport/path_search.h"
@@ -344,6 +345,7 @@ class ExactAssignment {
     double limit, base = 0;
     for (int i = root, j;; i = matching_.row[j], base = limit - matching_.dual[i]) {
       ++scans_;
+      patience_.spend(n_);
       rows.fill(i, costs_.data());
       double key = relax(4096 * base + i, j);
       const bool free = matching_.row[j] < 0;
@@ -396,6 +398,7 @@ class ExactAssignment {
   std::vector<int> from_;
   std::vector<Entry> settled_;  // columns and their distances
   int scans_ = 0;
+  Patience patience_;
 };
 
 }  // namespace puzzlemix

@@ -1,7 +1,7 @@
 // masked_transport on the CPU: the batch over threads, one workspace a thread.
+#include "batch.h"
 #include "transport/block_approx.h"
 #include "transport/block_exact.h"
-#include "transport/workspaces.h"
 
 namespace puzzlemix {
 namespace {
@@ -30,7 +30,8 @@ class Workspace {
 template <typename Solver>
 Status solve(const TransportProblem& p, int threads) {
   constexpr int64_t kWorthwhile = 4096;  // cells that pay for waking a thread
-  return solve_batch<Workspace<Solver>>(p, 1 + kWorthwhile / (p.height * p.width), threads);
+  return solve_batch(p.batch, 1 + kWorthwhile / (p.height * p.width), threads,
+                     [&p] { return Workspace<Solver>(p); });
 }
 
 }  // namespace

@@ -14,6 +14,8 @@
 #include <limits>
 #include <vector>
 
+#include "interrupt.h"
+
 namespace puzzlemix {
 
 // Who has what, at which prices. Columns and rows need not be equally many.
@@ -60,6 +62,7 @@ class PathSearch {
     bool going = visit(rows, root, -kInfinity, 0);
     while (going && !queue_.empty()) {
       const Event event = pop();
+      patience_.spend(32);
       if (event.distance >= limit_) break;
       if (event.row) {
         going = expand(rows, event.index, event.distance);
@@ -161,6 +164,7 @@ class PathSearch {
   std::vector<int> reached_;  // columns
   double limit_ = 0;          // the distance of the nearest free column reached
   int target_ = -1;           // that column
+  Patience patience_;
 };
 
 }  // namespace puzzlemix

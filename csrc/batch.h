@@ -1,4 +1,4 @@
-// Workspaces that outlive the ranges of a parallel loop.
+// Solving the samples of a batch on threads, each with storage of its own.
 #pragma once
 
 #include <atomic>
@@ -11,15 +11,16 @@
 
 namespace puzzlemix {
 
-// A range takes a workspace and returns it, so that a call makes as many as it has threads and not
-// one for each range: tables and vectors cost as much as several small samples.
+// Workspaces that outlive the ranges of a parallel loop. A range takes one and returns it, so that
+// a call makes as many as it has threads and not one for each range: tables and vectors cost as
+// much as several small samples.
 template <typename Workspace>
 class Workspaces {
  public:
   template <typename Make, typename Use>
   void with(const Make& make, const Use& use) {
     std::unique_ptr<Workspace> workspace = take();
-    if (!workspace) workspace = make();
+    if (!workspace) workspace.reset(new Workspace(make()));
     use(*workspace);
     const std::lock_guard<std::mutex> lock(mutex_);
     spare_.push_back(std::move(workspace));
@@ -38,17 +39,16 @@ class Workspaces {
   std::vector<std::unique_ptr<Workspace>> spare_;
 };
 
-// Solves a batch on up to `threads` threads, `grain` samples being worth a thread. A workspace is
-// made from the problem and called with a sample's index; false where a value is forbidden.
-template <typename Workspace, typename Problem>
-Status solve_batch(const Problem& problem, int64_t grain, int threads) {
+// Solves a batch on up to `threads` threads, `grain` samples being worth a thread. make() returns a
+// solver, which is called with a sample's index; false where a value is forbidden.
+template <typename Make>
+Status solve_batch(int64_t batch, int64_t grain, int threads, const Make& make) {
   std::atomic<bool> valid{true};
-  Workspaces<Workspace> workspaces;
-  const auto make = [&problem] { return std::make_unique<Workspace>(problem); };
-  parallel_for(problem.batch, grain, threads, [&](int64_t begin, int64_t end) {
-    workspaces.with(make, [&](Workspace& workspace) {
+  Workspaces<decltype(make())> workspaces;
+  parallel_for(batch, grain, threads, [&](int64_t begin, int64_t end) {
+    workspaces.with(make, [&](auto& solve) {
       for (int64_t b = begin; b < end; ++b) {
-        if (!workspace(b)) valid = false;
+        if (!solve(b)) valid = false;
       }
     });
   });
