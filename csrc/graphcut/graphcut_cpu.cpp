@@ -3,9 +3,10 @@
 #include <algorithm>
 
 #include "batch.h"
-#include "graphcut/exact.h"
+#include "graphcut/descent.h"
 #include "graphcut/grid_cut.h"
 #include "graphcut/integers.h"
+#include "graphcut/ishikawa.h"
 #include "graphcut/swap.h"
 
 namespace puzzlemix {
@@ -86,7 +87,8 @@ class Exact : Labeling {
 
   bool operator()(int64_t b) {
     return label(b, [this](int64_t* out) {
-      descent_.applies() ? descent_.solve(out) : ishikawa_.solve(out);
+      if (descent_.applies() && descent_.solve(out)) return;
+      ishikawa_.solve(descent_.lowest(), descent_.highest(), out);
     });
   }
 

@@ -38,14 +38,12 @@ class LayeredCut {
     return used_++;
   }
 
-  // The arcs between `tail` and tail + offset.
-  void set_capacity(int axis, int tail, int32_t there, int32_t back) {
-    Axis& a = axes_[axis];
-    const int head = tail + a.offset;
-    a.left[kThere][tail] = there;
-    a.left[kBack][head] = back;
-    if (there > 0) set(a.arcs[kThere], tail);
-    if (back > 0) set(a.arcs[kBack], head);
+  // Of the arc between two nodes that lie the axis's offset apart, either way round.
+  void set_capacity(int axis, int tail, int head, int32_t capacity) {
+    if (capacity == 0) return;
+    const Way way = head > tail ? kThere : kBack;
+    axes_[axis].left[way][tail] = capacity;
+    set(axes_[axis].arcs[way], tail);
   }
 
   // Source minus sink capacity.

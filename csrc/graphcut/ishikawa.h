@@ -1,0 +1,188 @@
+// The lowest optimal labelling of one sample by a minimum cut in Ishikawa's graph (2003), for any
+// label cost that is convex in the order of labels, and any unary costs.
+//
+// For each threshold a there is a layer of nodes "label > a", true on the sink side. With
+// M[a, b] = D[a, b+1] + D[a+1, b] - D[a, b] - D[a+1, b+1] >= 0, the pair cost is, for a zero
+// diagonal, the sum over a < b of M[a, b] where one label is above b and the other not above a,
+// and of D[a, a+1] where a separates them. The smallest sink side is the lowest labelling.
+//
+// Only labels between bounds are looked at (see descent.h for where they come from). Cells whose
+// bounds meet part the others into regions, which are solved one by one, each in its bounding box:
+// a few open cells cost little, wherever they lie.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "graphcut/integers.h"
+#include "graphcut/layered_cut.h"
+
+namespace puzzlemix {
+
+class Ishikawa {
+ public:
+  explicit Ishikawa(const Sample& sample)
+      : sample_(sample), labels_(sample.label_cost().labels), seen_(sample.cells()) {
+    const LabelCost& d = sample.label_cost();
+    for (int a = 0; a + 1 < labels_; ++a) {
+      if (d(a, a + 1) > 0) pairs_.push_back({a, a, d(a, a + 1)});
+      for (int b = a + 1; b + 1 < labels_; ++b) {
+        const int64_t m = int64_t{d(a, b + 1)} + d(a + 1, b) - d(a, b) - d(a + 1, b + 1);
+        if (m > 0) pairs_.push_back({a, b, m});
+      }
+    }
+  }
+
+  // `lowest` and `highest` bound the labels of that labelling.
+  void solve(const int32_t* lowest, const int32_t* highest, int64_t* out) {
+    lowest_ = lowest;
+    highest_ = highest;
+    const int n = sample_.cells();
+    std::copy_n(lowest, n, out);
+    std::fill(seen_.begin(), seen_.end(), false);
+    for (int i = 0; i < n; ++i) {
+      if (!open(i) || seen_[i]) continue;
+      collect(i);
+      build();
+      graph_.solve();
+      for (int cell : region_) {
+        for (int a = lowest[cell]; a < highest[cell]; ++a) {
+          out[cell] += graph_.on_sink_side(node(a, cell));
+        }
+      }
+    }
+  }
+
+ private:
+  struct Pair {
+    int a, b;        // thresholds, a <= b
+    int64_t factor;  // times an edge's weight: what it costs to have a label on either side
+  };
+  struct Threshold {
+    int layer, cell;
+  };
+
+  bool open(int cell) const { return lowest_[cell] < highest_[cell]; }
+
+  // Calls body with each neighbour, and the weight of the edge to it.
+  template <typename Body>
+  void for_each_neighbour(int cell, const Body& body) const {
+    const int width = sample_.width(), x = cell % width;
+    if (x + 1 < width) body(cell + 1, sample_.right()[cell]);
+    if (cell + width < sample_.cells()) body(cell + width, sample_.down()[cell]);
+    if (x > 0) body(cell - 1, sample_.right()[cell - 1]);
+    if (cell >= width) body(cell - width, sample_.down()[cell - width]);
+  }
+
+  // The open cells that are connected with this one, and the box that they lie in.
+  void collect(int first) {
+    const int width = sample_.width();
+    int top = first / width, bottom = top, left = first % width, right = left;
+    low_ = lowest_[first];
+    int high = highest_[first];
+    region_.assign(1, first);
+    seen_[first] = true;
+    for (size_t k = 0; k < region_.size(); ++k) {
+      const int cell = region_[k], y = cell / width, x = cell % width;
+      bottom = std::max(bottom, y);
+      left = std::min(left, x);
+      right = std::max(right, x);
+      low_ = std::min(low_, lowest_[cell]);
+      high = std::max(high, highest_[cell]);
+      for_each_neighbour(cell, [&](int other, int32_t) {
+        if (!open(other) || seen_[other]) return;
+        seen_[other] = true;
+        region_.push_back(other);
+      });
+    }
+    // Cells are visited row by row, so none lies above the first.
+    box_first_ = top * width + left;
+    box_width_ = right - left + 1;
+    plane_ = (bottom - top + 1) * box_width_;
+    layers_ = high - low_;
+  }
+
+  int node(int layer, int cell) const {
+    const int width = sample_.width(), y = cell / width - box_first_ / width;
+    return (layer - low_) * plane_ + y * box_width_ + cell % width - box_first_ % width;
+  }
+
+  void build() {
+    graph_.reset(plane_ * layers_);
+    const int columns = layers_ > 1 ? graph_.add_axis(plane_, /*unbounded=*/true) : 0;
+    for (int cell : region_) add_column(columns, cell);
+    if (box_width_ > 1) add_edges(1, sample_.right(), 1);
+    if (plane_ > box_width_) add_edges(sample_.width(), sample_.down(), box_width_);
+  }
+
+  // Down a column the unary costs, up it no way to be cut. To neighbours whose labels are known an
+  // edge is a unary cost.
+  void add_column(int axis, int cell) {
+    const int lowest = lowest_[cell], highest = highest_[cell];
+    int32_t cost[kMaxLabels];
+    for (int l = lowest; l <= highest; ++l) cost[l] = sample_.unary(l)[cell];
+    for_each_neighbour(cell, [&](int other, int32_t weight) {
+      if (open(other)) return;
+      for (int l = lowest; l <= highest; ++l) {
+        cost[l] += weight * sample_.label_cost()(l, lowest_[other]);
+      }
+    });
+    graph_.add_excess(node(lowest, cell), -cost[lowest]);
+    graph_.add_excess(node(highest - 1, cell), cost[highest]);
+    for (int a = lowest; a + 1 < highest; ++a) {
+      graph_.set_capacity(axis, node(a, cell), node(a + 1, cell), LayeredCut::kUnbounded);
+      graph_.set_capacity(axis, node(a + 1, cell), node(a, cell), cost[a + 1]);
+    }
+  }
+
+  // The edges to open neighbours so many cells on; these are `step` nodes on in a layer.
+  void add_edges(int cells_on, const int32_t* weights, int step) {
+    int there[kMaxLabels], back[kMaxLabels];  // axes, by how far thresholds lie apart
+    std::fill(there, there + kMaxLabels, -1);
+    for (const Pair& pair : pairs_) {
+      const int gap = pair.b - pair.a;
+      if (gap >= layers_ || there[gap] >= 0) continue;
+      there[gap] = graph_.add_axis(gap * plane_ + step);
+      back[gap] = gap > 0 ? graph_.add_axis(gap * plane_ - step) : there[gap];
+    }
+    for (int cell : region_) {
+      const int32_t weight = weights[cell];
+      const int other = cell + cells_on;
+      if (weight == 0 || !open(other)) continue;
+      for (const Pair& pair : pairs_) {
+        const auto capacity = static_cast<int32_t>(weight * pair.factor);
+        const int gap = pair.b - pair.a;
+        add_arc(there[gap], {pair.a, cell}, {pair.b, other}, capacity);
+        add_arc(back[gap], {pair.a, other}, {pair.b, cell}, capacity);
+      }
+    }
+  }
+
+  // Where the bounds decide an end of the arc, it is one from the source or to the sink.
+  void add_arc(int axis, Threshold tail, Threshold head, int32_t capacity) {
+    if (tail.layer < lowest_[tail.cell] || head.layer >= highest_[head.cell]) return;
+    const bool from_source = tail.layer >= highest_[tail.cell];
+    const bool to_sink = head.layer < lowest_[head.cell];
+    if (from_source && to_sink) return;
+    if (from_source) {
+      graph_.add_excess(node(head.layer, head.cell), capacity);
+    } else if (to_sink) {
+      graph_.add_excess(node(tail.layer, tail.cell), -capacity);
+    } else {
+      graph_.set_capacity(axis, node(tail.layer, tail.cell), node(head.layer, head.cell), capacity);
+    }
+  }
+
+  const Sample& sample_;
+  const int labels_;
+  std::vector<Pair> pairs_;
+  const int32_t *lowest_ = nullptr, *highest_ = nullptr;
+  // The region at hand: its cells, its box, and the layers from low_ on.
+  std::vector<int> region_;
+  std::vector<char> seen_;
+  int box_first_ = 0, box_width_ = 0, plane_ = 0, low_ = 0, layers_ = 0;
+  LayeredCut graph_;
+};
+
+}  // namespace puzzlemix
