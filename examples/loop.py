@@ -188,8 +188,9 @@ def train(
             if rank == 0:
                 states = {name: part.state_dict() for name, part in parts.items()}
                 everything = states | {"order": order.get_state(), "own": every, "rows": rows}
-                save_checkpoint(path, everything, made_with)
+                # In this order: a run that is killed in between does the epoch again, and both.
                 write_csv(path.with_name("log.csv"), rows, COLUMNS)
+                save_checkpoint(path, everything, made_with)
         if not quiet:
             print(
                 f"epoch {epoch}: loss {loss:.4f}, test error {top1:.2f} % (top 5: {top5:.2f} %), "
@@ -349,8 +350,13 @@ def load_checkpoint(path: Path, made_with: dict[str, Any]) -> dict[str, Any]:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that a crash leaves either the old one or the new one."""
+    """Write a file so that a crash leaves either the old one or the new one.
+
+    What writers that were killed have left behind goes.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for abandoned in path.parent.glob(f"{path.name}.*.tmp"):
+        abandoned.unlink(missing_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:

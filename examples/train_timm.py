@@ -185,8 +185,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         states = {name: part.state_dict() for name, part in parts.items()}
         generators = {"order": order.get_state(), "draws": draws.get_state()}
         everything = states | generators | {"random": random_state(), "rows": rows}
+        write_csv(args.out / "log.csv", rows, COLUMNS)  # first: see train in loop.py
         save_checkpoint(path, everything, made_with)
-        write_csv(args.out / "log.csv", rows, COLUMNS)
         print(f"epoch {epoch}: loss {loss:.4f}, test error {top1:.2f} %", flush=True)
     return 0
 

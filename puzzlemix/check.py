@@ -409,7 +409,8 @@ def _bounded(sums: Tensor, tensor: Tensor, heaviest: Callable[[int], str]) -> No
 def _permutation(name: str, source: Tensor) -> None:
     if source.numel() == 0:
         return
-    flat = source.flatten(1).long()
+    source = source.to(torch.int64, copy=True)  # another thread may write to the caller's
+    flat = source.flatten(1)
     count = flat.shape[1]
     low, high = flat.aminmax()
     if low < 0 or high >= count:
@@ -433,5 +434,8 @@ def _permutation(name: str, source: Tensor) -> None:
 
 def _first(tensor: Tensor, wrong: Tensor) -> str:
     """The first wrong entry and its place."""
-    place = wrong.nonzero()[0].tolist()
+    places = wrong.nonzero()
+    if len(places) == 0:  # another thread has changed it since
+        return "some while they were read"
+    place = places[0].tolist()
     return f"{tensor[tuple(place)].item()} at {place}"

@@ -138,6 +138,111 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     assert list(path.parent.iterdir()) == [path]
 
 
+KILLED = """
+import io, itertools, os, resource, shutil, signal, sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import loop
+
+g = loop.seeded(0, "data")
+data = loop.Data(
+    torch.rand(32, 3, 8, 8, generator=g), torch.arange(32) % 10,
+    torch.rand(8, 3, 8, 8, generator=g), torch.arange(8), 10,
+)
+settings = loop.Settings(epochs=2, batch_size=16)
+saves = {f.__code__ for f in (loop.replace_file, loop.save_checkpoint, loop.write_csv)}
+
+def train(out, resume=False, **options):
+    loop.start(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 32), nn.BatchNorm1d(32), nn.Linear(32, 10))
+    mixer = loop.make_mixer("mixup", model, 10, generator=loop.seeded(0, "mixer"))
+    loop.train(model, data, mixer, settings, out=out, resume=resume, quiet=True, **options)
+    return b"".join(value.numpy().tobytes() for value in model.state_dict().values())
+
+def in_fork(run):
+    child = os.fork()
+    if child == 0:
+        try:
+            run()
+        except BaseException as error:
+            print(repr(error), flush=True)
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+# Train, and be killed before that line of all that the saving functions run through in the second
+# epoch.
+def killed_at(line, out):
+    lines = itertools.count()
+    def trace(frame, event, argument):
+        if frame.f_code not in saves:
+            return None
+        if event == "line" and next(lines) == line:
+            die()
+        return trace
+    train(out, after_epoch=lambda row: sys.settrace(trace))
+
+# Train, and be killed when the second checkpoint is written in part.
+def killed_inside_write(part, out):
+    class Cut(io.FileIO):
+        def write(self, content):
+            super().write(content[: int(part * len(content))])
+            die()
+    class Place(type(Path())):
+        def open(self, mode):
+            second = self.name.startswith("checkpoint.pt") and (out / "checkpoint.pt").exists()
+            return Cut(str(self), mode) if second else super().open(mode)
+    train(Place(out))
+
+# Train, with room for the log alone in the second epoch.
+def disk_full(out):
+    limit = lambda row: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+    try:
+        train(out, after_epoch=limit)
+    except OSError:
+        return
+    raise AssertionError("there was room")
+
+def check(name, run, *args, status=-signal.SIGKILL):
+    out = folder / "killed"
+    shutil.rmtree(out, ignore_errors=True)
+    ended = in_fork(lambda: run(*args, out))
+    if ended == 0 and status != 0:
+        return False
+    assert ended == status, (name, args, ended)
+    def resume():
+        assert train(out, resume=True) == expected, "other weights"
+        assert (out / "log.csv").read_bytes() == (folder / "whole" / "log.csv").read_bytes()
+        assert sorted(file.name for file in out.iterdir()) == ["checkpoint.pt", "log.csv"]
+    assert in_fork(resume) == 0, (name, args)
+    return True
+
+torch.set_num_threads(1)
+loop.plot = lambda path, rows: True
+folder = Path(sys.argv[1])
+expected = train(folder / "whole")
+killed = 0
+while check("line", killed_at, killed):
+    killed += 1
+assert killed > 25, killed
+for part in (0, 0.5, 1):
+    check("write", killed_inside_write, part)
+check("disk", disk_full, status=0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks, kills and sets limits as on Linux")
+def test_a_run_that_is_killed_anywhere_resumes(tmp_path):
+    """At every line of what saves, inside a write, and where the disk is full."""
+    succeed("-c", KILLED, tmp_path)
+
+
 def test_processes_resume(tmp_path):
     if not torch.distributed.is_available():
         pytest.skip("this PyTorch has no torch.distributed")

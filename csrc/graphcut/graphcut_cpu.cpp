@@ -1,6 +1,7 @@
 #include "graphcut/graphcut.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "batch.h"
 #include "graphcut/descent.h"
@@ -156,13 +157,15 @@ Status labeling_energy_cpu(const LabelingProblem& p, int threads) {
   LabelCost cost;
   if (!read_label_cost(p, cost)) return Status::bad_value;
   return solve_batch(p.batch, grain(2 * p.labels * cells(p)), threads, [&] {
-    return [&p, sample = Sample(p, cost)](int64_t b) mutable {
-      const int64_t* const labels = p.out + b * cells(p);
-      const auto known = [&p](int64_t label) { return label >= 0 && label < p.labels; };
-      if (!sample.read(b) || !std::all_of(labels, labels + cells(p), known)) return false;
-      p.energy[b] = sample.energy(labels);
-      return true;
-    };
+    return
+        [&p, sample = Sample(p, cost), labels = std::vector<int64_t>(cells(p))](int64_t b) mutable {
+          // A copy, lest another thread changes a label that was checked.
+          std::copy_n(p.out + b * cells(p), cells(p), labels.begin());
+          const auto known = [&p](int64_t label) { return label >= 0 && label < p.labels; };
+          if (!sample.read(b) || !std::all_of(labels.begin(), labels.end(), known)) return false;
+          p.energy[b] = sample.energy(labels.data());
+          return true;
+        };
   });
 }
 

@@ -64,17 +64,6 @@ void round_edges(const double* vertical, const double* horizontal, int height, i
 
 }  // namespace
 
-void Doubles::read(const Array& array, int64_t sample) {
-  const int64_t offset = sample * count_;
-  if (array.dtype == Dtype::float64) {
-    data_ = static_cast<const double*>(array.data) + offset;
-    return;
-  }
-  storage_.resize(count_);
-  load(array, offset, count_, storage_.data());
-  data_ = storage_.data();
-}
-
 Sample::Sample(const LabelingProblem& problem, const LabelCost& label_cost)
     : problem_(problem),
       label_cost_(label_cost),

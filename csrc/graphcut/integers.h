@@ -19,21 +19,22 @@ constexpr int padded(int cells) {
   return cells <= 64 ? 64 : cells <= 256 ? 256 : cells <= 1024 ? 1024 : 4096;
 }
 
-// Doubles of a sample: the caller's own where they are doubles already.
+// A sample's values as doubles: a copy, because what was checked must be what is solved, even where
+// another thread writes to the caller's tensors meanwhile.
 class Doubles {
  public:
-  explicit Doubles(int count) : count_(count) {}
+  explicit Doubles(int count) : values_(count) {}
   // The sample's values, from the `sample`th group of so many on.
-  void read(const Array& array, int64_t sample);
+  void read(const Array& array, int64_t sample) {
+    load(array, sample * size(), size(), values_.data());
+  }
 
-  int size() const { return count_; }
-  const double* data() const { return data_; }
-  double operator[](int i) const { return data_[i]; }
+  int size() const { return static_cast<int>(values_.size()); }
+  const double* data() const { return values_.data(); }
+  double operator[](int i) const { return values_[i]; }
 
  private:
-  const int count_;
-  const double* data_ = nullptr;
-  std::vector<double> storage_;
+  std::vector<double> values_;
 };
 
 // One sample of a labelling problem. An edge is kept at its upper or left cell; edges over the

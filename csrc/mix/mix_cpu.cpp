@@ -84,12 +84,18 @@ class Moves {
   // Of one row of blocks: how far, in pixels of a plane, the block that lands at `col` has to come.
   struct Row {
     const int64_t *source, *corner, *here;
-    int64_t operator()(int64_t col) const { return source ? corner[source[col]] - here[col] : 0; }
+    uint64_t cells;
+    // What was checked may have been changed by another thread since: a block from nowhere stays.
+    int64_t operator()(int64_t col) const {
+      if (!source) return 0;
+      const auto from = static_cast<uint64_t>(*static_cast<const volatile int64_t*>(source + col));
+      return from < cells ? corner[from] - here[col] : 0;
+    }
   };
   Row row(int64_t sample, int64_t row) const {
-    if (!map_.source) return {nullptr, nullptr, nullptr};
+    if (!map_.source) return {nullptr, nullptr, nullptr, 0};
     const int64_t first = row * map_.grid.cols;
-    return {source(sample) + first, corner_.data(), corner_.data() + first};
+    return {source(sample) + first, corner_.data(), corner_.data() + first, corner_.size()};
   }
 
   bool permutation(int64_t sample, std::vector<char>& seen) const {
@@ -99,8 +105,9 @@ class Moves {
     seen.assign(cells, 0);
     bool inside = true;
     for (int64_t j = 0; j < cells; ++j) {
-      const bool here = from[j] >= 0 && from[j] < cells;
-      seen[here ? from[j] : 0] = 1;
+      const int64_t block = *static_cast<const volatile int64_t*>(from + j);
+      const bool here = block >= 0 && block < cells;
+      seen[here ? block : 0] = 1;
       inside = inside && here;
     }
     return inside && std::count(seen.begin(), seen.end(), 1) == cells;

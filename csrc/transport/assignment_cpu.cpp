@@ -122,7 +122,13 @@ class Workspace {
         return unpacked_.data();
       }
     }
-    return static_cast<const T*>(problem_.cost.data) + b * count;
+    const T* const given = static_cast<const T*>(problem_.cost.data) + b * count;
+    // The exact solvers rely on finding a row as it was, which another thread may write to. Copies
+    // of larger matrices cost up to half as much as solving.
+    constexpr int kCopied = 1024;
+    if (!problem_.exact || n_ > kCopied) return given;
+    copied_.assign(given, given + count);
+    return copied_.data();
   }
 
   void match(int64_t* source) {
@@ -137,6 +143,7 @@ class Workspace {
   const int n_;
   Matrix<T> matrix_;
   std::vector<double> unpacked_;
+  std::vector<T> copied_;
   DeferredAcceptance<T> matching_;
   SmallAssignment small_;
   ExactAssignment exact_;

@@ -12,7 +12,7 @@
 // Repairs. From each unhappy block a Dijkstra search over reduced costs finds the nearest free
 // place. A block reached doesn't look at all n places but at those within a small distance, and
 // puts its next ring of moves on the queue at the least it can cost: D * d^2 + min over w of
-// p(w) - S(w), which stays a bound because the prices of single places only fall from p(w). The
+// p(w) - S(w), which stays a bound because the prices of single places only rise from p(w). The
 // search ends at the first free place that no open ring can undercut. n x n costs are never formed.
 #pragma once
 

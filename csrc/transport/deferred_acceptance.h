@@ -11,6 +11,10 @@
 // scanned as often as its columns would be compared when sorted gets them sorted, and walks on
 // from there: no input takes more than O(N^2 log N), where scans alone take N^3 on costs such as
 // -i*j.
+//
+// Costs are read where the caller has them. Should another thread change them meanwhile, the result
+// means nothing but is a permutation still: every loop is bounded, and a row that finds no column
+// takes one that is free.
 #pragma once
 
 #include <algorithm>
@@ -112,10 +116,16 @@ class DeferredAcceptance {
         first = begin;
       }
     }
-    int column = first;
     // Costs may be as large as kTop themselves, hence the second question.
-    while (costs[column] != least || !accepts(column, least, row)) ++column;
-    return {column, least};
+    for (int column = first; column < n_; ++column) {
+      if (costs[column] == least && accepts(column, least, row)) return {column, least};
+    }
+    return any_free();
+  }
+
+  Choice any_free() const {
+    const auto free = std::find(row_.begin(), row_.end(), static_cast<Index>(n_));
+    return {static_cast<int>(free - row_.begin()), kTop};
   }
 
   // The lowest cost among the columns of a block that accept the row; kTop if there is none.
@@ -146,9 +156,12 @@ class DeferredAcceptance {
     if (order_.size() < (slot + 1) * n_) order_.resize((slot + 1) * n_);
     uint16_t* order = order_.data() + slot * n_;
     for (int j = 0; j < n_; ++j) order[j] = static_cast<uint16_t>(j);
-    std::sort(order, order + n_, [costs](int a, int b) {
-      return costs[a] < costs[b] || (costs[a] == costs[b] && a < b);
-    });
+    // A copy, without what isn't a number: an order that changes would take std::sort off its ends.
+    sorted_.assign(costs, costs + n_);
+    for (T& cost : sorted_) cost = cost == cost ? cost : kTop;
+    const T* keys = sorted_.data();
+    std::sort(order, order + n_,
+              [keys](int a, int b) { return keys[a] < keys[b] || (keys[a] == keys[b] && a < b); });
     scans_[row] = -1 - static_cast<int>(slot);
     if (next_.size() <= slot) next_.resize(slot + 1);
     next_[slot] = 0;
@@ -158,11 +171,12 @@ class DeferredAcceptance {
   Choice walk(Rows& rows, int row) {
     const size_t slot = static_cast<size_t>(-1 - scans_[row]);
     const uint16_t* order = order_.data() + slot * n_;
-    while (true) {
+    while (next_[slot] < n_) {
       const int column = order[next_[slot]++];
       const T cost = rows.at(row, column);
       if (accepts(column, cost, row)) return {column, cost};
     }
+    return any_free();
   }
 
   int n_ = 0;
@@ -173,6 +187,7 @@ class DeferredAcceptance {
   size_t sorted_rows_ = 0;
   std::vector<uint16_t> order_;  // [slot, n]
   std::vector<int> next_;        // [slot]
+  std::vector<T> sorted_;        // the costs of the row that is being sorted
   Patience patience_;
 };
 

@@ -17,7 +17,7 @@ namespace puzzlemix {
 
 // cost [B, N, N], float or int32. approx compares the costs as they are; exact solves int32 as
 // given and rounds floats to integers: (cost - smallest) * 2^k, k the largest with
-// range * 2^k < 2^30, which is optimal to N * range * 2^-30.
+// range * 2^k < 2^30, which is optimal to N * range * 2^-29.
 struct AssignmentProblem {
   Array cost;
   int64_t batch, n;
