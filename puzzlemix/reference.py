@@ -171,7 +171,7 @@ def assignment(cost: Tensor, *, method: str = "approx") -> Assignment:
 
     ``"approx"``: the stable matching best for the rows, where rows and columns both prefer the
     cheaper entry, the lower index on a tie (Gale and Shapley 1962). ``"exact"``: the least total;
-    exact for int32, for floats to N * (range of the costs) * 2**-30.
+    exact for int32, for floats to N * (range of the costs) * 2**-29.
 
     Returns ``source`` [B, N], the row given to each column, and ``total`` [B], the sum of the
     entries chosen.

@@ -58,7 +58,7 @@ def gradient_saliency(
             must divide the smaller saliency.
 
     Returns:
-        [N, H / downscale, W / downscale], not negative: float64 for float64 images, else float32.
+        [N, H / downscale, W / downscale], not negative; float64 for float64 images, else float32.
 
     Raises:
         TypeError, ValueError: naming the argument, what was expected and what came.
@@ -119,7 +119,7 @@ def spectral_saliency(images: Tensor, labels: Tensor | None = None) -> Tensor:
         labels: not read; there so that a mixer can call it.
 
     Returns:
-        [N, H, W], not negative: float64 for float64 images, else float32.
+        [N, H, W], not negative; float64 for float64 images, else float32.
 
     Raises:
         TypeError, ValueError: naming the argument, what was expected and what came.

@@ -94,7 +94,7 @@ def puzzle_mix_backward(
         scaler: scales the loss whose gradient is added; ``scaler.step`` unscales as ever.
 
     Returns:
-        The loss whose gradient was added, detached and unscaled: that of this process.
+        The loss whose gradient was added, detached and unscaled; that of this process.
 
     Raises:
         TypeError, ValueError: naming the argument, what was expected and what came.

@@ -1,22 +1,11 @@
-"""The README's examples run as printed, and what it names is there."""
+"""What the README names is there. Its code and commands are run by test_docs.py."""
 
 import re
 from pathlib import Path
 
-import pytest
-import torch
-
 import puzzlemix
 
 README = Path(__file__).parent.parent / "README.md"
-EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-
-
-@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
-def test_examples_run(example, capsys):
-    torch.manual_seed(0)
-    exec(compile(example, "README.md", "exec"), {})
-    assert ("print(" in example) == bool(capsys.readouterr().out)
 
 
 def test_the_table_names_what_there_is():
@@ -27,6 +16,9 @@ def test_the_table_names_what_there_is():
         assert callable(getattr(puzzlemix, name))
 
 
-def test_pictures_are_there():
-    for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README.read_text()):
-        assert (README.parent / picture).is_file()
+def test_links_and_pictures_are_there():
+    targets = re.findall(r"\]\(([^)]+)\)", README.read_text())
+    assert len(targets) > 8
+    for target in targets:
+        if not target.startswith("https://"):
+            assert (README.parent / target).exists(), target

@@ -1,0 +1,339 @@
+"""The code in README and documentation runs as printed, commands are real, and the site builds.
+
+A Python block stands alone. One whose title ends in "(not run)" needs a package that the tests
+don't: it is compiled, and what it uses of puzzlemix is looked up.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+
+import puzzlemix
+from puzzlemix import cli
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NOT_RUN = '(not run)"'
+
+
+def module(path: str) -> Any:
+    """A file of the repository that is in no package."""
+    name = f"of_the_site_{Path(path).stem}"
+    spec = importlib.util.spec_from_file_location(name, ROOT / path)
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+hooks = module("docs/_site/hooks.py")
+check_site = module("tools/check_site.py")
+
+
+class Block(NamedTuple):
+    """What is printed in a page, and where."""
+
+    where: str
+    title: str
+    text: str
+
+
+def blocks(language: str) -> Iterator[Block]:
+    fence = re.compile(rf"^```{language}([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+    for page in PAGES:
+        text = page.read_text()
+        for found in fence.finditer(text):
+            line = text[: found.start()].count("\n") + 1
+            yield Block(f"{page.relative_to(ROOT)}:{line}", found[1].strip(), found[2])
+
+
+def each(found: list[Block]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("block", found, ids=[block.where for block in found])
+
+
+PYTHON = list(blocks("python"))
+
+
+@each([block for block in PYTHON if not block.title.endswith(NOT_RUN)])
+def test_python_runs(block, capsys, tmp_path, monkeypatch):
+    pictures = hooks.PICTURE.findall(block.text)
+    if pictures:
+        for package in ("matplotlib", "skimage"):
+            pytest.importorskip(package)
+        monkeypatch.setenv("MPLBACKEND", "agg")
+    torch.manual_seed(0)
+    hooks.run(block.text, tmp_path)
+    assert ("print(" in block.text) == bool(capsys.readouterr().out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(pictures)
+
+
+@each([block for block in PYTHON if block.title.endswith(NOT_RUN)])
+def test_python_that_is_not_run_uses_real_names(block):
+    check_names(block.text)
+
+
+def check_names(code: str) -> None:
+    """What is imported from puzzlemix is there, and takes the arguments that it is called with."""
+    tree = ast.parse(code)
+    compile(tree, "a block", "exec")
+    taken = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "puzzlemix":
+            taken |= {alias.name: getattr(puzzlemix, alias.name) for alias in node.names}
+    assert taken, "nothing of puzzlemix in it"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in taken:
+            arguments = {keyword.arg: None for keyword in node.keywords}
+            inspect.signature(taken[node.func.id]).bind(*node.args, **arguments)
+            if node.func.id == "PuzzleMix":  # which takes any option and judges it itself
+                known = {**puzzlemix.puzzle_mix.__kwdefaults__}
+                known |= inspect.signature(puzzlemix.PuzzleMix).parameters
+                assert set(arguments) <= set(known)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from puzzlemix import PuzzelMix",
+        "from puzzlemix import MixUp\nMixUp(classes=10)",
+        "from puzzlemix import PuzzleMix\nPuzzleMix(num_classes=10, bta=1)",
+        "import timm",
+    ],
+)
+def test_wrong_names_are_found(code):
+    with pytest.raises((AssertionError, AttributeError, TypeError)):
+        check_names(code)
+
+
+def commands() -> Iterator[Block]:
+    """One line each, of shell blocks and, in the README, of indented ones."""
+    indented = re.compile(r"^    (\S.*)$", re.MULTILINE)
+    for block in blocks("sh"):
+        yield from (block._replace(text=line) for line in block.text.splitlines() if line)
+    readme = re.sub(r"^```.*?^```$", "", PAGES[0].read_text(), flags=re.DOTALL | re.MULTILINE)
+    yield from (Block("README.md", "", line) for line in indented.findall(readme))
+
+
+COMMANDS = list(commands())
+
+
+@pytest.mark.parametrize("block", COMMANDS, ids=[f"{b.where} {b.text}" for b in COMMANDS])
+def test_commands_are_real(block):
+    for part in block.text.split("&&"):
+        check_command(shlex.split(part))
+
+
+def check_command(words: list[str]) -> None:
+    """The program is one of those that the project has, and takes these arguments."""
+    settings = [word for word in words if re.fullmatch(r"[A-Z_]+=.*", word)]
+    build = (ROOT / "pyproject.toml").read_text()
+    for setting in settings:
+        assert f'"{setting.partition("=")[0]}"' in build, setting
+    program, *rest = words[len(settings) :]
+    if program == "pip":
+        assert rest[0] == "install"
+        extras = re.fullmatch(r"\.(?:\[(.*)\])?", rest[-1])
+        assert extras is not None, rest
+        for extra in filter(None, (extras[1] or "").split(",")):
+            assert re.search(rf"^{extra} = \[", build, re.MULTILINE), extra
+    elif program == "puzzlemix":
+        try:
+            cli._parser().parse_args(rest)
+        except cli._Stop as stop:
+            raise AssertionError(stop) from None
+    elif program == "torchrun":
+        check_script(next(word for word in rest if word.endswith(".py")), rest)
+    elif program in ("python", "bash") and rest[0] != "-m":
+        check_script(rest[0], rest)
+    elif program == "python":
+        path = ROOT / rest[1].replace(".", "/")
+        assert (path / "__main__.py").is_file() or path.with_suffix(".py").is_file(), rest[1]
+    elif program == "mkdocs":
+        assert (ROOT / "mkdocs.yml").is_file()
+    else:
+        assert words == ["pytest"], words
+
+
+def check_script(file: str, words: list[str]) -> None:
+    """The file is there; an example knows the options."""
+    assert (ROOT / file).is_file(), file
+    if not file.startswith("examples/"):
+        return
+    own = words[words.index(file) + 1 :]
+    known = example_options(ROOT / file)
+    for option in own:
+        assert not option.startswith("--") or option in known, option
+
+
+def example_options(path: Path) -> set[str]:
+    """All that an example's source and the one it shares with others add to a parser."""
+    texts = (path.read_text(), (path.parent / "train_cifar.py").read_text())
+    return set(re.findall(r'add_argument\(\s*"(--[\w-]+)"', "".join(texts)))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pip install .[dmo]",
+        "pip install somethingelse",
+        "puzzlemix dmo",
+        "puzzlemix demo --figures toy",
+        "python examples/train_tim.py",
+        "python examples/train_timm.py --mixr puzzle",
+        "torchrun --nproc-per-node 2 examples/train_dp.py",
+        "python -m bench.qualty",
+        "PUZZLEMIX_CUD=ON pip install .",
+        "rm -r .",
+    ],
+)
+def test_wrong_commands_are_found(command):
+    with pytest.raises(AssertionError):
+        check_command(shlex.split(command))
+
+
+def test_directives():
+    """Whatever a page takes from the repository is there."""
+    for page in PAGES[1:]:
+        for name, argument in hooks.DIRECTIVE.findall(page.read_text()):
+            assert name in hooks.DIRECTIVES
+            if name == "source":
+                shown = hooks.source(argument)
+                compile(shown.partition("\n")[2].removesuffix("```"), argument, "exec")
+
+
+def test_a_definition_that_is_not_there():
+    with pytest.raises(ValueError, match="defines no MixdownFn"):
+        hooks.source("examples/train_timm.py:MixdownFn")
+
+
+def test_every_public_name_is_in_the_reference():
+    pages = "".join(page.read_text() for page in sorted((ROOT / "docs/reference").glob("*.md")))
+    shown = set(re.findall(r"^::: puzzlemix\.([\w.]+)$", pages, re.MULTILINE))
+    shown |= set(re.search(r"members: \[(.*)\]", pages)[1].split(", "))
+    shown = {name.rpartition(".")[2] for name in shown}
+    assert set(puzzlemix.__all__) <= shown
+
+
+def test_every_argument_is_documented():
+    """Each parameter of a public function is named in its arguments, in its class's docstring where
+    it is a constructor's."""
+    for name in puzzlemix.__all__:
+        thing = getattr(puzzlemix, name)
+        if not inspect.isfunction(thing) or name == "debug":
+            continue
+        about = inspect.getdoc(thing)
+        assert about, name
+        entries = re.findall(r"^    ([\w*, ]+):", about, re.MULTILINE)
+        named = {word for entry in entries for word in entry.split(", ")}
+        assert set(inspect.signature(thing).parameters) <= named, name
+        returned = re.search(r"^Returns:\n((?:    .*\n?)+)", about, re.MULTILINE)
+        # What stands before a colon would be shown as a type.
+        assert returned is not None, name
+        assert ":" not in returned[1], name
+
+
+# The site
+
+
+def made(folder: Path, **files: str) -> Path:
+    for name, text in files.items():
+        path = folder / f"{name}.html"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def test_a_good_site(tmp_path, capsys):
+    site = made(
+        tmp_path,
+        index='<a href="sub/#here">a</a><a href="#top">b</a><p id="top">'
+        '<a href="https://example.org/page">c</a><link rel="canonical" href="https://example.org/">',
+    )
+    made(site / "sub", index='<h1 id="here"><img src="../dot.png"><a href="..">up</a>')
+    (site / "dot.png").write_bytes(b"")
+    assert check_site.main([str(site)]) == 0
+    out = capsys.readouterr().out
+    assert "outside: https://example.org/page (index.html)" in out
+    assert "2 pages, 2 addresses outside, 0 faults" in out
+
+
+@pytest.mark.parametrize(
+    ("page", "fault"),
+    [
+        ('<a href="gone/">', "gone/: no such file"),
+        ('<a href="#gone">', "#gone: no anchor gone in index.html"),
+        ('<img src="gone.png">', "gone.png: no such file"),
+        ('<img srcset="gone.png 2x">', "gone.png: no such file"),
+        ('<script src="https://cdn.example.org/a.js">', "loads https://cdn.example.org/a.js"),
+        ('<link rel="stylesheet" href="//example.org/a.css">', "loads //example.org/a.css"),
+        ("<style>@import 'https://example.org/a.css';</style>", "loads https://example.org/a.css"),
+        ('<p style="background: url(gone.png)">', "gone.png: no such file"),
+    ],
+)
+def test_faults_of_a_site(page, fault, tmp_path, capsys):
+    assert check_site.main([str(made(tmp_path, index=page))]) == 1
+    assert fault in capsys.readouterr().err
+
+
+def test_no_site(tmp_path, capsys):
+    assert check_site.main([str(tmp_path / "gone")]) == 2
+    assert "usage" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    for package in ("mkdocs", "material", "mkdocstrings", "skimage", "efficientnet_lite_pytorch"):
+        pytest.importorskip(package)
+    if shutil.which("npm") is None:
+        pytest.skip("there is no npm, which brings KaTeX")
+    if not (ROOT / "bench/results").is_dir():
+        pytest.skip("this is no checkout: results are not in a source distribution")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_the_site_is_whole(site):
+    faults, _ = check_site.check(site)
+    assert faults == []
+
+
+def test_the_site_has_all_of_it(site):
+    """Public names with their arguments, formulas set, code from files, and pictures drawn."""
+    inventory = (site / "objects.inv").read_bytes()
+    assert inventory.startswith(b"# Sphinx inventory")
+    reference = "".join(path.read_text() for path in (site / "reference").rglob("*.html"))
+    for name in puzzlemix.__all__:
+        # Of the module `reference` the page shows what it has.
+        assert re.search(rf'id="puzzlemix\.(\w+\.)?{name}[".]', reference), name
+    assert "x1,\N{NO-BREAK SPACE}x2" in reference  # one entry for several arguments
+    mathematics = [path.read_text() for path in (site / "mathematics").rglob("*.html")]
+    assert len(mathematics) == 4
+    for page in mathematics:
+        assert 'class="katex"' in page
+        assert "arithmatex" not in page
+    frameworks = (site / "guides/frameworks/index.html").read_text()
+    assert "class MixupFn" in re.sub(r"<[^>]*>", "", frameworks)
+    for picture in ("gallery/story.png", "guides/suit.png", "bench/results/baseline-cells.png"):
+        assert (site / picture).read_bytes().startswith(b"\x89PNG")
+    assert not (site / "_site").exists()
