@@ -4,6 +4,7 @@ J.-H. Kim, W. Choo and H. O. Song, "Puzzle Mix: Exploiting Saliency and Local St
 Mixup", ICML 2020.
 """
 
+from importlib import metadata as _metadata
 from pkgutil import extend_path
 
 # In a checkout the sources hide the installed package, and with it the compiled extension; this
@@ -29,6 +30,11 @@ from .puzzle import puzzle_mix
 from .results import Assignment, GridMinCut, Labeling, PuzzleMixResult
 from .saliency import gradient_saliency, spectral_saliency
 from .training import puzzle_mix_backward
+
+try:
+    __version__ = _metadata.version("puzzlemix")  # pyproject.toml's
+except _metadata.PackageNotFoundError:  # sources on the path that were never installed
+    __version__ = "0+unknown"
 
 __all__ = [
     "Assignment",
