@@ -1,9 +1,11 @@
-"""The command ``puzzlemix``: ``demo`` draws what the library does, ``info`` is for bug reports."""
+"""The command ``puzzlemix``: ``demo`` draws what the library does, ``play`` lets you try it.
+
+``info`` is for bug reports.
+"""
 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import inspect
 import platform
 import sys
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import torch
 
-from . import _native
+from . import __version__, _native
 from .puzzle import CUTS, TRANSPORTS, puzzle_mix
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ FIGURES = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status.
 
-    0 is success, 1 says that the demo's packages are missing, 2 that what was given can't be used;
+    0 is success, 1 says that packages of an extra are missing, 2 that what was given can't be used;
     1 and 2 come with one line on stderr. ``--help`` and ``--version`` exit by themselves, as
     argparse does.
     """
@@ -80,9 +82,10 @@ def _parser() -> argparse.ArgumentParser:
         description="Saliency-guided mixup with a compiled optimisation core.",
         formatter_class=_Help,
     )
-    parser.add_argument("--version", action="version", version=f"puzzlemix {_version()}")
+    parser.add_argument("--version", action="version", version=f"puzzlemix {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_demo(commands)
+    _add_play(commands)
     text = "what this installation consists of, for bug reports"
     info = commands.add_parser("info", help=text, description=text, formatter_class=_Help)
     info.set_defaults(run=_info)
@@ -99,7 +102,7 @@ def _facts() -> list[tuple[str, str]]:
     count, problem = _native.cuda_devices()
     names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     return [
-        ("puzzlemix", _version()),
+        ("puzzlemix", __version__),
         ("Python", f"{platform.python_version()} ({platform.platform()})"),
         ("PyTorch", f"{torch.__version__} (CUDA {torch.version.cuda or 'none'})"),
         ("NumPy", np.__version__),
@@ -108,13 +111,6 @@ def _facts() -> list[tuple[str, str]]:
         ("  by PyTorch", ", ".join(names) or "none"),
         ("CPU threads", str(torch.get_num_threads())),
     ]
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("puzzlemix")
-    except importlib.metadata.PackageNotFoundError:  # a checkout that was never installed
-        return "unknown"
 
 
 def _add_demo(commands: Any) -> None:
@@ -256,6 +252,40 @@ def _add_solvers(group: Any) -> None:
     )  # fmt: skip
 
 
+def _add_play(commands: Any) -> None:
+    text = "try Puzzle Mix in the browser: the mix follows every setting at once"
+    command = commands.add_parser(
+        "play",
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}. Mixes photographs that come with scikit-image, "
+        'or your own; pip install "puzzlemix[play]" installs what it needs. Nothing leaves this '
+        "machine, nothing is downloaded. Saliency is spectral; with puzzlemix[demo] it can also be "
+        "a trained network's.",
+        formatter_class=_Help,
+    )
+    command.set_defaults(run=_play, browser=True)
+    command.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="where to listen; with 0.0.0.0 other machines can open the page too",
+    )
+    command.add_argument(
+        "--port",
+        type=_integer(0, 65535),
+        default=8765,
+        metavar="N",
+        help="0 takes a free one",
+    )
+    command.add_argument(
+        "--no-browser",
+        dest="browser",
+        action="store_false",
+        default=argparse.SUPPRESS,
+        help="only print the address",
+    )
+
+
 def _option(group: Any, name: str, **settings: Any) -> None:
     """An option of ``puzzle_mix``, with its default unless another is given."""
     settings.setdefault("default", inspect.signature(puzzle_mix).parameters[name].default)
@@ -281,12 +311,30 @@ def _grid(text: str) -> int | tuple[int, int]:
     return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
 
 
+def _missing(command: str, error: ModuleNotFoundError) -> _Stop:
+    """Of the extra that is named like the command."""
+    message = f'{error.name} is not installed; run: pip install "puzzlemix[{command}]"'
+    return _Stop(f"puzzlemix {command}", message, 1)
+
+
+def _play(arguments: argparse.Namespace) -> None:
+    try:
+        from . import play
+    except ModuleNotFoundError as error:
+        raise _missing("play", error) from None
+    try:
+        play.serve(arguments.host, arguments.port, browser=arguments.browser)
+    except OSError as error:
+        where = f"cannot listen on port {arguments.port} of {arguments.host}"
+        message = f"--port, --host: {where}: {error.strerror or error}"
+        raise _Stop("puzzlemix play", message, 2) from None
+
+
 def _demo(arguments: argparse.Namespace) -> None:
     try:
         from . import demo
     except ModuleNotFoundError as error:
-        message = f'{error.name} is not installed; run: pip install "puzzlemix[demo]"'
-        raise _Stop("puzzlemix demo", message, 1) from None
+        raise _missing("demo", error) from None
     given = vars(arguments)
     named = [option for option in inspect.signature(puzzle_mix).parameters if option in given]
     options = {option: given[option] for option in named if option != "lam"}

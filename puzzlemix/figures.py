@@ -37,8 +37,10 @@ __all__ = [
     "draw_row",
     "draw_story",
     "draw_toy",
+    "enlarged",
     "moved_blocks",
     "moves",
+    "overlay",
 ]
 
 Array = NDArray[np.floating]
@@ -142,7 +144,7 @@ def draw_inputs(first: Photograph, second: Photograph, subtitle: str) -> Figure:
     for number, photograph in enumerate((first, second)):
         _show(sheet.panel(0, 2 * number), photograph.pixels, frame=number)
         panel = sheet.panel(0, 2 * number + 1)
-        _show(panel, _overlay(photograph.pixels, _blurred(photograph.saliency)), frame=number)
+        _show(panel, overlay(photograph.pixels, _blurred(photograph.saliency)), frame=number)
         best = photograph.guesses[0]
         _below(sheet.panel(0, 2 * number), photograph.name)
         _below(panel, f"saliency for “{best.name}”", QUIET)
@@ -155,15 +157,15 @@ def draw_story(first: Photograph, second: Photograph, mix: Mix, subtitle: str) -
     for number, photograph in enumerate((first, second)):
         _show(sheet.panel(0, number), photograph.pixels, frame=number)
         panel = sheet.panel(0, 2 + number)
-        heat = _enlarged(photograph.blocks, photograph.pixels.shape)
-        _show(panel, _overlay(photograph.pixels, heat), frame=number)
+        heat = enlarged(photograph.blocks, photograph.pixels.shape)
+        _show(panel, overlay(photograph.pixels, heat), frame=number)
     mask, left, right, last = (sheet.panel(1, column) for column in range(4))
     _show_mask(mask, mix.mask)
     _below(mask, "z = 1", FIRST)
     _below(mask, "z = 0", SECOND, right=True)
     for number, panel in enumerate((left, right)):
         share = mix.mask if number == 0 else 1 - mix.mask
-        weight = 0.1 + 0.9 * _enlarged(share, mix.pixels.shape)[..., None]
+        weight = 0.1 + 0.9 * enlarged(share, mix.pixels.shape)[..., None]
         _show(panel, weight * mix.parts[number] + (1 - weight), frame=number)
         _arrows(panel, mix, number)
     _show(last, mix.pixels)
@@ -271,7 +273,7 @@ def moves(mix: Mix, image: int) -> list[tuple[int, int]]:
         return []
     source = mix.sources[image]
     share = mix.mask if image == 0 else 1 - mix.mask
-    seen = np.flatnonzero(_enlarged(share, source.shape))
+    seen = np.flatnonzero(enlarged(share, source.shape))
     return [(int(source.flat[to]), int(to)) for to in seen if source.flat[to] != to]
 
 
@@ -427,7 +429,7 @@ def _arrows(panel: Axes, mix: Mix, image: int) -> None:
         panel.add_patch(arrow)
 
 
-def _overlay(pixels: Array, saliency: Array) -> Array:
+def overlay(pixels: Array, saliency: Array) -> Array:
     """Heat over a dim grey photograph: the more salient, the more of it."""
     grey = 0.6 * (pixels @ np.array([0.299, 0.587, 0.114]))[..., None]
     low, high = np.quantile(saliency, [0, 0.995])
@@ -443,6 +445,6 @@ def _blurred(saliency: Array) -> Array:
     return blurred
 
 
-def _enlarged(blocks: Array, shape: tuple[int, ...]) -> Array:
+def enlarged(blocks: Array, shape: tuple[int, ...]) -> Array:
     """Each block repeated to the shape [Y, X, ...], which it divides."""
     return blocks.repeat(shape[0] // blocks.shape[0], 0).repeat(shape[1] // blocks.shape[1], 1)

