@@ -285,7 +285,7 @@ def run_out_of_memory() -> None:
     functions = {call.func.__name__ for call in small.values() if isinstance(call, partial)}
     large = {name: many(name) for name in sorted(functions - {"puzzle_mix"})}
     # Here it is the solvers that need the memory: a table of doubles for each thread.
-    cost = problems.matrix("uniform", count=2048, batch=3).half()
+    cost = problems.matrix("uniform", count=4096, batch=2).half()
     for method in ("approx", "exact"):
         large[f"{method} tables"] = partial(puzzlemix.assignment, cost, method=method)
     for threads, (name, call) in itertools.product((1, 3), large.items()):
