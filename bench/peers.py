@@ -24,7 +24,7 @@ Array = np.ndarray
 
 
 @cache
-def _load(name: str) -> Any:
+def load(name: str) -> Any:
     """A module, or why there is none: wheels for another PyTorch fail in ways of their own."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -36,7 +36,7 @@ def _load(name: str) -> Any:
 
 def need(name: str) -> Any:
     """A peer's module; the benchmark is skipped where there is none."""
-    module = _load(name)
+    module = load(name)
     if isinstance(module, str):
         pytest.skip(module)
     return module

@@ -21,8 +21,8 @@ square, which is the same for two labels: ``smoothness="quadratic"``. ``"bilinea
 
 ``objective`` is plain PyTorch, for any mask. Given the permutations, this is a labelling problem on
 the grid; ``Pairs`` has its costs, and the objective of a labelling, from compiled code. The sums of
-a sample are added in an order that is fixed by its shape, so that its costs don't depend, bit for
-bit, on the rest of its batch.
+a sample are added in an order that is fixed by its shape (see sums.py), so that its costs don't
+depend, bit for bit, on the rest of its batch.
 
 Letters: B batch, C channels, Y x X pixels, h x w the cut's grid, h' x w' the transport's, L labels.
 """
@@ -33,7 +33,6 @@ import math
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from . import ops
@@ -52,6 +51,7 @@ from .options import (
     model_of,
     reads_values,
 )
+from .sums import sum_blocks, sum_last, sum_pixels
 
 __all__ = ["Blocks", "Costs", "Objective", "Pairs", "Problem", "View", "blocks_of", "objective"]
 
@@ -193,7 +193,7 @@ def blocks_of(
         expect_range(name, cells)  # finite pixels whose averages are not
     whole = cells.shape[2] % fine[0] == 0 and cells.shape[3] % fine[1] == 0
     rows, columns = saliency.shape[1] // fine[0], saliency.shape[2] // fine[1]
-    sums = _pooled(saliency, rows, columns, precise=True)
+    sums = sum_pixels(saliency, rows, columns, precise=True)
     return Blocks(cells, sums, None if whole else images)
 
 
@@ -287,7 +287,7 @@ class Problem:
             saliency = saliency.flatten(2).gather(2, sources.flatten(2)).view(saliency.shape)
             cells = self._moved_cells(sources)
         return View(
-            _sum_blocks(saliency, self.fine[0] // self.grid[0], self.fine[1] // self.grid[1]),
+            sum_blocks(saliency, self.fine[0] // self.grid[0], self.fine[1] // self.grid[1]),
             _distances(cells, self.grid),
         )
 
@@ -305,10 +305,10 @@ class Problem:
         mixed = z_i + z_j - 2 * z_i * z_j if model.smoothness == "bilinear" else rises
         twice = phi.first.mul_(z_i).add_(phi.second.mul_(z_j)).add_(phi.weight.mul_(mixed))
         terms = (
-            -_total((second + z * (first - second)).flatten(1)),
-            _total(rises) * self._smoothness,
-            (_total(phi.base) + _total(twice) / 2) * (self._smoothness * model.gamma),
-            _total(log_p.flatten(1)) * (-model.eta / (self.grid[0] * self.grid[1])),
+            -sum_last((second + z * (first - second)).flatten(1)),
+            sum_last(rises) * self._smoothness,
+            (sum_last(phi.base) + sum_last(twice) / 2) * (self._smoothness * model.gamma),
+            sum_last(log_p.flatten(1)) * (-model.eta / (self.grid[0] * self.grid[1])),
             self._transport_cost(sources),
         )
         return Objective(*terms, sum(terms[1:], terms[0]))
@@ -409,7 +409,7 @@ def _shares(first: Tensor, second: Tensor) -> Tensor:
     blocks = torch.stack((first, second), 1)
     if not reads_values(blocks):
         blocks = blocks.nan_to_num_(0.0, 0.0, 0.0).clamp_(min=0)
-    total = _total(blocks.flatten(2))[..., None, None]
+    total = sum_last(blocks.flatten(2))[..., None, None]
     return torch.where(total > 0, blocks / total, 1 / (blocks.shape[2] * blocks.shape[3]))
 
 
@@ -423,7 +423,7 @@ def _cells(images: Tensor, grid: Grid, model: Model) -> Tensor:
         _largest_divisor(size // blocks, model.neighborhood)
         for size, blocks in zip(images.shape[2:], grid, strict=True)
     )
-    cells = _pooled(images, rows, columns, precise=False) / (rows * columns)
+    cells = sum_pixels(images, rows, columns, precise=False) / (rows * columns)
     if isinstance(model.std, Tensor):
         return cells * model.std.to(cells.dtype)
     return cells if model.std is None else cells * model.std
@@ -445,8 +445,8 @@ def _apart(strips: Tensor, others: Tensor, rows: int, columns: int) -> Tensor:
     """
     gaps = (strips.double()[:, :, None] - others.double()[:, None]).abs_()
     batch, _, _, channels, height, width = gaps.shape
-    sums = _sum_blocks(gaps.flatten(4), channels, 1).view(batch, 2, 2, height, width)
-    return _sum_blocks(sums, rows, columns) / (channels * rows * columns)
+    sums = sum_blocks(gaps.flatten(4), channels, 1).view(batch, 2, 2, height, width)
+    return sum_blocks(sums, rows, columns) / (channels * rows * columns)
 
 
 def _move(images: Tensor, source: Tensor) -> Tensor:
@@ -467,61 +467,3 @@ def _pair(source1: Tensor | None, source2: Tensor | None, like: Tensor) -> Tenso
 
 def _largest_divisor(size: int, limit: int) -> int:
     return next(d for d in range(min(size, limit), 0, -1) if size % d == 0)
-
-
-# Sums in an order that their shape alone decides. On the GPU the order of torch.sum depends on the
-# batch size; on the CPU too, except over a last dimension of stride 1. For the same reason nothing
-# above is an addcmul or a lerp: whether their multiply-adds are fused may depend on the place in
-# memory.
-
-
-def _total(values: Tensor) -> Tensor:
-    """Sums over the last dimension."""
-    if _pools(values):
-        return _pool_blocks(values[..., None, :], 1, max(values.shape[-1], 1)).sum((-2, -1))
-    return values.sum(-1)
-
-
-def _sum_blocks(values: Tensor, rows: int, columns: int) -> Tensor:
-    """Sums over blocks of rows x columns of the last two dimensions."""
-    if rows == columns == 1:
-        return values
-    if _pools(values):
-        return _pool_blocks(values, rows, columns)
-    return _fold(_fold(values, values.dim() - 2, rows), values.dim() - 1, columns)
-
-
-def _pooled(values: Tensor, rows: int, columns: int, *, precise: bool) -> Tensor:
-    """The same sums, compiled, of the caller's pixels; in float32 at least, or else float64."""
-    if values.dtype not in (torch.float32, torch.float64):
-        values = values.float()
-    if _pools(values) or rows == columns == 1:
-        return _sum_blocks(values.double() if precise else values, rows, columns)
-    sums: Tensor = OPERATORS.block_sums.default(values, rows, columns, precise)
-    return sums
-
-
-def _pools(values: Tensor) -> bool:
-    return values.is_cuda
-
-
-def _pool_blocks(values: Tensor, rows: int, columns: int) -> Tensor:
-    """The same in one launch: each thread adds a block up, row by row."""
-    if values.numel() == 0:
-        height, width = values.shape[-2] // rows, values.shape[-1] // columns
-        return values.new_zeros(*values.shape[:-2], height, width)
-    flat = values if values.dim() == 4 else values.flatten(0, -3).unsqueeze(1)
-    sums = F.avg_pool2d(flat, (rows, columns), divisor_override=1)
-    return sums.view(*values.shape[:-2], *sums.shape[-2:])
-
-
-def _fold(values: Tensor, dim: int, size: int) -> Tensor:
-    """Sums over runs of ``size`` along ``dim``, by halves; 3 to 20 times faster than pooling."""
-    values = values.unflatten(dim, (values.shape[dim] // size, size))
-    while size > 1:
-        half = size // 2
-        sums = values.narrow(dim + 1, 0, half) + values.narrow(dim + 1, half, half)
-        if size % 2:
-            sums.narrow(dim + 1, 0, 1).add_(values.narrow(dim + 1, size - 1, 1))
-        values, size = sums, half
-    return values.squeeze(dim + 1)

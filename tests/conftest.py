@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial, wraps
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +15,9 @@ from hypothesis import settings
 
 from puzzlemix import _native, check, ops, reference
 from puzzlemix.arrays import accepts_numpy
+
+# The benchmarks, behind the installed package, which the checkout must not hide here.
+sys.path.append(str(Path(__file__).parents[1]))
 
 # Many small problems: a second thread costs more than it brings, and tests of threads ask for it.
 torch.set_num_threads(1)

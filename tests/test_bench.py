@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,11 @@ import problems
 import pytest
 import torch
 
-ROOT = Path(__file__).parents[1]
-# Behind the installed package, which the checkout must not hide here.
-sys.path.append(str(ROOT))
+from bench import __main__ as program
+from bench import goals, growth, instances, peers, plots, quality, report
+from bench.cases import PUZZLEMIX
 
-from bench import __main__ as program  # noqa: E402
-from bench import goals, growth, instances, peers, plots, quality, report  # noqa: E402
-from bench.cases import PUZZLEMIX  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 
 def row(work: str, by: str, us: float, **facts: Any) -> report.Row:

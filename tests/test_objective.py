@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import math
 from typing import Any
@@ -14,16 +13,15 @@ from hypothesis import strategies as st
 from pairs import make_mask, make_pairs, make_sources
 from torch import Tensor
 
-from puzzlemix import _native, ops
+from puzzlemix import _native, ops, sums
 from puzzlemix.objective import (
     Costs,
     Pairs,
-    _pool_blocks,
-    _sum_blocks,
     blocks_of,
     objective,
 )
 from puzzlemix.options import mixing_ratio, model_of
+from puzzlemix.sums import pool_blocks, sum_blocks
 
 TERMS = ("saliency", "label_smoothness", "data_smoothness", "prior", "transport", "total")
 DEFAULTS: dict[str, Any] = {
@@ -500,9 +498,9 @@ def test_sums_over_blocks(rows: int, columns: int, lead: tuple[int, ...]) -> Non
         lead = (1,)
     values = torch.randint(-50, 50, (*lead, 4 * rows, 3 * columns)).double()
     want = values.view(*lead, 4, rows, 3, columns).sum((-3, -1))
-    assert torch.equal(_sum_blocks(values, rows, columns), want)
+    assert torch.equal(sum_blocks(values, rows, columns), want)
     # What the GPU is given.
-    assert torch.equal(_pool_blocks(values, rows, columns), want)
+    assert torch.equal(pool_blocks(values, rows, columns), want)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -512,7 +510,7 @@ def test_compiled_sums_have_the_bits_of_the_plain_ones(
     rows: int, columns: int, precise: bool, dtype: torch.dtype
 ) -> None:
     values = torch.rand(2, 3, 4 * rows, 3 * columns, dtype=torch.float64).to(dtype)
-    want = _sum_blocks(values.double() if precise else values, rows, columns)
+    want = sum_blocks(values.double() if precise else values, rows, columns)
     for turned in (values, values.to(memory_format=torch.channels_last), values.mT.contiguous().mT):
         sums = torch.ops.puzzlemix.block_sums(turned, rows, columns, precise)
         assert sums.dtype == want.dtype
@@ -528,9 +526,7 @@ def test_the_way_of_the_gpu_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> N
         for grid, fine in (((4, 5), (4, 5)), ((1, 1), (3, 1)), ((2, 1), (2, 10)), ((1, 4), (2, 4)))
     ]
     want = [objective(*pairs, mask, source, None) for mask, source in instances]
-    # By its path: the package may have a function of the module's name.
-    module = importlib.import_module("puzzlemix.objective")
-    monkeypatch.setattr(module, "_pools", lambda values: True)
+    monkeypatch.setattr(sums, "_pools", lambda values: True)
     for (mask, source), terms in zip(instances, want, strict=True):
         assert_same(objective(*pairs, mask, source, None), terms)
     assert len(objective(*make_pairs(0), torch.ones(0, 4, 4)).total) == 0

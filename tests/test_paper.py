@@ -18,18 +18,14 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-import puzzlemix  # before the path changes, so that it stays the one that is tested
+import puzzlemix
+from bench.paper import choices, corruption, localisation, ood, report, robustness
+from bench.paper.__main__ import main
+from bench.paper.examples import data, loop, nets
+from bench.paper.lab import CLEAN, HALF, PUZZLE, VANILLA, Case, Lab, Trained
+from bench.paper.tasks import cifar, tiny_imagenet
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from bench.paper import choices, corruption, localisation, ood, report, robustness  # noqa: E402
-from bench.paper.__main__ import main  # noqa: E402
-from bench.paper.examples import data, loop, nets  # noqa: E402
-from bench.paper.lab import CLEAN, HALF, PUZZLE, VANILLA, Case, Lab, Trained  # noqa: E402
-from bench.paper.tasks import cifar, tiny_imagenet  # noqa: E402
-
-sys.path.remove(str(ROOT))
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,6 @@ Their wheels come for one build of PyTorch; where one can't be imported, its tes
 
 from __future__ import annotations
 
-import importlib
-import warnings
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +13,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from bench.peers import load
 from puzzlemix.mixers import CutMix, Mixer, MixUp
 from puzzlemix.plan import Plan
 
@@ -35,24 +33,13 @@ class Mixed(NamedTuple):
     """Each sample's partner."""
 
 
-@cache
-def _load(name: str) -> Any:
-    """A module, or why there is none: wheels for another PyTorch fail in ways of their own."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return importlib.import_module(name)
-        except (ImportError, OSError, RuntimeError, AttributeError) as error:
-            return f"{name} can't be imported beside this PyTorch: {error}"
-
-
 class Kornia:
     """Pairs by a permutation; boxes lie within the image."""
 
     clips = False
 
     def __init__(self) -> None:
-        self.module = _load("kornia.augmentation")
+        self.module = load("kornia.augmentation")
 
     def mix(self, kind: type[Mixer], images: Tensor, labels: Tensor) -> Mixed:
         keys = ["input", "class"]
@@ -87,7 +74,7 @@ class Torchvision:
     clips = True
 
     def __init__(self) -> None:
-        self.module = _load("torchvision.transforms.v2")
+        self.module = load("torchvision.transforms.v2")
 
     def mix(self, kind: type[Mixer], images: Tensor, labels: Tensor, alpha: float = 1.0) -> Mixed:
         theirs = getattr(self.module, kind.__name__)
@@ -106,7 +93,7 @@ class Timm:
     clips = True
 
     def __init__(self) -> None:
-        self.module = _load("timm.data.mixup")
+        self.module = load("timm.data.mixup")
 
     def mix(self, kind: type[Mixer], images: Tensor, labels: Tensor, alpha: float = 1.0) -> Mixed:
         alphas = (alpha, 0.0) if kind is MixUp else (0.0, alpha)
