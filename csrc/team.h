@@ -181,16 +181,22 @@ class Arena {
     const int64_t bytes = (count * static_cast<int64_t>(sizeof(T)) + 15) / 16 * 16;
     if (fast_used_ + bytes <= fast_bytes_) {
       fast_used_ += bytes;
-      return reinterpret_cast<T*>(fast_ + (fast_used_ - bytes));
+      return at<T>(fast_, fast_used_ - bytes);
     }
     slow_used_ += bytes;
-    return reinterpret_cast<T*>(slow_ + (slow_used_ - bytes));
+    return at<T>(slow_, slow_used_ - bytes);
   }
 
   PUZZLEMIX_HD int64_t fast_used() const { return fast_used_; }
   PUZZLEMIX_HD int64_t slow_used() const { return slow_used_; }
 
  private:
+  // An arena that only counts starts nowhere.
+  template <typename T>
+  PUZZLEMIX_HD static T* at(char* start, int64_t offset) {
+    return start ? reinterpret_cast<T*>(start + offset) : nullptr;
+  }
+
   char* fast_;
   int64_t fast_bytes_;
   char* slow_;

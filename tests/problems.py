@@ -69,6 +69,37 @@ def _whole(g: Generator, most: int, *shape: int) -> Tensor:
     return torch.randint(0, most + 1, shape, generator=g).double()
 
 
+def _odd(g: Generator, *shape: int) -> Tensor:
+    """Odd numbers of 25 to 28 bits: on many grids one bit too many, so that rounding has ties."""
+    bits = int(torch.randint(24, 28, (), generator=g))
+    return 2 * _whole(g, 2**bits - 1, *shape) + 1
+
+
+def _checkers(g: Generator, *shape: int) -> Tensor:
+    """0 or 3 by turns in every direction, and a little noise."""
+    squares = torch.randint(2, (), generator=g).double()
+    for size in shape[1:]:
+        squares = squares[..., None] + torch.arange(size)
+    return 3 * (squares % 2) + 0.1 * _whole(g, 2, *shape)
+
+
+def _sparse(g: Generator, share: float, most: int, *shape: int) -> Tensor:
+    return torch.where(_uniform(g, *shape) < share, _whole(g, most, *shape), 0)
+
+
+def _near_ties(g: Generator, *shape: int) -> Tensor:
+    return 1 + 2.0**-52 * _whole(g, 2, *shape)
+
+
+def _wide(g: Generator, *shape: int) -> Tensor:
+    return torch.exp(60 * (_uniform(g, *shape) - 0.5))
+
+
+def _least(g: Generator, *shape: int) -> Tensor:
+    """So small that the scale of 2**1000, the largest, leaves them below 2**30."""
+    return 2.0**-980 * _whole(g, 1000, *shape)
+
+
 # kind -> (cost of a label or terminal, weight of an edge)
 _Entries = Callable[..., Tensor]
 COSTS: dict[str, tuple[_Entries, _Entries]] = {
@@ -84,8 +115,20 @@ COSTS: dict[str, tuple[_Entries, _Entries]] = {
         lambda g, *s: torch.where(_uniform(g, *s) < 0.25, 1e9, 3 * _uniform(g, *s)),
         _uniform,
     ),
+    "near ties": (_near_ties, _near_ties),
+    "halves": (_odd, _odd),
+    "wide": (_wide, _wide),
+    "least": (_least, _least),
+    "checkers": (_checkers, lambda g, *s: _whole(g, 2, *s)),
+    "sparse": (
+        lambda g, *s: _sparse(g, 0.15, 20, *s),
+        lambda g, *s: _sparse(g, 0.6, 5, *s),
+    ),
     "integers": (lambda g, *s: _whole(g, 12, *s), lambda g, *s: _whole(g, 3, *s)),
+    "bound": (_uniform, _uniform),
 }
+INTEGERS = ("integers", "bound")
+"""Kinds of COSTS that come in int32; "bound" adds up to all that the contract allows."""
 
 
 def _distance(count: int) -> Tensor:
@@ -111,7 +154,7 @@ CONVEX = ("quadratic", "linear", "power", "free")
 
 
 def cut(kind: str, *, seed: int = 0, batch: int = 2, height: int = 3, width: int = 3) -> Cut:
-    """A cut problem of a kind in COSTS: float64, or int32 for "integers"."""
+    """A cut problem of a kind in COSTS: float64, or int32 for INTEGERS."""
     g = generator(seed)
     terminal, edge = COSTS[kind]
     problem = Cut(
@@ -120,7 +163,10 @@ def cut(kind: str, *, seed: int = 0, batch: int = 2, height: int = 3, width: int
         edge(g, batch, height - 1, width),
         edge(g, batch, height, width - 1),
     )
-    return Cut(*map(_int32, problem)) if kind == "integers" else problem
+    if kind == "bound":
+        cells, edges = _to_the_bound(g, problem[:2], problem[2:])
+        problem = Cut(*cells, *edges)
+    return Cut(*map(_int32, problem)) if kind in INTEGERS else problem
 
 
 def labeling(
@@ -133,22 +179,48 @@ def labeling(
     width: int = 3,
     labels: int = 3,
 ) -> Labeling:
-    """A labelling problem of a kind in COSTS, or "puzzle"; int32 for "integers"."""
+    """A labelling problem of a kind in COSTS, "puzzle" or "convex"; int32 for INTEGERS."""
     g = generator(seed)
     pair = LABEL_COSTS[label_cost](labels)
     if kind == "puzzle":
         return Labeling(*_puzzle(g, batch, height, width, labels), pair)
-    unary, edge = COSTS[kind]
+    unary, edge = COSTS["integers" if kind == "convex" else kind]
     problem = Labeling(
         unary(g, batch, height, width, labels),
         edge(g, batch, height - 1, width),
         edge(g, batch, height, width - 1),
         pair,
     )
-    if kind != "integers":
+    if kind == "convex":
+        steepness, wish = problem.unary[..., :1], problem.unary[..., 1:2] % labels
+        convex = steepness * (torch.arange(labels) - wish) ** 2
+        return problem._replace(unary=convex, label_cost=4 * pair)
+    if kind not in INTEGERS:
         return problem
     least = pair[pair > 0].min() if bool((pair > 0).any()) else 1
-    return Labeling(*map(_int32, (*problem[:3], pair / least)))
+    pair = (pair / least).round()
+    if kind == "bound":
+        most = max(1, int(pair.max()))
+        cells, edges = _to_the_bound(g, problem[:1], problem[1:3], most)
+        # What all labels of a cell cost more changes nothing, and doesn't count for the bound.
+        offset = _whole(g, 2**30, batch, height, width, 1) - 2**29
+        problem = problem._replace(unary=cells[0] + offset, vertical=edges[0], horizontal=edges[1])
+    return Labeling(*map(_int32, (*problem[:3], pair)))
+
+
+def _to_the_bound(
+    g: Generator, cells: tuple[Tensor, ...], edges: tuple[Tensor, ...], most: int = 1
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Shares as whole numbers that together, edges ``most`` times, stay just below 2**30."""
+    count = math.prod(cells[0].shape[1:3])
+    joined = sum(math.prod(edge.shape[1:]) for edge in edges) * most
+    left = 2**30 - 1
+    cell = int(left * float(_uniform(g))) // count
+    edge = (left - count * cell) // joined if joined else 0
+    return (
+        [(share * (cell + 1)).floor().clamp(max=cell) for share in cells],
+        [(share * (edge + 1)).floor().clamp(max=edge) for share in edges],
+    )
 
 
 def _int32(values: Tensor) -> Tensor:
@@ -192,10 +264,22 @@ MATRICES: dict[str, Callable[..., Tensor]] = {
     "wide": lambda g, *s: torch.exp(20 * (_uniform(g, *s) - 0.5)),
     "ties": lambda g, *s: _whole(g, 3, *s),
     "equal": lambda g, *s: torch.full(s, 0.25, dtype=torch.float64),
+    "binary": lambda g, *s: _whole(g, 1, *s),
+    "near ties": _near_ties,
+    "least": _least,
+    "signed zeros": lambda g, *s: _whole(g, 1, *s) * (1 - 2 * _whole(g, 1, *s)),
     # Every row has the same preferences, and so has every column.
     "agreed": lambda g, b, n, _: -_uniform(g, b, n, 1) * _uniform(g, b, 1, n),
     "integers": lambda g, *s: torch.randint(-(2**31), 2**31, s, generator=g).int(),
     "few integers": lambda g, *s: torch.randint(-2, 3, s, generator=g).int(),
+    "extreme integers": lambda g, *s: torch.tensor([-(2**31), -1, 0, 2**31 - 1])[
+        torch.randint(4, s, generator=g)
+    ].int(),
+    # Each row's shortest path passes all rows before it.
+    "products": lambda g, b, n, _: (
+        (torch.arange(n)[:, None] + torch.randint(1, 3, (b, 1, 1), generator=g))
+        * torch.arange(1, n + 1)
+    ).int(),
 }
 
 
@@ -204,7 +288,20 @@ def matrix(kind: str, *, seed: int = 0, batch: int = 2, count: int = 5) -> Tenso
     return MATRICES[kind](generator(seed), batch, count, count)
 
 
-TRANSPORTS = ("puzzle", "noise", "no saliency", "shown", "hidden", "smooth mask", "huge", "tiny")
+TRANSPORTS = (
+    "puzzle",
+    "noise",
+    "no saliency",
+    "shown",
+    "hidden",
+    "smooth mask",
+    "huge",
+    "tiny",
+    "one place",
+    "ties",
+    "near ties",
+    "least",
+)
 
 
 def transport(
@@ -216,6 +313,13 @@ def transport(
     mask = _whole(g, 2, batch, height, width) / 2
     if kind == "noise":
         worth = _uniform(g, batch, height, width)
+    if kind == "ties":
+        worth = _whole(g, 2, batch, height, width) / 4
+    if kind in ("near ties", "least"):
+        worth = (_near_ties if kind == "near ties" else _least)(g, batch, height, width)
+    if kind == "one place":
+        only = torch.randint(height * width, (batch, 1), generator=g)
+        mask = torch.zeros(batch, height * width).double().scatter(1, only, 1).view(mask.shape)
     if kind in ("no saliency", "huge", "tiny"):
         worth = worth * {"no saliency": 0, "huge": 1e30, "tiny": 1e-30}[kind]
     if kind in ("shown", "hidden"):
@@ -249,7 +353,11 @@ def permutations(g: Generator, batch: int, height: int, width: int) -> Tensor:
     return torch.rand((batch, height * width), generator=g).argsort(1).view(batch, height, width)
 
 
+MIXES = ("uniform", "extreme")
+
+
 def mix(
+    kind: str = "uniform",
     *,
     seed: int = 0,
     batch: int = 2,
@@ -259,9 +367,21 @@ def mix(
     levels: int = 3,
     dtype: torch.dtype = torch.float32,
 ) -> Mix:
-    """Images, a mask of that many levels from 0 to 1, and permutations, each on its own grid."""
+    """Images, a mask of that many levels from 0 to 1, and permutations, each on its own grid.
+
+    "extreme" images hold what floats have besides numbers, the largest and the smallest of these.
+    """
     g = generator(seed)
     x1, x2 = (_uniform(g, batch, channels, *size).to(dtype) for _ in range(2))
+    if kind == "extreme":
+        limits = torch.finfo(dtype)
+        odd = [math.nan, math.inf, -math.inf, -0.0, limits.max, limits.min, limits.smallest_normal]
+        odd.append(limits.smallest_normal * limits.eps)
+        choice = torch.tensor(odd, dtype=torch.float64).to(dtype)
+        x1, x2 = (
+            torch.where(_uniform(g, *x.shape) < 0.3, choice[_whole(g, 7, *x.shape).long()], x)
+            for x in (x1, x2)
+        )
     mask = _whole(g, levels - 1, batch, *grids[0]) / (levels - 1)
     source1, source2 = (permutations(g, batch, *grid) for grid in grids[1:])
     return Mix(x1, x2, mask.float(), source1, source2)
@@ -338,8 +458,8 @@ def maxflow_cut(
         (vertical, (node[:-1], node[1:])),
         (horizontal, (node[:, :-1], node[:, 1:])),
     ):
-        for a, b, weight in zip(ends[0].flat, ends[1].flat, weights.flat, strict=True):
-            graph.add_edge(a, b, int(weight), int(weight))
+        capacity = weights.astype(int).ravel()
+        graph.add_edges(ends[0].ravel(), ends[1].ravel(), capacity, capacity)
     flow = graph.maxflow()
     return flow, graph.get_grid_segments(node)
 

@@ -163,13 +163,18 @@ def test_small_grids_need_no_memory_but_the_fast_one() -> None:
     assert _native._core.exact_labeling(*given, measure) == 0
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++ for ThreadSanitizer")
-def test_threads_do_not_race(tmp_path: Path) -> None:
-    program = tmp_path / "races"
-    sources = [ROOT / "tests/team/races.cpp", ROOT / "csrc/tensor.cpp"]
-    flags = ["-std=c++17", "-O1", "-g", "-fsanitize=thread", "-ffp-contract=off", "-pthread"]
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++ for its sanitizers")
+@pytest.mark.parametrize(
+    ("program", "sanitizers"),
+    [("races", "thread"), ("pool_races", "thread"), ("pool_races", "address,undefined")],
+)
+def test_threads_do_not_race(program: str, sanitizers: str, tmp_path: Path) -> None:
+    sources = [ROOT / f"tests/team/{program}.cpp", ROOT / "csrc/tensor.cpp", ROOT / "csrc/pool.cpp"]
+    flags = ["-std=c++17", "-O1", "-g", f"-fsanitize={sanitizers}", "-ffp-contract=off", "-pthread"]
     folders = [f"-I{ROOT / folder}" for folder in ("csrc", "tests/team")]
-    subprocess.run(["g++", *flags, *folders, *sources, "-o", program], check=True, timeout=300)
-    environment = {**os.environ, "TSAN_OPTIONS": "halt_on_error=1"}
-    run = subprocess.run([program], capture_output=True, text=True, timeout=300, env=environment)
+    built = tmp_path / program
+    subprocess.run(["g++", *flags, *folders, *sources, "-o", built], check=True, timeout=300)
+    options = {"TSAN_OPTIONS": "halt_on_error=1", "ASAN_OPTIONS": "detect_leaks=0"}
+    environment = {**os.environ, **options}
+    run = subprocess.run([built], capture_output=True, text=True, timeout=300, env=environment)
     assert run.returncode == 0, run.stdout + run.stderr[-3000:]

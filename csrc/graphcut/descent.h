@@ -90,10 +90,14 @@ class Descent {
     }
     // By gap + labels_; the gap next to the widest belongs to no edge that is ever cut.
     const LabelCost& cost = sample_.label_cost();
-    const auto f = [&](int gap) { return cost(0, std::min(std::abs(gap), labels_ - 1)); };
+    // In 64 bits: a cost that no edge has weight for may be as large as an integer gets.
+    const auto f = [&](int gap) -> int64_t {
+      return cost(0, std::min(std::abs(gap), labels_ - 1));
+    };
     for (int gap = 1 - labels_; gap < labels_; ++gap) {
-      const int32_t second = f(gap + 1) + f(gap - 1) - 2 * f(gap), half = second / 2;
-      edges_[gap + labels_] = {second - half, half, f(gap + 1) - f(gap) - half};
+      const int64_t second = f(gap + 1) + f(gap - 1) - 2 * f(gap), half = second / 2;
+      edges_[gap + labels_] = {static_cast<int32_t>(second - half), static_cast<int32_t>(half),
+                               static_cast<int32_t>(f(gap + 1) - f(gap) - half)};
     }
   }
 

@@ -165,14 +165,16 @@ PUZZLEMIX_HD void load_sample(Team& team, const TeamLabelingProblem& problem, in
       },
       Most());
   const double scale = team_scale(n * top + shape.edges() * pair, p.integers);
+  // Where labels cost nothing, weights may be beyond all that the scale is for.
+  const double edge_scale = pair > 0 ? scale : 0;
   const TeamSample out = sample;
   team.step(n, [=](int i) {
     const double least = cheapest(i);
     for (int l = 0; l < labels; ++l) {
       out.unary[l * n + i] = scaled(Least()(limit, given_unary(p, b, i, l) - least), scale);
     }
-    out.down[i] = scaled(edges.down(i) * unit, scale);
-    out.right[i] = scaled(edges.right(i) * unit, scale);
+    out.down[i] = scaled(edges.down(i) * unit, edge_scale);
+    out.right[i] = scaled(edges.right(i) * unit, edge_scale);
   });
 }
 

@@ -1,0 +1,105 @@
+// Assignment and block transport: permutations whatever the values, the device algorithm's where
+// the answer is unique, and its total where exact answers tie.
+#include "transport/transport.h"
+
+#include "input.h"
+#include "team_run.h"
+#include "transport/team_assignment.h"
+#include "transport/team_transport.h"
+
+namespace puzzlemix {
+namespace {
+
+// What CPU and team found, of batch x n.
+struct Found {
+  Found(int64_t batch, int64_t n)
+      : batch(batch),
+        n(n),
+        source(batch * n, -1),
+        by_team(batch * n, -1),
+        total(batch),
+        total_by_team(batch) {}
+
+  // `slack` is what rounding to integers may tell two totals apart by.
+  void expect_same(bool allowed, bool exact, Status status, double slack, double magnitude) const {
+    for (int64_t b = 0; b < batch; ++b) EXPECT(is_permutation(by_team.data() + b * n, n));
+    if (status != Status::ok) {
+      EXPECT(!allowed);
+      return;
+    }
+    for (int64_t b = 0; b < batch; ++b) EXPECT(is_permutation(source.data() + b * n, n));
+    if (!allowed) return;
+    EXPECT(exact || source == by_team);
+    for (int64_t b = 0; b < batch; ++b) {
+      EXPECT(std::isfinite(total[b]));
+      EXPECT(std::fabs(total[b] - total_by_team[b]) <= (exact ? slack : 0) + 1e-11 * magnitude);
+    }
+  }
+
+  const int64_t batch, n;
+  std::vector<int64_t> source, by_team;
+  std::vector<double> total, total_by_team;
+};
+
+void assign(Input& input) {
+  const int64_t batch = input.range(0, 3);
+  const int n = input.side(9, 140);
+  const bool exact = input.chance(2), integers = input.chance(4);
+  const int64_t entries = batch * n * n;
+  const Values cost =
+      input.values(integers ? Dtype::int32 : kFloats[input.range(0, 3)], entries, Input::any);
+  Found found(batch, n);
+  AssignmentProblem problem{cost.array(), batch, n, exact, found.source.data(), found.total.data()};
+  const Status status = assignment_cpu(problem, static_cast<int>(input.range(1, 3)));
+  problem.source = found.by_team.data();
+  problem.total = found.total_by_team.data();
+  if (exact) {
+    solve_shuffled<TeamAssignmentExact>(problem, input.bits());
+  } else {
+    solve_shuffled<TeamAssignmentApprox>(problem, input.bits());
+  }
+  const double most = largest(cost, entries);
+  const double slack = integers ? 0 : n * (most * std::ldexp(1.0, -28) + std::ldexp(1.0, -999));
+  found.expect_same(plain(cost, entries, integers ? -2147483648.0 : -1e290), exact, status, slack,
+                    n * most);
+}
+
+void transport(Input& input) {
+  const int64_t batch = input.range(0, 3);
+  const int height = input.side(7, 20), width = input.side(7, 20);
+  const int64_t n = height * width;
+  const bool exact = input.chance(2), indicator = input.chance(2);
+  const Values saliency = input.values(kFloats[input.range(0, 3)], batch * n, Input::capacities);
+  Values mask = input.values(kFloats[input.range(0, 3)], batch * n, Input::shares);
+  if (input.chance(2)) {
+    for (int64_t i = 0; i < batch * n; ++i) mask.set(i, input.range(0, 2) / 2.0);
+  }
+  // Python lets any number through that is finite and not negative.
+  double xi = input.range(0, 1000) / 1000.0;
+  if (input.chance(4)) xi = std::ldexp(xi, static_cast<int>(input.range(-1070, 1020)));
+  Found found(batch, n);
+  TransportProblem problem{
+      saliency.array(),    mask.array(),      batch, height, width, xi, indicator, exact,
+      found.source.data(), found.total.data()};
+  const Status status = masked_transport_cpu(problem, static_cast<int>(input.range(1, 3)));
+  problem.source = found.by_team.data();
+  problem.total = found.total_by_team.data();
+  if (exact) {
+    solve_shuffled<TeamTransportExact>(problem, input.bits());
+  } else {
+    solve_shuffled<TeamTransportApprox>(problem, input.bits());
+  }
+  const double most = largest(saliency, batch * n) + 2 * xi;
+  found.expect_same(plain(saliency, batch * n, 0) && plain(mask, batch * n, 0, 1) && most < 1e290,
+                    exact, status, n * (most * std::ldexp(1.0, -27) + std::ldexp(1.0, -999)),
+                    n * most);
+}
+
+}  // namespace
+}  // namespace puzzlemix
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  puzzlemix::Input input(data, size);
+  input.chance(2) ? puzzlemix::assign(input) : puzzlemix::transport(input);
+  return 0;
+}
