@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -312,7 +313,13 @@ def page() -> Iterator[Page]:
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     command = [sys.executable, "-m", "puzzlemix", "play", "--port", "0", "--no-browser"]
     served = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Tests that run in the background inherit that it is ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     driver = None
     try:
@@ -326,7 +333,11 @@ def page() -> Iterator[Page]:
         if driver is not None:
             driver.quit()
         served.send_signal(signal.SIGINT)
-        _, err = served.communicate(timeout=20)
+        try:
+            _, err = served.communicate(timeout=20)
+        finally:
+            served.kill()
+            served.communicate()
     assert (served.returncode, err) == (130, "")
 
 
