@@ -84,9 +84,10 @@ LONG: dict[str, tuple[Callable[..., Any], Callable[[], Iterable[torch.Tensor]]]]
         partial(puzzlemix.masked_transport, xi=1e-4),
         lambda: many(hard_transport("equal", 64, 0), 20),
     ),
-    "masked_transport, one": (
+    # Long ones on every thread.
+    "masked_transport, three": (
         partial(puzzlemix.masked_transport, xi=1e-4, method="exact"),
-        lambda: hard_transport("far", 64, 0),
+        lambda: many(hard_transport("far", 64, 0), 3),
     ),
 }
 
