@@ -85,9 +85,9 @@ LONG: dict[str, tuple[Callable[..., Any], Callable[[], Iterable[torch.Tensor]]]]
         lambda: many(hard_transport("equal", 64, 0), 20),
     ),
     # Long ones on every thread.
-    "masked_transport, three": (
+    "masked_transport, long": (
         partial(puzzlemix.masked_transport, xi=1e-4, method="exact"),
-        lambda: many(hard_transport("far", 64, 0), 3),
+        lambda: many(hard_transport("far", 64, 0), 8),
     ),
 }
 
