@@ -29,7 +29,7 @@ for target in "${targets[@]}"; do
   "$compiler" "${flags[@]}" "tests/fuzz/$target.cpp" csrc/pool.cpp csrc/tensor.cpp \
     csrc/"$target"/*_cpu.cpp $(find "csrc/$target" -name integers.cpp) -o "$work/$target"
   printf '== %s\n' "$target"
-  "$work/$target" "$limit" -max_len=512 -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+  "$work/$target" "$limit" -max_len=512 -timeout=60 -rss_limit_mb=2048 -print_final_stats=1 \
     -verbosity=${PUZZLEMIX_FUZZ_VERBOSITY:-1} -artifact_prefix="$work/$target.found/" \
     "$work/$target.corpus"
 done
