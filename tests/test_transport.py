@@ -1,9 +1,9 @@
 """The compiled assignment and block transport against laws, SciPy and the reference."""
 
-import numpy as np
 import problems
 import pytest
 import torch
+from certificates import transport_integers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,23 +32,6 @@ def assert_permutations(source):
 def total_of(cost, source):
     """[B], of a matrix [B, N, N] whose rows are sources."""
     return cost.gather(1, source.flatten(1)[:, None, :])[:, 0].sum(1)
-
-
-def integer_cost(problem, xi, weight):
-    """D d^2 - S, as the contract rounds it, in Python's integers: [B, N, N] int64."""
-    batch, height, width = problem.mask.shape
-    unit = xi / (max(height, width) - 1) ** 2 if max(height, width) > 1 else 0.0
-    y, x = np.divmod(np.arange(height * width), width)
-    squared = (y[:, None] - y) ** 2 + (x[:, None] - x) ** 2
-    costs = []
-    for s, z in zip(problem.saliency.numpy(), problem.mask.numpy(), strict=True):
-        s, z = s.reshape(-1), z.reshape(-1)
-        share = z if weight == "mask" else (z > 0).astype(float)
-        magnitude = unit * squared.max() + s.max()
-        scale = 2.0 ** min(30 - np.frexp(magnitude)[1], 1000) if magnitude > 0 else 1.0
-        step = np.rint(scale * unit)
-        costs.append(step * squared - np.rint(scale * (s[:, None] * share)))
-    return torch.from_numpy(np.array(costs).astype(np.int64).reshape(batch, len(y), len(y)))
 
 
 # ---- Assignment ----
@@ -128,7 +111,7 @@ def test_exact_is_optimal_in_integers(problem, xi, weight):
     assert_permutations(ours.source)
     if len(problem.mask) == 0:
         return
-    cost = integer_cost(problem, xi, weight)
+    cost = transport_integers(problem, xi, weight)
     assert total_of(cost, ours.source).tolist() == problems.least_total(cost)
     given_costs = problems.transport_cost(problem, xi, weight)
     magnitude = given_costs.abs().sum((1, 2))
@@ -144,7 +127,7 @@ def test_large_transports(kind, xi, height, width):
     assert torch.equal(approx.source, reference.masked_transport(*problem, xi=xi).source)
     exact = puzzlemix.masked_transport(*problem, xi=xi, method="exact")
     assert_permutations(exact.source)
-    cost = integer_cost(problem, xi, "indicator")
+    cost = transport_integers(problem, xi, "indicator")
     assert total_of(cost, exact.source).tolist() == problems.least_total(cost)
 
 
