@@ -161,14 +161,15 @@ class TeamExact {
     };
     PUZZLEMIX_HD Edge edge(int32_t weight, int i, int j) const {
       const int gap = low(i) - low(j);
-      const int32_t now = f(gap);
+      // In 64 bits: a cost that no edge has weight for may be as large as an integer gets.
+      const int64_t now = f(gap), more = f(gap + 1) - now, less = f(gap - 1) - now;
+      const auto times = [=](int64_t cost) { return static_cast<int32_t>(weight * cost); };
       if (moves(i) && moves(j)) {
-        const int32_t second = f(gap + 1) + f(gap - 1) - 2 * now;
-        const int32_t half = second / 2, rise = f(gap + 1) - now - half;
-        return {weight * (second - half), weight * half, weight * rise, -weight * rise};
+        const int64_t half = (more + less) / 2, rise = more - half;
+        return {times(more + less - half), times(half), times(rise), times(-rise)};
       }
-      if (moves(i)) return {0, 0, weight * (f(gap + 1) - now), 0};
-      if (moves(j)) return {0, 0, 0, weight * (f(gap - 1) - now)};
+      if (moves(i)) return {0, 0, times(more), 0};
+      if (moves(j)) return {0, 0, 0, times(less)};
       return {0, 0, 0, 0};
     }
 

@@ -42,8 +42,8 @@ struct Found {
 };
 
 void assign(Input& input) {
-  const int64_t batch = input.range(0, 3);
-  const int n = input.side(9, 140);
+  const int64_t batch = input.range(0, 2);
+  const int n = input.side(9, 70);
   const bool exact = input.chance(2), integers = input.chance(4);
   const int64_t entries = batch * n * n;
   const Values cost =
@@ -65,8 +65,8 @@ void assign(Input& input) {
 }
 
 void transport(Input& input) {
-  const int64_t batch = input.range(0, 3);
-  const int height = input.side(7, 20), width = input.side(7, 20);
+  const int64_t batch = input.range(0, 2);
+  const int height = input.side(5, 12), width = input.side(5, 12);
   const int64_t n = height * width;
   const bool exact = input.chance(2), indicator = input.chance(2);
   const Values saliency = input.values(kFloats[input.range(0, 3)], batch * n, Input::capacities);
