@@ -90,9 +90,11 @@ void transport(Input& input) {
     solve_shuffled<TeamTransportApprox>(problem, input.bits());
   }
   const double most = largest(saliency, batch * n) + 2 * xi;
+  // The price of a squared distance is rounded once and taken that many times.
+  const double roundings = 8.0 * n * (1 + height * height + width * width);
   found.expect_same(plain(saliency, batch * n, 0) && plain(mask, batch * n, 0, 1) && most < 1e290,
-                    exact, status, n * (most * std::ldexp(1.0, -27) + std::ldexp(1.0, -999)),
-                    n * most);
+                    exact, status,
+                    roundings * (most * std::ldexp(1.0, -30) + std::ldexp(1.0, -1002)), n * most);
 }
 
 }  // namespace
