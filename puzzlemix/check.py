@@ -190,6 +190,7 @@ def labeling_values(
         name: _range(name, weight, least=0)[1]
         for name, weight in (("vertical", vertical), ("horizontal", horizontal))
     }
+    label_cost = label_cost.clone()  # another thread may write to the caller's
     dearest = _semimetric(label_cost)
     if convex and not integers.is_convex(label_cost):
         raise ValueError(
