@@ -43,6 +43,7 @@ class Descent {
         slope_((labels_ - 1) * kPlane),
         convex_slope_((labels_ - 1) * kPlane) {
     for (auto& plane : capacity_) plane.assign(kPlane, 0);
+    tabulate_edges();
   }
 
   // Whether the label cost is a function of the distance.
@@ -88,6 +89,9 @@ class Descent {
       int32_t* const slope = &slope_[l * kPlane];
       for (int i = 0; i < n; ++i) slope[i] = next[i] - now[i];
     }
+  }
+
+  void tabulate_edges() {
     // By gap + labels_; the gap next to the widest belongs to no edge that is ever cut.
     const LabelCost& cost = sample_.label_cost();
     // In 64 bits: a cost that no edge has weight for may be as large as an integer gets.
@@ -128,33 +132,33 @@ class Descent {
 
   // Leaves the optimum in label_; false if there are labels left open.
   bool enclose() {
-    for (int round = 0; round < kRounds; ++round) {
-      steepen();
-      if (round == 0) {
-        descend(convex_slope_);
-      } else {
-        label_ = lowest_;
-        climb(convex_slope_, 1);
-      }
-      bool closer = lowest_ != label_;
-      lowest_ = label_;
-      flatten();
-      if (round == 0) {
-        climb(convex_slope_, 1);
-      } else {
-        label_ = highest_;
-        climb(convex_slope_, -1);
-      }
-      closer = closer || highest_ != label_;
-      highest_ = label_;
-      if (convex()) {
-        label_ = lowest_;
-        climb(slope_, 1);
-        return true;
-      }
-      if (!closer) return false;
+    steepen();
+    descend(convex_slope_);
+    lowest_ = label_;
+    flatten();
+    climb(convex_slope_, 1);
+    highest_ = label_;
+    for (int round = 1; !convex(); ++round) {
+      if (round == kRounds || !narrow()) return false;
     }
-    return false;
+    label_ = lowest_;
+    climb(slope_, 1);
+    return true;
+  }
+
+  // Encloses once more, between the bounds; false if they stay.
+  bool narrow() {
+    steepen();
+    label_ = lowest_;
+    climb(convex_slope_, 1);
+    bool closer = lowest_ != label_;
+    lowest_ = label_;
+    flatten();
+    label_ = highest_;
+    climb(convex_slope_, -1);
+    closer = closer || highest_ != label_;
+    highest_ = label_;
+    return closer;
   }
 
   // The least convex slopes that are nowhere less than those between the bounds.
@@ -162,8 +166,8 @@ class Descent {
     const int n = sample_.cells();
     std::copy_n(slope_.begin(), n, convex_slope_.begin());
     for (int l = 1; l + 1 < labels_; ++l) {
-      const int32_t *const slope = &slope_[l * kPlane], *const before =
-                                                            &convex_slope_[(l - 1) * kPlane];
+      const int32_t* const slope = &slope_[l * kPlane];
+      const int32_t* const before = &convex_slope_[(l - 1) * kPlane];
       int32_t* const out = &convex_slope_[l * kPlane];
       for (int i = 0; i < n; ++i) {
         out[i] = l > lowest_[i] ? std::max(before[i], slope[i]) : slope[i];
@@ -176,8 +180,8 @@ class Descent {
     const int n = sample_.cells(), last = labels_ - 2;
     std::copy_n(&slope_[last * kPlane], n, &convex_slope_[last * kPlane]);
     for (int l = last - 1; l >= 0; --l) {
-      const int32_t *const slope = &slope_[l * kPlane], *const after =
-                                                            &convex_slope_[(l + 1) * kPlane];
+      const int32_t* const slope = &slope_[l * kPlane];
+      const int32_t* const after = &convex_slope_[(l + 1) * kPlane];
       int32_t* const out = &convex_slope_[l * kPlane];
       for (int i = 0; i < n; ++i) {
         out[i] = l + 1 < highest_[i] ? std::min(after[i], slope[i]) : slope[i];
