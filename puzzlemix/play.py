@@ -31,7 +31,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from .figures import (
@@ -51,19 +51,17 @@ from .figures import (
 )
 from .objective import objective
 from .ops import mix
+from .photographs import PHOTOGRAPHS, read_square
 from .puzzle import CUTS, TRANSPORTS, puzzle_mix
 from .saliency import gradient_saliency, spectral_saliency
 
 __all__ = [
-    "PHOTOGRAPHS",
     "SIDE",
     "SLIDERS",
-    "BadPicture",
     "Outcome",
     "Server",
     "Settings",
     "draw",
-    "read_picture",
     "saliencies",
     "serve",
     "solve",
@@ -71,16 +69,10 @@ __all__ = [
 
 SIDE = 256
 """Of the pictures, pixels."""
-PHOTOGRAPHS = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "rocket.jpg")
-"""Those of the demo."""
 LARGEST = 64 * 2**20
 """Of what is sent to the server, bytes."""
 KEPT = 32
 """Uploads that are remembered; the oldest is forgotten first."""
-
-
-class BadPicture(ValueError):
-    """A file that cannot be used; the message says why in one line."""
 
 
 @dataclass(frozen=True)
@@ -137,23 +129,6 @@ class Outcome(NamedTuple):
     """The objective, term by term, and ``total``."""
     call: str
     """The same in Python; what is the default is left out."""
-
-
-def read_picture(data: bytes) -> NDArray[np.uint8]:
-    """The middle square of a picture file, [SIDE, SIDE, 3].
-
-    Raises:
-        BadPicture: it cannot be read, or has more than 8 bits a pixel and channel.
-    """
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            upright = ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        raise BadPicture("not a picture that can be read") from None
-    if upright.mode[0] in "IF":
-        raise BadPicture("more than 8 bits a pixel and channel")
-    square = ImageOps.fit(upright.convert("RGB"), (SIDE, SIDE), Image.Resampling.LANCZOS)
-    return np.asarray(square)
 
 
 def saliencies() -> dict[str, Callable[[Tensor], Tensor]]:
@@ -257,8 +232,8 @@ class Server(socketserver.ThreadingTCPServer):
         self.address_family, _, _, _, address = socket.getaddrinfo(host, port, type=kind)[0]
         self._saliencies = saliencies()
         self._pictures = {
-            name.split(".")[0]: read_picture((files("skimage") / "data" / name).read_bytes())
-            for name in PHOTOGRAPHS
+            name: _square((files("skimage") / "data" / file).read_bytes())
+            for name, file in PHOTOGRAPHS.items()
         }
         self._lock = threading.Lock()
         self._saliency = lru_cache(maxsize=2 * KEPT)(self._look)
@@ -270,7 +245,7 @@ class Server(socketserver.ThreadingTCPServer):
     def add(self, data: bytes) -> dict[str, str]:
         """Remember a picture; under the name that comes back it can be mixed."""
         name = hashlib.sha256(data).hexdigest()[:16]
-        picture = read_picture(data)
+        picture = _square(data)
         with self._lock:
             self._pictures[name] = picture
             if len(self._pictures) > len(PHOTOGRAPHS) + KEPT:
@@ -375,6 +350,10 @@ def serve(host: str, port: int, *, browser: bool) -> None:
 
 _SOLVERS = ("grid", "cycles", "cut", "transport")
 """Settings that the objective doesn't have."""
+
+
+def _square(data: bytes) -> NDArray[np.uint8]:
+    return read_square(io.BytesIO(data), SIDE)
 
 
 def _side(grid: int, side: int) -> int:

@@ -95,7 +95,7 @@ def test_the_page_starts_like_the_demo() -> None:
     demo = vars(cli._parser().parse_args(["demo"]))
     for name, value in vars(play.Settings()).items():
         assert demo[name] == value, name
-    assert set(play.PHOTOGRAPHS) == set(PHOTOGRAPHS.values())
+    assert play.PHOTOGRAPHS is PHOTOGRAPHS
     taken = {*vars(play.Settings()), "x1", "x2", "saliency1", "saliency2", "mean", "std"}
     left_out = {"neighborhood", "transport_grid"}
     assert taken | left_out == set(inspect.signature(puzzle_mix).parameters)
@@ -242,18 +242,11 @@ def test_what_is_too_large_is_not_read(server: play.Server) -> None:
 def test_old_uploads_are_forgotten(server: play.Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(play, "KEPT", 2)
     server._pictures = {
-        name: pixels for name, pixels in server._pictures.items() if name in set(map(_stem, PHOTOS))
+        name: pixels for name, pixels in server._pictures.items() if name in PHOTOGRAPHS
     }
     names = [server.add(file(picture(seed)))["name"] for seed in (5, 6, 7)]
     assert list(server._pictures)[-2:] == names[1:]
-    assert len(server._pictures) == len(PHOTOS) + 2
-
-
-PHOTOS = play.PHOTOGRAPHS
-
-
-def _stem(name: str) -> str:
-    return Path(name).stem
+    assert len(server._pictures) == len(PHOTOGRAPHS) + 2
 
 
 class Page:
