@@ -1,7 +1,6 @@
 // Solving the samples of a batch on threads, each with storage of its own.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -39,20 +38,33 @@ class Workspaces {
   std::vector<std::unique_ptr<Workspace>> spare_;
 };
 
+// The fault of the lowest sample, whichever thread finds it first.
+class FirstFault {
+ public:
+  void add(const Status& status) {
+    if (status.ok()) return;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (first_.ok() || status.sample < first_.sample) first_ = status;
+  }
+  const Status& status() const { return first_; }
+
+ private:
+  std::mutex mutex_;
+  Status first_;
+};
+
 // Solves a batch on up to `threads` threads, `grain` samples being worth a thread. make() returns a
-// solver, which is called with a sample's index; false where a value is forbidden.
+// solver, which is called with a sample's index and returns a Status.
 template <typename Make>
 Status solve_batch(int64_t batch, int64_t grain, int threads, const Make& make) {
-  std::atomic<bool> valid{true};
+  FirstFault fault;
   Workspaces<decltype(make())> workspaces;
   parallel_for(batch, grain, threads, [&](int64_t begin, int64_t end) {
     workspaces.with(make, [&](auto& solve) {
-      for (int64_t b = begin; b < end; ++b) {
-        if (!solve(b)) valid = false;
-      }
+      for (int64_t b = begin; b < end; ++b) fault.add(solve(b));
     });
   });
-  return valid ? Status::ok : Status::bad_value;
+  return fault.status();
 }
 
 }  // namespace puzzlemix

@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "status.h"
+
 namespace puzzlemix {
 
 enum class Dtype : int { float16, bfloat16, float32, float64, int32, int64 };
@@ -14,13 +16,6 @@ enum class Dtype : int { float16, bfloat16, float32, float64, int32, int64 };
 struct Array {
   const void* data;
   Dtype dtype;
-};
-
-// How a batched solver ended. Everything but `ok` becomes a Python exception in one place: the
-// value checks of puzzlemix/check.py, which name the argument and the entry.
-enum class Status : int {
-  ok = 0,
-  bad_value = -1,  // not finite, negative where that is forbidden, out of bounds, no permutation
 };
 
 // The limits of the contract.

@@ -40,7 +40,7 @@ int64_t run_team(const typename Algorithm::Problem& problem, const Where& where)
     case Place::team:
       return solve_shuffled<Algorithm>(problem, static_cast<uint64_t>(with));
     default:
-      return static_cast<int>(Status::bad_value);
+      return -1;
   }
 }
 
@@ -49,7 +49,7 @@ template <typename Algorithm, typename Cpu>
 int64_t run(const typename Algorithm::Problem& problem, const Where& where, const Cpu& cpu) {
   const pybind11::gil_scoped_release release;
   if (place(where) != Place::cpu) return run_team<Algorithm>(problem, where);
-  return static_cast<int>(cpu(static_cast<int>(std::get<1>(where))));
+  return static_cast<int>(cpu(static_cast<int>(std::get<1>(where))).fault);
 }
 
 }  // namespace puzzlemix

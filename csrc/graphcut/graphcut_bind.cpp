@@ -44,7 +44,7 @@ int64_t label(const Call& call, int64_t max_cycles, bool convex, const Where& wh
   if (place(where) != Place::cpu && problem.known) {
     const bool valid =
         read_label_cost(given, problem.known_cost) && (!convex || make_convex(problem.known_cost));
-    if (!valid) return static_cast<int>(Status::bad_value);
+    if (!valid) return -1;
   }
   return run<Algorithm>(problem, where, [&](int threads) { return cpu(given, threads); });
 }

@@ -13,8 +13,10 @@
 namespace puzzlemix {
 namespace {
 
-// Solvers of one sample after another, each with its own storage. Called with the sample's index;
-// false where a value is not allowed.
+// Solvers of one sample after another, each with its own storage, called with the sample's index.
+
+// A value that is not allowed, somewhere in the sample.
+Status bad_value(int64_t b) { return {Fault::value, 0, b, 0}; }
 
 template <int Words, int Width>
 class MinCut {
@@ -24,8 +26,8 @@ class MinCut {
     for (int i = 0; i < problem.height * problem.width; ++i) all_.set(i);
   }
 
-  bool operator()(int64_t b) {
-    if (!sample_.load(b)) return false;
+  Status operator()(int64_t b) {
+    if (!sample_.load(b)) return bad_value(b);
     const int cells = problem_.height * problem_.width;
     std::copy_n(sample_.excess(), cells, cut_.excess());
     flow_.clear();
@@ -34,7 +36,7 @@ class MinCut {
     bool* const segment = problem_.segment + b * cells;
     for (int i = 0; i < cells; ++i) segment[i] = sink_side.has(i);
     problem_.flow[b] = sample_.value(segment);
-    return true;
+    return {};
   }
 
  private:
@@ -53,12 +55,12 @@ class Labeling {
 
  protected:
   template <typename Solve>
-  bool label(int64_t b, const Solve& solve) {
-    if (!sample_.load(b)) return false;
+  Status label(int64_t b, const Solve& solve) {
+    if (!sample_.load(b)) return bad_value(b);
     int64_t* const out = problem_.out + b * sample_.cells();
     solve(out);
     problem_.energy[b] = sample_.energy(out);
-    return true;
+    return {};
   }
 
   const LabelingProblem& problem_;
@@ -71,7 +73,7 @@ class Swap : Labeling {
   Swap(const LabelingProblem& problem, const LabelCost& cost, int64_t max_cycles)
       : Labeling(problem, cost), max_cycles_(max_cycles), swap_(sample_) {}
 
-  bool operator()(int64_t b) {
+  Status operator()(int64_t b) {
     return label(b, [this](int64_t* out) { swap_.solve(max_cycles_, out); });
   }
 
@@ -86,7 +88,7 @@ class Exact : Labeling {
   Exact(const LabelingProblem& problem, const LabelCost& cost)
       : Labeling(problem, cost), descent_(sample_), ishikawa_(sample_) {}
 
-  bool operator()(int64_t b) {
+  Status operator()(int64_t b) {
     return label(b, [this](int64_t* out) {
       if (descent_.applies() && descent_.solve(out)) return;
       ishikawa_.solve(descent_.lowest(), descent_.highest(), out);
@@ -137,7 +139,7 @@ Status grid_min_cut_cpu(const MinCutProblem& p, int threads) {
 
 Status alpha_beta_swap_cpu(const LabelingProblem& p, int64_t max_cycles, int threads) {
   LabelCost cost;
-  if (!read_label_cost(p, cost)) return Status::bad_value;
+  if (!read_label_cost(p, cost)) return {Fault::label_cost, 3, 0, 0};
   return for_words(p.height, p.width, [&](auto words, auto width) {
     return solve_batch(p.batch, grain(30 * p.labels * cells(p)), threads,
                        [&] { return Swap<words, width>(p, cost, max_cycles); });
@@ -146,7 +148,7 @@ Status alpha_beta_swap_cpu(const LabelingProblem& p, int64_t max_cycles, int thr
 
 Status exact_labeling_cpu(const LabelingProblem& p, int threads) {
   LabelCost cost;
-  if (!read_label_cost(p, cost) || !make_convex(cost)) return Status::bad_value;
+  if (!read_label_cost(p, cost) || !make_convex(cost)) return {Fault::label_cost, 3, 0, 0};
   return for_words(p.height, p.width, [&](auto words, auto width) {
     return solve_batch(p.batch, grain(25 * p.labels * cells(p)), threads,
                        [&] { return Exact<words, width>(p, cost); });
@@ -155,17 +157,17 @@ Status exact_labeling_cpu(const LabelingProblem& p, int threads) {
 
 Status labeling_energy_cpu(const LabelingProblem& p, int threads) {
   LabelCost cost;
-  if (!read_label_cost(p, cost)) return Status::bad_value;
+  if (!read_label_cost(p, cost)) return {Fault::label_cost, 3, 0, 0};
   return solve_batch(p.batch, grain(2 * p.labels * cells(p)), threads, [&] {
-    return
-        [&p, sample = Sample(p, cost), labels = std::vector<int64_t>(cells(p))](int64_t b) mutable {
-          // A copy, lest another thread changes a label that was checked.
-          std::copy_n(p.out + b * cells(p), cells(p), labels.begin());
-          const auto known = [&p](int64_t label) { return label >= 0 && label < p.labels; };
-          if (!sample.read(b) || !std::all_of(labels.begin(), labels.end(), known)) return false;
-          p.energy[b] = sample.energy(labels.data());
-          return true;
-        };
+    return [&p, sample = Sample(p, cost),
+            labels = std::vector<int64_t>(cells(p))](int64_t b) mutable -> Status {
+      // A copy, lest another thread changes a label that was checked.
+      std::copy_n(p.out + b * cells(p), cells(p), labels.begin());
+      const auto known = [&p](int64_t label) { return label >= 0 && label < p.labels; };
+      if (!sample.read(b) || !std::all_of(labels.begin(), labels.end(), known)) return bad_value(b);
+      p.energy[b] = sample.energy(labels.data());
+      return {};
+    };
   });
 }
 

@@ -39,7 +39,7 @@ constexpr int (*mix_grad_cuda)(const MixGradProblem&, void*) = nullptr;
 #endif
 
 // The only choice between CPU and CUDA: a stream of -1 means the CPU. On CUDA the result is the
-// launch's error code, 0 where all is well, as Status::ok is.
+// launch's error code, 0 where all is well, as Fault::none is.
 template <typename Problem>
 int run(const Problem& problem, Status (*cpu)(const Problem&, int),
         [[maybe_unused]] int (*cuda)(const Problem&, void*), int64_t stream, int threads) {
@@ -47,7 +47,7 @@ int run(const Problem& problem, Status (*cpu)(const Problem&, int),
 #ifdef PUZZLEMIX_HAS_CUDA
   if (stream >= 0) return cuda(problem, pointer<void>(stream));
 #endif
-  return stream >= 0 ? -1 : static_cast<int>(cpu(problem, threads));
+  return stream >= 0 ? -1 : static_cast<int>(cpu(problem, threads).fault);
 }
 
 }  // namespace

@@ -6,15 +6,14 @@
 // of an unmoved image is one memcpy. Runs that copy and runs that blend then go apart, so that the
 // loops over rows have nothing to decide.
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <numeric>
 #include <vector>
 
+#include "batch.h"
 #include "half.h"
 #include "mix/mix.h"
-#include "pool.h"
 
 namespace puzzlemix {
 namespace {
@@ -374,14 +373,14 @@ Status mix_typed(const MixProblem& p, int threads) {
   const MixLayout& l = p.layout;
   const Geometry<Real> geometry(l);
   const int64_t plane = l.height * l.width, pixels = l.channels * plane;
-  std::atomic<bool> valid{true};
+  FirstFault fault;
   parallel_for(l.batch, grain(pixels * sizeof(T)), threads, [&](int64_t begin, int64_t end) {
     std::vector<Run<Real>> runs;
     std::vector<char> seen;
     Work<T, Real> work(geometry.bands() * geometry.pieces(), geometry.piece());
     for (int64_t b = begin; b < end; ++b) {
       if (!geometry.valid(b, seen)) {
-        valid = false;
+        fault.add({Fault::value, 0, b, 0});
         return;
       }
       const T* x1 = static_cast<const T*>(p.x1) + b * pixels;
@@ -394,7 +393,7 @@ Status mix_typed(const MixProblem& p, int threads) {
       work.run(l.channels, plane, l.width);
     }
   });
-  return valid ? Status::ok : Status::bad_value;
+  return fault.status();
 }
 
 // out = weight * g, with the copies and zeros of the weights 1 and 0.
@@ -426,13 +425,13 @@ Status mix_grad_typed(const MixGradProblem& p, int threads) {
   const int64_t plane = l.height * l.width, pixels = l.channels * plane;
   const int64_t mask_cells = l.mask_grid.rows * l.mask_grid.cols;
   const int64_t side_y = l.height / l.mask_grid.rows, side_x = l.width / l.mask_grid.cols;
-  std::atomic<bool> valid{true};
+  FirstFault fault;
   parallel_for(l.batch, grain(pixels * sizeof(T)), threads, [&](int64_t begin, int64_t end) {
     std::vector<Run<Real>> runs;
     std::vector<char> seen;
     for (int64_t b = begin; b < end; ++b) {
       if (!geometry.valid(b, seen)) {
-        valid = false;
+        fault.add({Fault::value, 0, b, 0});
         return;
       }
       const auto image = [&](const void* x) { return static_cast<const T*>(x) + b * pixels; };
@@ -461,7 +460,7 @@ Status mix_grad_typed(const MixGradProblem& p, int threads) {
       });
     }
   });
-  return valid ? Status::ok : Status::bad_value;
+  return fault.status();
 }
 
 template <typename Problem, typename F>

@@ -60,7 +60,7 @@ Status sum_planes(const BlockSums& p, int threads) {
                 static_cast<Out*>(p.sums) + k * sums, rows.data());
     }
   });
-  return Status::ok;
+  return {};
 }
 
 }  // namespace

@@ -48,7 +48,7 @@ void bind_objective(py::module_& module) {
     const BlockSums problem{array(values),       planes, height, width, rows, columns,
                             pointer<void>(sums), precise};
     const py::gil_scoped_release released;
-    return static_cast<int>(block_sums_cpu(problem, threads));
+    return static_cast<int>(block_sums_cpu(problem, threads).fault);
   });
 }
 

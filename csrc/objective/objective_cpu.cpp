@@ -19,7 +19,7 @@ Status pair_cpu(const PairProblem& problem, int threads) {
       TeamPair::solve(team, TeamPair::layout(arena, problem), problem, b);
     }
   });
-  return Status::ok;
+  return {};
 }
 
 }  // namespace puzzlemix

@@ -91,9 +91,8 @@ class Workspace {
   explicit Workspace(const AssignmentProblem& problem)
       : problem_(problem), n_(static_cast<int>(problem.n)), matrix_(n_) {}
 
-  // False where a value is forbidden.
-  bool operator()(int64_t b) {
-    if (!matrix_.set(costs(b))) return false;
+  Status operator()(int64_t b) {
+    if (!matrix_.set(costs(b))) return {Fault::value, 0, b, 0};
     int64_t* const source = problem_.source + b * n_;
     if (problem_.exact && n_ <= SmallAssignment::kMost) {
       small_.solve(n_, matrix_, source);
@@ -107,7 +106,7 @@ class Workspace {
       total += static_cast<double>(matrix_.at(static_cast<int>(source[j]), j));
     }
     problem_.total[b] = total;
-    return true;
+    return {};
   }
 
  private:

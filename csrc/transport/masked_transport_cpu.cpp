@@ -14,11 +14,10 @@ class Workspace {
         sample_(static_cast<int>(problem.height), static_cast<int>(problem.width)),
         solver_(sample_) {}
 
-  // False where a value is forbidden.
-  bool operator()(int64_t b) {
-    if (!sample_.load(problem_, b)) return false;
+  Status operator()(int64_t b) {
+    if (!sample_.load(problem_, b)) return {Fault::value, 0, b, 0};
     problem_.total[b] = solver_.solve(problem_.source + b * sample_.cells());
-    return true;
+    return {};
   }
 
  private:

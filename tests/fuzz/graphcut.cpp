@@ -66,7 +66,7 @@ void cut(Input& input) {
   const double sum = n * terminal + grid.edges() * grid.largest_edge();
   const bool allowed =
       plain(source, grid.cells, 0) && plain(sink, grid.cells, 0) && grid.plain_edges();
-  if (status != Status::ok) {
+  if (!status.ok()) {
     EXPECT(!allowed || (grid.integers && sum >= 1 << 30));
     return;
   }
@@ -160,7 +160,7 @@ void label(Input& input, Function function) {
                        !outside && (function != Function::exact || make_convex(integers));
   const double joined = grid.edges() * grid.largest_edge() * largest(pair, labels * labels);
   const double sum = 2.0 * grid.height * grid.width * largest(unary, grid.cells * labels) + joined;
-  if (status != Status::ok) {
+  if (!status.ok()) {
     const bool bounded = grid.integers ? sum < 1 << 30 : sum < 1e300;
     EXPECT(!allowed || !bounded);
     return;

@@ -90,7 +90,7 @@ void pair(Input& input) {
   const int threads = static_cast<int>(input.range(1, 3));
   const uint64_t seed = input.bits();
   const Answer cpu =
-      answer([&](const PairProblem& p) { EXPECT(pair_cpu(p, threads) == Status::ok); });
+      answer([&](const PairProblem& p) { EXPECT(pair_cpu(p, threads).ok()); });
   const Answer team = answer([&](const PairProblem& p) { solve_shuffled<TeamPair>(p, seed); });
   EXPECT(same(cpu.unary, team.unary) && same(cpu.vertical, team.vertical));
   EXPECT(same(cpu.horizontal, team.horizontal) && same(cpu.terms, team.terms));
@@ -110,7 +110,7 @@ void sums(Input& input) {
   const BlockSums problem{
       values.array(), planes,  static_cast<int>(height),       static_cast<int>(width),
       rows,           columns, const_cast<void*>(made.data()), precise};
-  EXPECT(block_sums_cpu(problem, static_cast<int>(input.range(1, 3))) == Status::ok);
+  EXPECT(block_sums_cpu(problem, static_cast<int>(input.range(1, 3))).ok());
   if (!plain(values, planes * height * width, -1e30, 1e30)) return;
   for (int64_t k = 0; k < planes * down * across; ++k) {
     const int64_t plane = k / (down * across), block = k % (down * across);

@@ -23,7 +23,7 @@ struct Found {
   // `slack` is what rounding to integers may tell two totals apart by.
   void expect_same(bool allowed, bool exact, Status status, double slack, double magnitude) const {
     for (int64_t b = 0; b < batch; ++b) EXPECT(is_permutation(by_team.data() + b * n, n));
-    if (status != Status::ok) {
+    if (!status.ok()) {
       EXPECT(!allowed);
       return;
     }
