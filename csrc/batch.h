@@ -53,6 +53,24 @@ class FirstFault {
   Status first_;
 };
 
+// Solves a problem's batch on up to `threads` threads, `grain` samples being worth a thread. A
+// Workspace is made of a problem, says whether it fits another one, and solves one sample at a time,
+// with a Status. Each thread keeps its last one from call to call: tables and vectors cost as much
+// as several small samples.
+template <typename Workspace, typename Problem>
+Status solve_batch(const Problem& problem, int64_t grain, int threads) {
+  FirstFault fault;
+  parallel_for(problem.batch, grain, threads, [&](int64_t begin, int64_t end) {
+    thread_local std::unique_ptr<Workspace> kept;
+    // Out of the keeper's hands meanwhile: what a solve leaves behind that is interrupted is lost.
+    std::unique_ptr<Workspace> mine = std::move(kept);
+    if (!mine || !mine->fits(problem)) mine = std::make_unique<Workspace>(problem);
+    for (int64_t b = begin; b < end; ++b) fault.add(mine->solve(problem, b));
+    kept = std::move(mine);
+  });
+  return fault.status();
+}
+
 // Solves a batch on up to `threads` threads, `grain` samples being worth a thread. make() returns a
 // solver, which is called with a sample's index and returns a Status.
 template <typename Make>

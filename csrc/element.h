@@ -30,6 +30,45 @@ PUZZLEMIX_HD inline double element(const Array& array, int64_t i) {
   }
 }
 
+// The elements of an array from one of them on, of a type that is known or asked for each time.
+template <typename T>
+struct TypedElements {
+  PUZZLEMIX_HD double operator[](int64_t i) const { return as_double(data[i]); }
+  const T* data;
+};
+struct AnyElements {
+  PUZZLEMIX_HD double operator[](int64_t i) const { return element(array, first + i); }
+  Array array;
+  int64_t first;
+};
+
+// Calls body with the elements from `first` on. On the CPU a loop over them is compiled for each
+// type, so that it vectorises; a device asks, as it waits for memory anyway.
+template <typename Team, typename Body>
+PUZZLEMIX_HD void with_elements(const Array& array, int64_t first, const Body& body) {
+  if constexpr (Team::kChecked) {
+    const auto typed = [&](auto zero) {
+      body(TypedElements<decltype(zero)>{static_cast<const decltype(zero)*>(array.data) + first});
+    };
+    switch (array.dtype) {
+      case Dtype::float16:
+        return typed(Half{});
+      case Dtype::bfloat16:
+        return typed(BFloat16{});
+      case Dtype::float32:
+        return typed(float{});
+      case Dtype::float64:
+        return typed(double{});
+      case Dtype::int32:
+        return typed(int32_t{});
+      case Dtype::int64:
+        return typed(int64_t{});
+    }
+  } else {
+    body(AnyElements{array, first});
+  }
+}
+
 // On CUDA nobody looks at the values first: what is not finite, and what is negative where that is
 // forbidden, counts as 0.
 PUZZLEMIX_HD inline double finite_element(const Array& array, int64_t i) {

@@ -12,6 +12,9 @@ namespace puzzlemix {
 // One thread that takes the items of every phase in an order drawn from a seed.
 class ShuffledTeam {
  public:
+  static constexpr bool kChecked = false;
+  static constexpr int kWide = 1;
+
   explicit ShuffledTeam(uint64_t seed) : random_(seed) {}
 
   template <typename F>
@@ -19,6 +22,11 @@ class ShuffledTeam {
     expect_values_captured(f);
     for (int i : order(n)) f(i);
     ++phases_;
+  }
+
+  template <typename F>
+  void step(int rows, int columns, F f) {
+    step(rows * columns, [=](int i) { f(i / columns, i % columns); });
   }
 
   template <typename F>

@@ -6,12 +6,17 @@
 // every thread does for itself and alike; it may read what phases have left, but for what the next
 // one writes (another thread may be ahead), and must write nothing.
 //
-// Three teams run the same code: BlockTeam is CUDA's thread block (a single warp for small grids),
-// ShuffledTeam one thread of the host that takes the items of each phase in random order, and
-// ThreadedTeam (tests/team) real threads for ThreadSanitizer. An answer that depends on the order
-// is a race.
+// Four teams run the same code: BlockTeam is CUDA's thread block (a single warp for small grids),
+// PlainTeam (plain_team.h) one thread of the CPU, ShuffledTeam one thread of the host that takes the
+// items of each phase in random order, and ThreadedTeam (tests/team) real threads for
+// ThreadSanitizer. An answer that depends on the order is a race.
 //
+//   kChecked                   values are checked once they are read, so they are read as they are;
+//                              else what is forbidden counts as 0 (see element.h).
+//   kWide                      cells in a row that an item takes where that is a choice: as many as
+//                              make a vector on the CPU, one on the device.
 //   step(n, f)                 f(i) for 0 <= i < n.
+//   step(rows, columns, f)     f(y, x): on the CPU without a division.
 //   mask(n, words, f)          bit i of `words` becomes f(i), n bits in 32-bit words (the rest of
 //                              the last word 0); true if one is set.
 //   any(n, f)                  whether f(i) is true for some i.
@@ -66,6 +71,8 @@ struct Sum {
 // in `shared` alternates between two places, so that nobody overwrites what another still reads.
 class BlockTeam {
  public:
+  static constexpr bool kChecked = false;
+  static constexpr int kWide = 1;
   static constexpr int kWarp = 32;
   struct Shared {
     unsigned long long value[2][kWarp];
@@ -78,6 +85,11 @@ class BlockTeam {
     expect_values_captured(f);
     for (int i = threadIdx.x; i < n; i += blockDim.x) f(i);
     __syncthreads();
+  }
+
+  template <typename F>
+  __device__ void step(int rows, int columns, F f) {
+    step(rows * columns, [=](int i) { f(i / columns, i % columns); });
   }
 
   template <typename F>

@@ -24,22 +24,24 @@
 
 #include "graphcut/grid_cut.h"
 #include "graphcut/integers.h"
+#include "plain_team.h"
 
 namespace puzzlemix {
 
 template <int Words, int Width>
 class Descent {
  public:
-  explicit Descent(const Sample& sample)
+  Descent(const IntegerLabeling& sample, const LabelCost& cost)
       : sample_(sample),
-        labels_(sample.label_cost().labels),
-        cut_(sample.height(), sample.width()),
-        label_(sample.cells()),
-        low_(sample.cells()),
+        cost_(cost),
+        labels_(sample.labels),
+        cut_(sample.shape.height, sample.shape.width),
+        label_(kPlane),
+        low_(cells()),
         room_(kPlane),
-        rise_(sample.cells()),
-        lowest_(sample.cells()),
-        highest_(sample.cells(), labels_ - 1),
+        rise_(cells()),
+        lowest_(kPlane),
+        highest_(kPlane, labels_ - 1),
         slope_((labels_ - 1) * kPlane),
         convex_slope_((labels_ - 1) * kPlane) {
     for (auto& plane : capacity_) plane.assign(kPlane, 0);
@@ -48,7 +50,7 @@ class Descent {
 
   // Whether the label cost is a function of the distance.
   bool applies() const {
-    const LabelCost& cost = sample_.label_cost();
+    const LabelCost& cost = cost_;
     for (int a = 1; a < labels_; ++a) {
       for (int b = a; b < labels_; ++b) {
         if (cost(a, b) != cost(a - 1, b - 1)) return false;
@@ -58,14 +60,15 @@ class Descent {
   }
 
   // False where labels are left open, between lowest() and highest().
-  bool solve(int64_t* out) {
+  template <typename Label>
+  bool solve(Label* out) {
     start();
     if (convex()) {
       descend(slope_);
     } else if (!enclose()) {
       return false;
     }
-    std::copy_n(label_.data(), sample_.cells(), out);
+    std::copy_n(label_.data(), cells(), out);
     return true;
   }
 
@@ -79,13 +82,15 @@ class Descent {
   static constexpr int kPlane = Words * 64;
   static constexpr int kRounds = 4;
 
+  int cells() const { return sample_.shape.cells(); }
+
   void start() {
-    const int n = sample_.cells();
+    const int n = cells();
     flow_.clear();
     std::fill_n(lowest_.begin(), n, 0);
     std::fill_n(highest_.begin(), n, labels_ - 1);
     for (int l = 0; l + 1 < labels_; ++l) {
-      const int32_t *const now = sample_.unary(l), *const next = sample_.unary(l + 1);
+      const int32_t *const now = sample_.costs_of(l), *const next = sample_.costs_of(l + 1);
       int32_t* const slope = &slope_[l * kPlane];
       for (int i = 0; i < n; ++i) slope[i] = next[i] - now[i];
     }
@@ -93,7 +98,7 @@ class Descent {
 
   void tabulate_edges() {
     // By gap + labels_; the gap next to the widest belongs to no edge that is ever cut.
-    const LabelCost& cost = sample_.label_cost();
+    const LabelCost& cost = cost_;
     // In 64 bits: a cost that no edge has weight for may be as large as an integer gets.
     const auto f = [&](int gap) -> int64_t {
       return cost(0, std::min(std::abs(gap), labels_ - 1));
@@ -108,7 +113,8 @@ class Descent {
   // The optimum for convex slopes.
   void descend(const Slopes& slopes) {
     if (labels_ > 3) {
-      sample_.cheapest(label_.data());
+      PlainTeam team;
+      start_from_cheapest(team, sample_, label_.data());
       climb(slopes, 1);
       climb(slopes, -1);
     } else {
@@ -119,7 +125,7 @@ class Descent {
 
   // Whether no slope is less than the one before it, between the bounds.
   bool convex() const {
-    const int n = sample_.cells();
+    const int n = cells();
     int32_t bent = 0;
     for (int l = 1; l + 1 < labels_; ++l) {
       const int32_t *const before = &slope_[(l - 1) * kPlane], *const slope = &slope_[l * kPlane];
@@ -163,7 +169,7 @@ class Descent {
 
   // The least convex slopes that are nowhere less than those between the bounds.
   void steepen() {
-    const int n = sample_.cells();
+    const int n = cells();
     std::copy_n(slope_.begin(), n, convex_slope_.begin());
     for (int l = 1; l + 1 < labels_; ++l) {
       const int32_t* const slope = &slope_[l * kPlane];
@@ -177,7 +183,7 @@ class Descent {
 
   // The largest that are nowhere more.
   void flatten() {
-    const int n = sample_.cells(), last = labels_ - 2;
+    const int n = cells(), last = labels_ - 2;
     std::copy_n(&slope_[last * kPlane], n, &convex_slope_[last * kPlane]);
     for (int l = last - 1; l >= 0; --l) {
       const int32_t* const slope = &slope_[l * kPlane];
@@ -192,7 +198,7 @@ class Descent {
   // Steps up or down as long as they help, which is no longer than a cell has room.
   void climb(const Slopes& slopes, int direction) {
     int room = 0;
-    for (int i = 0; i < sample_.cells(); ++i) {
+    for (int i = 0; i < cells(); ++i) {
       room = std::max(room, direction > 0 ? highest_[i] - label_[i] : label_[i] - lowest_[i]);
     }
     while (room-- > 0 && step(slopes, direction)) {
@@ -202,20 +208,19 @@ class Descent {
   // The step up where all have one label: without a gap an edge is worth f(1) either way, and there
   // is nothing to fill in (a sixth of the time at 8x8).
   void raise_from(const Slopes& slopes, int low) {
-    const int n = sample_.cells();
+    const int n = cells();
     std::copy_n(&slopes[low * kPlane], n, cut_.excess());
     std::fill(room_.begin(), room_.begin() + n, 1);
-    const auto edges = cut_.edges(sample_.right(), sample_.down(), sample_.right(), sample_.down());
-    const Set high =
-        cut_.solve(positive<Words>(room_.data()), edges, sample_.label_cost()(0, 1), flow_);
-    std::fill(label_.begin(), label_.end(), low);
+    const auto edges = cut_.edges(sample_.right, sample_.down, sample_.right, sample_.down);
+    const Set high = cut_.solve(positive<Words>(room_.data()), edges, cost_(0, 1), flow_);
+    std::fill_n(label_.begin(), cells(), low);
     for_each_bit(high, [&](int i) { ++label_[i]; });
   }
 
   // Chooses for every cell low or low + 1, where low is the label (going up) or the one below it
   // (going down); cells at their bound stay. True if a label changed.
   bool step(const Slopes& slopes, int direction) {
-    const int n = sample_.cells();
+    const int n = cells();
     for (int i = 0; i < n; ++i) {
       room_[i] = direction > 0 ? highest_[i] - label_[i] : label_[i] - lowest_[i];
     }
@@ -234,12 +239,12 @@ class Descent {
   // Excess and capacities of the choice between low and low + 1.
   void fill(const Slopes& slopes, const Set& active) {
     int32_t* const excess = cut_.excess();
-    const int n = sample_.cells();
+    const int n = cells();
     // Cells that don't move may have no label above; what is found for them counts for nothing.
     for (int i = 0; i < n; ++i) excess[i] = slopes[std::min(low_[i], labels_ - 2) * kPlane + i];
     for (int d = 0; d < Cut::kLeft; ++d) {
       const int step = cut_.offset(d);
-      const int32_t* const weights = d == Cut::kDown ? sample_.down() : sample_.right();
+      const int32_t* const weights = d == Cut::kDown ? sample_.down : sample_.right;
       int32_t *const there = capacity_[d].data(), *const back = capacity_[d + 2].data();
       for (int i = 0; i + step < n; ++i) {
         const Edge& edge = edges_[low_[i] - low_[i + step] + labels_];
@@ -264,7 +269,8 @@ class Descent {
     int32_t rise;  // excess of i, and lack of j
   };
 
-  const Sample& sample_;
+  const IntegerLabeling sample_;
+  const LabelCost& cost_;
   const int labels_;
   Cut cut_;
   Flow<Words> flow_;

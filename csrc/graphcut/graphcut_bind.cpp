@@ -40,7 +40,7 @@ template <typename Algorithm, typename Cpu>
 int64_t label(const Call& call, int64_t max_cycles, bool convex, const Where& where,
               const Cpu& cpu) {
   const LabelingProblem given = labeling_problem(call);
-  TeamLabelingProblem problem{given, max_cycles, call.label_cost_known, {}};
+  DeviceLabelingProblem problem{given, max_cycles, call.label_cost_known, {}};
   if (place(where) != Place::cpu && problem.known) {
     const bool valid =
         read_label_cost(given, problem.known_cost) && (!convex || make_convex(problem.known_cost));

@@ -1,124 +1,224 @@
 #include "graphcut/graphcut.h"
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "batch.h"
-#include "graphcut/descent.h"
+#include "graphcut/exact.h"
 #include "graphcut/grid_cut.h"
 #include "graphcut/integers.h"
-#include "graphcut/ishikawa.h"
 #include "graphcut/swap.h"
+#include "host_memory.h"
+#include "plain_team.h"
 
 namespace puzzlemix {
 namespace {
 
-// Solvers of one sample after another, each with its own storage, called with the sample's index.
+// ---- Checks: the first entry that is not allowed, by the number of its argument
+// ------------------
 
-// A value that is not allowed, somewhere in the sample.
-Status bad_value(int64_t b) { return {Fault::value, 0, b, 0}; }
+// Edges over the border are 0, which is allowed, and so is the padding of a plane.
+bool all_capacities(const double* values, int count) {
+  int wrong = 0;
+  for (int i = 0; i < count; ++i) wrong |= !(values[i] >= 0) | !(values[i] <= DBL_MAX);
+  return !wrong;
+}
+
+bool all_finite(const double* values, int count) {
+  int wrong = 0;
+  for (int i = 0; i < count; ++i) wrong |= !(std::abs(values[i]) <= DBL_MAX);
+  return !wrong;
+}
+
+bool capacity(double x) { return x >= 0 && x <= DBL_MAX; }
+
+// `argument`: the number of the first one among those that are named by cell.
+Status check_cells(const double* values, int cells, int argument, int64_t b) {
+  if (all_capacities(values, cells)) return {};
+  const double* const wrong =
+      std::find_if(values, values + cells, [](double x) { return !capacity(x); });
+  return {Fault::value, argument, b, wrong - values};
+}
+
+Status check_edges(const GivenEdges& edges, GridShape shape, int64_t b, int first_argument) {
+  const Status down = check_cells(edges.down, shape.cells(), first_argument, b);
+  if (!down.ok()) return down;
+  Status right = check_cells(edges.right, shape.cells(), first_argument + 1, b);
+  right.entry = shape.horizontal(static_cast<int>(right.entry));
+  return right;
+}
+
+Status check_labeling(const GivenLabeling& given, GridShape shape, int labels, int64_t b,
+                      int unary_argument) {
+  if (!all_finite(given.unary, labels * given.plane)) {
+    for (int e = 0; e < shape.cells() * labels; ++e) {
+      const double x = given.unary[e % labels * given.plane + e / labels];
+      if (!(std::abs(x) <= DBL_MAX)) return {Fault::value, unary_argument, b, e};
+    }
+  }
+  return check_edges(given.edges, shape, b, unary_argument + 1);
+}
+
+// ---- Solvers of one sample after another, each with its own storage
+// ------------------------------
 
 template <int Words, int Width>
 class MinCut {
  public:
-  explicit MinCut(const MinCutProblem& problem)
-      : problem_(problem), sample_(problem), cut_(problem.height, problem.width) {
-    for (int i = 0; i < problem.height * problem.width; ++i) all_.set(i);
+  explicit MinCut(const MinCutProblem& p)
+      : shape_(p.height, p.width),
+        memory_(
+            [&](Arena& arena) { return Work{GivenCut(arena, kPlane), IntegerCut(arena, kPlane)}; }),
+        cut_(p.height, p.width) {
+    for (int i = 0; i < shape_.cells(); ++i) all_.set(i);
   }
 
-  Status operator()(int64_t b) {
-    if (!sample_.load(b)) return bad_value(b);
-    const int cells = problem_.height * problem_.width;
-    std::copy_n(sample_.excess(), cells, cut_.excess());
+  bool fits(const MinCutProblem& p) const {
+    return p.height == shape_.height && p.width == shape_.width;
+  }
+
+  Status solve(const MinCutProblem& p, int64_t b) {
+    const auto& [given, integers] = *memory_;
+    PlainTeam team;
+    read_cut(team, p, b, given);
+    const int n = shape_.cells();
+    Status status = check_cells(given.source, n, 0, b);
+    if (status.ok()) status = check_cells(given.sink, n, 1, b);
+    if (status.ok()) status = check_edges(given.edges, shape_, b, 2);
+    if (!status.ok()) return status;
+    if (!round_cut(team, given, shape_, p.integers, integers)) return {Fault::sum, 0, b, 0};
+    std::copy_n(integers.excess, n, cut_.excess());
     flow_.clear();
-    const auto edges = cut_.edges(sample_.right(), sample_.down(), sample_.right(), sample_.down());
+    const auto edges = cut_.edges(integers.right, integers.down, integers.right, integers.down);
     const Bits<Words> sink_side = cut_.solve(all_, edges, 1, flow_);
-    bool* const segment = problem_.segment + b * cells;
-    for (int i = 0; i < cells; ++i) segment[i] = sink_side.has(i);
-    problem_.flow[b] = sample_.value(segment);
+    bool* const segment = p.segment + b * n;
+    for (int i = 0; i < n; ++i) segment[i] = sink_side.has(i);
+    p.flow[b] = cut_capacity(team, given, shape_, [=](int i) { return segment[i]; });
     return {};
   }
 
  private:
-  const MinCutProblem& problem_;
-  CutSample sample_;
+  static constexpr int kPlane = Words * 64;
+  struct Work {
+    GivenCut given;
+    IntegerCut integers;
+  };
+
+  const GridShape shape_;
+  HostMemory<Work> memory_;
   GridCut<Words, Width> cut_;
   Flow<Words> flow_;
   Bits<Words> all_ = Bits<Words>::none();
 };
 
-// What the two labellings share.
+// A labelling problem with the label cost that its samples share.
+struct CostedProblem : LabelingProblem {
+  LabelCost cost;
+  int64_t max_cycles;
+};
+
+// What the labellings share.
 class Labeling {
  public:
-  Labeling(const LabelingProblem& problem, const LabelCost& cost)
-      : problem_(problem), sample_(problem, cost) {}
+  Labeling(const CostedProblem& p, int plane)
+      : shape_(p.height, p.width), cost_(p.cost), memory_([&](Arena& arena) {
+          return Work{GivenLabeling(arena, plane, p.labels),
+                      IntegerLabeling(arena, shape_, plane, p.labels)};
+        }) {}
+
+  bool fits(const CostedProblem& p) const {
+    return p.height == shape_.height && p.width == shape_.width && p.cost == cost_;
+  }
 
  protected:
-  template <typename Solve>
-  Status label(int64_t b, const Solve& solve) {
-    if (!sample_.load(b)) return bad_value(b);
-    int64_t* const out = problem_.out + b * sample_.cells();
-    solve(out);
-    problem_.energy[b] = sample_.energy(out);
+  Status load(const CostedProblem& p, int64_t b) {
+    PlainTeam team;
+    read_labeling(team, p, b, memory_->given);
+    const Status status = check_labeling(memory_->given, shape_, p.labels, b, 0);
+    if (!status.ok()) return status;
+    if (!round_labeling(team, memory_->given, cost_, p.integers, memory_->integers)) {
+      return {Fault::sum, 0, b, 0};
+    }
     return {};
   }
 
-  const LabelingProblem& problem_;
-  Sample sample_;
+  double energy(const int64_t* labels) const {
+    PlainTeam team;
+    return labeling_energy(team, memory_->given, shape_, &cost_, labels);
+  }
+
+  struct Work {
+    GivenLabeling given;
+    IntegerLabeling integers;
+  };
+
+  const GridShape shape_;
+  const LabelCost cost_;
+  HostMemory<Work> memory_;
 };
 
 template <int Words, int Width>
-class Swap : Labeling {
+class Swap : public Labeling {
  public:
-  Swap(const LabelingProblem& problem, const LabelCost& cost, int64_t max_cycles)
-      : Labeling(problem, cost), max_cycles_(max_cycles), swap_(sample_) {}
+  explicit Swap(const CostedProblem& p)
+      : Labeling(p, Words * 64), swap_(memory_->integers, cost_) {}
 
-  Status operator()(int64_t b) {
-    return label(b, [this](int64_t* out) { swap_.solve(max_cycles_, out); });
+  Status solve(const CostedProblem& p, int64_t b) {
+    const Status status = load(p, b);
+    if (!status.ok()) return status;
+    int64_t* const out = p.out + b * shape_.cells();
+    swap_.solve(p.max_cycles, out);
+    p.energy[b] = energy(out);
+    return {};
   }
 
  private:
-  const int64_t max_cycles_;
   AlphaBetaSwap<Words, Width> swap_;
 };
 
 template <int Words, int Width>
-class Exact : Labeling {
+class Exact : public Labeling {
  public:
-  Exact(const LabelingProblem& problem, const LabelCost& cost)
-      : Labeling(problem, cost), descent_(sample_), ishikawa_(sample_) {}
+  explicit Exact(const CostedProblem& p)
+      : Labeling(p, Words * 64), exact_(memory_->integers, cost_) {}
 
-  Status operator()(int64_t b) {
-    return label(b, [this](int64_t* out) {
-      if (descent_.applies() && descent_.solve(out)) return;
-      ishikawa_.solve(descent_.lowest(), descent_.highest(), out);
-    });
+  Status solve(const CostedProblem& p, int64_t b) {
+    const Status status = load(p, b);
+    if (!status.ok()) return status;
+    int64_t* const out = p.out + b * shape_.cells();
+    exact_.solve(out);
+    p.energy[b] = energy(out);
+    return {};
   }
 
  private:
-  Descent<Words, Width> descent_;
-  Ishikawa ishikawa_;
+  ExactLabeling<Words, Width> exact_;
 };
 
-// Calls f with the number of words that a grid's bit masks take, as a constant.
-template <typename F>
-Status for_words(int height, int width, const F& f) {
-  const auto known = [&](auto words, auto usual) {
-    constexpr int kUsual = usual;
-    return height > 1 && width == kUsual ? f(words, usual)
-                                         : f(words, std::integral_constant<int, 0>());
-  };
-  switch (padded(height * width) / 64) {
-    case 1:
-      return known(std::integral_constant<int, 1>(), std::integral_constant<int, 8>());
-    case 4:
-      return known(std::integral_constant<int, 4>(), std::integral_constant<int, 16>());
-    case 16:
-      return known(std::integral_constant<int, 16>(), std::integral_constant<int, 32>());
-    default:
-      return known(std::integral_constant<int, 64>(), std::integral_constant<int, 64>());
+class Energy : public Labeling {
+ public:
+  explicit Energy(const CostedProblem& p)
+      : Labeling(p, padded(p.height * p.width)), labels_(shape_.cells()) {}
+
+  Status solve(const CostedProblem& p, int64_t b) {
+    PlainTeam team;
+    const int n = shape_.cells();
+    // A copy, lest another thread changes a label that was checked.
+    std::copy_n(p.out + b * n, n, labels_.begin());
+    const auto known = [&](int64_t label) { return label >= 0 && label < p.labels; };
+    const auto wrong = std::find_if_not(labels_.begin(), labels_.end(), known);
+    read_labeling(team, p, b, memory_->given);
+    const Status status = check_labeling(memory_->given, shape_, p.labels, b, 1);
+    if (!status.ok()) return status;
+    if (wrong != labels_.end()) return {Fault::value, 0, b, wrong - labels_.begin()};
+    p.energy[b] = energy(labels_.data());
+    return {};
   }
-}
+
+ private:
+  std::vector<int64_t> labels_;
+};
 
 // How many samples are worth a thread, by the time that one takes.
 int64_t grain(int64_t nanoseconds) {
@@ -128,47 +228,39 @@ int64_t grain(int64_t nanoseconds) {
 
 int64_t cells(const LabelingProblem& p) { return int64_t{p.height} * p.width; }
 
+// The number of the label cost among the tensors of a labelling function; one more for the energy.
+constexpr int kLabelCost = 3;
+
 }  // namespace
 
 Status grid_min_cut_cpu(const MinCutProblem& p, int threads) {
   return for_words(p.height, p.width, [&](auto words, auto width) {
-    return solve_batch(p.batch, grain(20 * p.height * p.width), threads,
-                       [&] { return MinCut<words, width>(p); });
+    return solve_batch<MinCut<words, width>>(p, grain(20 * p.height * p.width), threads);
   });
 }
 
-Status alpha_beta_swap_cpu(const LabelingProblem& p, int64_t max_cycles, int threads) {
-  LabelCost cost;
-  if (!read_label_cost(p, cost)) return {Fault::label_cost, 3, 0, 0};
+Status alpha_beta_swap_cpu(const LabelingProblem& given, int64_t max_cycles, int threads) {
+  CostedProblem p{given, {}, max_cycles};
+  if (!read_label_cost(p, p.cost)) return {Fault::label_cost, kLabelCost, 0, 0};
   return for_words(p.height, p.width, [&](auto words, auto width) {
-    return solve_batch(p.batch, grain(30 * p.labels * cells(p)), threads,
-                       [&] { return Swap<words, width>(p, cost, max_cycles); });
+    return solve_batch<Swap<words, width>>(p, grain(30 * p.labels * cells(p)), threads);
   });
 }
 
-Status exact_labeling_cpu(const LabelingProblem& p, int threads) {
-  LabelCost cost;
-  if (!read_label_cost(p, cost) || !make_convex(cost)) return {Fault::label_cost, 3, 0, 0};
+Status exact_labeling_cpu(const LabelingProblem& given, int threads) {
+  CostedProblem p{given, {}, -1};
+  if (!read_label_cost(p, p.cost) || !make_convex(p.cost)) {
+    return {Fault::label_cost, kLabelCost, 0, 0};
+  }
   return for_words(p.height, p.width, [&](auto words, auto width) {
-    return solve_batch(p.batch, grain(25 * p.labels * cells(p)), threads,
-                       [&] { return Exact<words, width>(p, cost); });
+    return solve_batch<Exact<words, width>>(p, grain(25 * p.labels * cells(p)), threads);
   });
 }
 
-Status labeling_energy_cpu(const LabelingProblem& p, int threads) {
-  LabelCost cost;
-  if (!read_label_cost(p, cost)) return {Fault::label_cost, 3, 0, 0};
-  return solve_batch(p.batch, grain(2 * p.labels * cells(p)), threads, [&] {
-    return [&p, sample = Sample(p, cost),
-            labels = std::vector<int64_t>(cells(p))](int64_t b) mutable -> Status {
-      // A copy, lest another thread changes a label that was checked.
-      std::copy_n(p.out + b * cells(p), cells(p), labels.begin());
-      const auto known = [&p](int64_t label) { return label >= 0 && label < p.labels; };
-      if (!sample.read(b) || !std::all_of(labels.begin(), labels.end(), known)) return bad_value(b);
-      p.energy[b] = sample.energy(labels.data());
-      return {};
-    };
-  });
+Status labeling_energy_cpu(const LabelingProblem& given, int threads) {
+  CostedProblem p{given, {}, -1};
+  if (!read_label_cost(p, p.cost)) return {Fault::label_cost, kLabelCost + 1, 0, 0};
+  return solve_batch<Energy>(p, grain(2 * p.labels * cells(p)), threads);
 }
 
 }  // namespace puzzlemix

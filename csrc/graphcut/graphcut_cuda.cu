@@ -5,8 +5,8 @@
 namespace puzzlemix {
 
 template int solve_cuda<TeamMinCut>(const MinCutProblem&, void*, void*);
-template int solve_cuda<TeamSwap>(const TeamLabelingProblem&, void*, void*);
-template int solve_cuda<TeamExact>(const TeamLabelingProblem&, void*, void*);
-template int solve_cuda<TeamLabelingEnergy>(const TeamLabelingProblem&, void*, void*);
+template int solve_cuda<TeamSwap>(const DeviceLabelingProblem&, void*, void*);
+template int solve_cuda<TeamExact>(const DeviceLabelingProblem&, void*, void*);
+template int solve_cuda<TeamLabelingEnergy>(const DeviceLabelingProblem&, void*, void*);
 
 }  // namespace puzzlemix

@@ -22,12 +22,35 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "graphcut/bits.h"
+#include "graphcut/integers.h"
 #include "interrupt.h"
 
 namespace puzzlemix {
+
+// Calls f with the number of words that a grid's bit masks take, and its width where that is the
+// usual one for so many (else 0), as constants.
+template <typename F>
+auto for_words(int height, int width, const F& f) {
+  const auto known = [&](auto words, auto usual) {
+    constexpr int kUsual = usual;
+    return height > 1 && width == kUsual ? f(words, usual)
+                                         : f(words, std::integral_constant<int, 0>());
+  };
+  switch (padded(height * width) / 64) {
+    case 1:
+      return known(std::integral_constant<int, 1>(), std::integral_constant<int, 8>());
+    case 4:
+      return known(std::integral_constant<int, 4>(), std::integral_constant<int, 16>());
+    case 16:
+      return known(std::integral_constant<int, 16>(), std::integral_constant<int, 32>());
+    default:
+      return known(std::integral_constant<int, 64>(), std::integral_constant<int, 64>());
+  }
+}
 
 // Where the excess of one solve went, to start the next one from: a flow that respects the
 // capacities changes no cut, and that of a like problem leaves little to move.

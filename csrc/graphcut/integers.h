@@ -1,93 +1,343 @@
-// From the caller's costs to the integers that decide.
+// From the caller's costs to the integers that decide: one rule, for a CPU thread, a host team and
+// a CUDA block.
 //
 // Each sample is scaled by a power of two to just under 2^30 in all and rounded half to even.
 // Weight and label cost are rounded apart, because rounding their product would break
 // submodularity. Only maxima enter the scale, never sums: the order of evaluation can't matter.
+//
+// A sample is kept in planes of cells, `plane` numbers each. On the CPU planes are padded with
+// zeros to whole words of the bit masks (bits.h). An edge is kept at its upper or left cell; edges
+// over the border are 0.
 #pragma once
 
+#include <cfloat>
+#include <cmath>
 #include <cstdint>
-#include <vector>
 
+#include "element.h"
 #include "graphcut/graphcut.h"
 #include "graphcut/label_cost.h"
+#include "numeric.h"
+#include "team.h"
 
 namespace puzzlemix {
 
-// Planes of cells are padded with zeros to a whole number of words of one of four sizes, so that
-// the sizes of bit masks are constants (bits.h).
+struct GridShape {
+  PUZZLEMIX_HD GridShape(int height, int width) : height(height), width(width) {}
+
+  PUZZLEMIX_HD int cells() const { return height * width; }
+  PUZZLEMIX_HD int verticals() const { return (height - 1) * width; }
+  PUZZLEMIX_HD int horizontals() const { return height * (width - 1); }
+  PUZZLEMIX_HD int edges() const { return verticals() + horizontals(); }
+  PUZZLEMIX_HD bool last_row(int cell) const { return cell >= verticals(); }
+  PUZZLEMIX_HD bool last_column(int cell) const { return cell % width == width - 1; }
+  // The edge to the right of a cell, among the horizontal ones in row-major order.
+  PUZZLEMIX_HD int horizontal(int cell) const { return cell - cell / width; }
+
+  int height, width;
+};
+
+// The numbers in a plane on the CPU: whole words of one of four sizes, so that the sizes of bit
+// masks are constants.
 constexpr int padded(int cells) {
   return cells <= 64 ? 64 : cells <= 256 ? 256 : cells <= 1024 ? 1024 : 4096;
 }
 
-// A sample's values as doubles: a copy, because what was checked must be what is solved, even where
-// another thread writes to the caller's tensors meanwhile.
-class Doubles {
- public:
-  explicit Doubles(int count) : values_(count) {}
-  // The sample's values, from the `sample`th group of so many on.
-  void read(const Array& array, int64_t sample) {
-    load(array, sample * size(), size(), values_.data());
+// The edge weights of a sample as the caller has them.
+struct GivenEdges {
+  PUZZLEMIX_HD GivenEdges(Arena& arena, int plane)
+      : down(arena.take<double>(plane)), right(arena.take<double>(plane)) {}
+
+  template <typename Team>
+  PUZZLEMIX_HD double largest(Team& team, int cells) const {
+    const double *const d = down, *const r = right;
+    return team.reduce(cells, 0.0, [=](int i) { return Most()(d[i], r[i]); }, Most());
   }
 
-  int size() const { return static_cast<int>(values_.size()); }
-  const double* data() const { return values_.data(); }
-  double operator[](int i) const { return values_[i]; }
-
- private:
-  std::vector<double> values_;
+  double *down, *right;
 };
 
-// One sample of a labelling problem. An edge is kept at its upper or left cell; edges over the
-// border are 0.
-class Sample {
- public:
-  Sample(const LabelingProblem& problem, const LabelCost& label_cost);
+// A sample of a labelling problem as the caller has it: label l costs cell i unary[l * plane + i].
+struct GivenLabeling {
+  PUZZLEMIX_HD GivenLabeling(Arena& arena, int plane, int labels)
+      : edges(arena, plane), unary(arena.take<double>(int64_t{plane} * labels)), plane(plane) {}
 
-  // Reads sample b, all that energies need; false where a value is not allowed.
-  bool read(int64_t b);
-
-  // Reads and rounds it; false also where integers are out of bounds.
-  bool load(int64_t b);
-
-  // The label of least unary cost of each cell, of several the lowest: the first whose cost is 0.
-  void cheapest(int32_t* out) const;
-
-  // The energy of labels [H, W] in the caller's costs.
-  double energy(const int64_t* labels) const;
-
-  const int32_t* unary(int label) const { return &unary_[label * padded(cells_)]; }
-  const int32_t* right() const { return right_.data(); }
-  const int32_t* down() const { return down_.data(); }
-  int height() const { return height_; }
-  int width() const { return width_; }
-  int cells() const { return cells_; }
-  const LabelCost& label_cost() const { return label_cost_; }
-
- private:
-  const LabelingProblem& problem_;
-  const LabelCost& label_cost_;
-  const int height_, width_, cells_;
-  Doubles unary_in_, vertical_in_, horizontal_in_;
-  std::vector<double> planes_;
-  std::vector<int32_t> unary_, right_, down_;
+  GivenEdges edges;
+  double* unary;
+  int plane;
 };
 
-// One sample of a cut, in the same form: excess = source - sink capacity.
-class CutSample {
- public:
-  explicit CutSample(const MinCutProblem& problem);
-  bool load(int64_t b);
-  double value(const bool* segment) const;
+// The same sample in integers.
+struct IntegerLabeling {
+  PUZZLEMIX_HD IntegerLabeling(Arena& arena, GridShape shape, int plane, int labels)
+      : shape(shape),
+        plane(plane),
+        labels(labels),
+        right(arena.take<int32_t>(plane)),
+        down(arena.take<int32_t>(plane)),
+        unary(arena.take<int32_t>(int64_t{plane} * labels)) {}
 
-  const int32_t* excess() const { return excess_.data(); }
-  const int32_t* right() const { return right_.data(); }
-  const int32_t* down() const { return down_.data(); }
+  PUZZLEMIX_HD const int32_t* costs_of(int label) const { return unary + label * plane; }
 
- private:
-  const MinCutProblem& problem_;
-  const int height_, width_, cells_;
-  Doubles source_in_, sink_in_, vertical_in_, horizontal_in_;
-  std::vector<int32_t> excess_, right_, down_;
+  GridShape shape;
+  int plane, labels;
+  int32_t *right, *down;
+  int32_t* unary;  // of each cell's cheapest label 0
 };
+
+struct GivenCut {
+  PUZZLEMIX_HD GivenCut(Arena& arena, int plane)
+      : edges(arena, plane), source(arena.take<double>(plane)), sink(arena.take<double>(plane)) {}
+
+  GivenEdges edges;
+  double *source, *sink;
+};
+
+struct IntegerCut {
+  PUZZLEMIX_HD IntegerCut(Arena& arena, int plane)
+      : excess(arena.take<int32_t>(plane)),
+        right(arena.take<int32_t>(plane)),
+        down(arena.take<int32_t>(plane)) {}
+
+  int32_t *excess, *right, *down;  // excess: source less sink capacity
+};
+
+// ---- Reading ------------------------------------------------------------------------------------
+
+// A value as a team takes it: as it is where it is checked afterwards, else 0 where it is
+// forbidden.
+template <typename Team>
+PUZZLEMIX_HD double accepted(double x) {
+  return Team::kChecked || x - x == 0 ? x : 0;
+}
+template <typename Team>
+PUZZLEMIX_HD double accepted_capacity(double x) {
+  return Team::kChecked || (x - x == 0 && x > 0) ? x : 0;
+}
+
+// Reads the edges of sample b: vertical [B, H-1, W], horizontal [B, H, W-1].
+template <typename Team>
+PUZZLEMIX_HD void read_edges(Team& team, const Array& vertical, const Array& horizontal,
+                             GridShape shape, int64_t b, const GivenEdges& into) {
+  const GivenEdges out = into;
+  with_elements<Team>(vertical, b * shape.verticals(), [&](const auto& given) {
+    const auto in = given;
+    team.step(shape.cells(),
+              [=](int i) { out.down[i] = shape.last_row(i) ? 0 : accepted_capacity<Team>(in[i]); });
+  });
+  with_elements<Team>(horizontal, b * shape.horizontals(), [&](const auto& given) {
+    const auto in = given;
+    team.step(shape.height, shape.width, [=](int y, int x) {
+      const bool last = x + 1 == shape.width;
+      out.right[y * shape.width + x] =
+          last ? 0 : accepted_capacity<Team>(in[y * (shape.width - 1) + x]);
+    });
+  });
+}
+
+template <typename Team>
+PUZZLEMIX_HD void read_labeling(Team& team, const LabelingProblem& p, int64_t b,
+                                const GivenLabeling& into) {
+  const GivenLabeling out = into;
+  const GridShape shape(p.height, p.width);
+  const int labels = p.labels;
+  read_edges(team, p.vertical, p.horizontal, shape, b, out.edges);
+  with_elements<Team>(p.unary, b * shape.cells() * labels, [&](const auto& given) {
+    const auto in = given;
+    team.step(shape.cells(), [=](int i) {
+      for (int l = 0; l < labels; ++l) {
+        out.unary[l * out.plane + i] = accepted<Team>(in[i * labels + l]);
+      }
+    });
+  });
+}
+
+template <typename Team>
+PUZZLEMIX_HD void read_cut(Team& team, const MinCutProblem& p, int64_t b, const GivenCut& into) {
+  const GivenCut out = into;
+  const GridShape shape(p.height, p.width);
+  read_edges(team, p.vertical, p.horizontal, shape, b, out.edges);
+  const auto read = [&](const Array& array, double* values) {
+    with_elements<Team>(array, b * shape.cells(), [&](const auto& given) {
+      const auto in = given;
+      team.step(shape.cells(), [=](int i) { values[i] = accepted_capacity<Team>(in[i]); });
+    });
+  };
+  read(p.source, out.source);
+  read(p.sink, out.sink);
+}
+
+// Writes the label cost: the known one, or the integers of the one on the device, which is made a
+// semimetric; convex where that is wanted.
+template <typename Team>
+PUZZLEMIX_HD void read_label_cost(Team& team, const DeviceLabelingProblem& problem, bool convex,
+                                  LabelCost* out) {
+  const int labels = problem.labels, entries = labels * labels;
+  const Array given = problem.label_cost;
+  const bool integers = problem.integers;
+  if (problem.known) {
+    copy_label_cost(team, &problem.known_cost, out);
+    return;
+  }
+  team.step(entries, [=](int e) {
+    const int a = e / labels, b = e % labels;
+    const double one = capacity_element(given, e), other = capacity_element(given, b * labels + a);
+    out->given[e] = a == b ? 0 : Most()(one, other);
+  });
+  team.step(1, [=](int) {
+    out->labels = labels;
+    to_integers(*out, integers);
+    if (convex) make_convex(*out);
+  });
+}
+
+// ---- Rounding -----------------------------------------------------------------------------------
+
+constexpr double kIntegerBound = 1 << 30;
+
+// Whether the costs of a sample may add up to `sum`. Where they may not, what is rounded below is
+// some problem all the same.
+PUZZLEMIX_HD inline bool within_bound(double sum, bool integers) {
+  return integers ? sum < kIntegerBound : sum <= DBL_MAX;
+}
+
+// 0, which makes all integers 0, where the sum is too large for a double.
+PUZZLEMIX_HD inline double sample_scale(double sum, bool integers) {
+  if (!(sum <= DBL_MAX)) return 0;
+  return integers && sum < kIntegerBound ? 1 : power_scale(sum);
+}
+
+// Returns whether the costs are within their bound. `integers`: they came as int32.
+template <typename Team>
+PUZZLEMIX_HD bool round_labeling(Team& team, const GivenLabeling& given, const LabelCost& cost,
+                                 bool integers, const IntegerLabeling& into) {
+  constexpr int kWide = Team::kWide;
+  const GivenLabeling in = given;
+  const IntegerLabeling out = into;
+  const int n = out.shape.cells(), labels = out.labels, strips = (n + kWide - 1) / kWide;
+  const double unit = cost.unit;
+  const double pair = in.edges.largest(team, n) * unit * cost.largest;
+  // No optimum and no chain of swaps reaches a label that costs more, and a forbidding cost must
+  // not eat the precision.
+  const double limit = pair > 0 ? 4.0 * (labels + 1) * pair : HUGE_VAL;
+  // Strips of cells, so that the CPU works on vectors whatever the number of labels.
+  const auto cheapest = [=](int first, double* least) {
+    PUZZLEMIX_UNROLL
+    for (int k = 0; k < kWide; ++k) least[k] = in.unary[first + k];
+    for (int l = 1; l < labels; ++l) {
+      const double* const costs = in.unary + l * in.plane + first;
+      PUZZLEMIX_UNROLL
+      for (int k = 0; k < kWide; ++k) least[k] = Least()(least[k], costs[k]);
+    }
+  };
+  const double top = team.reduce(
+      strips, 0.0,
+      [=](int s) {
+        double least[kWide], most[kWide] = {};
+        cheapest(s * kWide, least);
+        for (int l = 0; l < labels; ++l) {
+          const double* const costs = in.unary + l * in.plane + s * kWide;
+          PUZZLEMIX_UNROLL
+          for (int k = 0; k < kWide; ++k) most[k] = Most()(most[k], costs[k] - least[k]);
+        }
+        PUZZLEMIX_UNROLL
+        for (int k = 1; k < kWide; ++k) most[0] = Most()(most[0], most[k]);
+        return most[0];
+      },
+      Most());
+  const double sum = n * Least()(top, limit) + out.shape.edges() * pair;
+  const double scale = sample_scale(sum, integers);
+  // Where labels cost nothing, weights may be beyond all that the scale is for.
+  const double edge_scale = pair > 0 ? scale : 0;
+  team.step(strips, [=](int s) {
+    const int first = s * kWide;
+    double least[kWide];
+    cheapest(first, least);
+    for (int l = 0; l < labels; ++l) {
+      const double* const costs = in.unary + l * in.plane + first;
+      int32_t* const to = out.unary + l * out.plane + first;
+      PUZZLEMIX_UNROLL
+      for (int k = 0; k < kWide; ++k) {
+        to[k] = round_to_int(Least()(limit, costs[k] - least[k]) * scale);
+      }
+    }
+    PUZZLEMIX_UNROLL
+    for (int k = 0; k < kWide; ++k) {
+      out.down[first + k] = round_to_int(in.edges.down[first + k] * unit * edge_scale);
+      out.right[first + k] = round_to_int(in.edges.right[first + k] * unit * edge_scale);
+    }
+  });
+  return within_bound(sum, integers);
+}
+
+// Returns whether the capacities are within their bound.
+template <typename Team>
+PUZZLEMIX_HD bool round_cut(Team& team, const GivenCut& given, GridShape shape, bool integers,
+                            const IntegerCut& into) {
+  const GivenCut in = given;
+  const IntegerCut out = into;
+  const int n = shape.cells();
+  const double terminal =
+      team.reduce(n, 0.0, [=](int i) { return Most()(in.source[i], in.sink[i]); }, Most());
+  const double edge = in.edges.largest(team, n);
+  const double sum = n * terminal + shape.edges() * edge;
+  const double scale = sample_scale(sum, integers);
+  team.step(n, [=](int i) {
+    out.excess[i] = round_to_int(in.source[i] * scale) - round_to_int(in.sink[i] * scale);
+    out.down[i] = round_to_int(in.edges.down[i] * scale);
+    out.right[i] = round_to_int(in.edges.right[i] * scale);
+  });
+  return within_bound(sum, integers);
+}
+
+// Gives each cell its cheapest label, the lowest on a tie: the first whose cost is 0.
+template <typename Team>
+PUZZLEMIX_HD void start_from_cheapest(Team& team, const IntegerLabeling& sample, int32_t* label) {
+  constexpr int kWide = Team::kWide;
+  const IntegerLabeling in = sample;
+  const int strips = (in.shape.cells() + kWide - 1) / kWide;
+  team.step(strips, [=](int s) {
+    int32_t* const out = label + s * kWide;
+    for (int l = in.labels - 1; l >= 0; --l) {
+      const int32_t* const costs = in.costs_of(l) + s * kWide;
+      PUZZLEMIX_UNROLL
+      for (int k = 0; k < kWide; ++k) out[k] = costs[k] == 0 ? l : out[k];
+    }
+  });
+}
+
+// ---- What an answer costs the caller ------------------------------------------------------------
+
+template <typename Team, typename Label>
+PUZZLEMIX_HD double labeling_energy(Team& team, const GivenLabeling& given, GridShape shape,
+                                    const LabelCost* cost, const Label* label) {
+  const GivenLabeling in = given;
+  const int labels = cost->labels;
+  // Where nobody has looked whether a label exists, the nearest one that does counts.
+  const auto known = [=](int i) {
+    const Label l = label[i];
+    return static_cast<int>(l < 0 ? 0 : l < labels ? l : labels - 1);
+  };
+  return team.add(shape.cells(), [=](int i) {
+    const double* const pair = cost->given + known(i) * labels;
+    double sum = in.unary[known(i) * in.plane + i];
+    if (in.edges.down[i] != 0) sum += in.edges.down[i] * pair[known(i + shape.width)];
+    if (in.edges.right[i] != 0) sum += in.edges.right[i] * pair[known(i + 1)];
+    return sum;
+  });
+}
+
+// The capacity of the cut whose sink side is side(i).
+template <typename Team, typename Side>
+PUZZLEMIX_HD double cut_capacity(Team& team, const GivenCut& given, GridShape shape, Side side) {
+  const GivenCut in = given;
+  return team.add(shape.cells(), [=](int i) {
+    const bool mine = side(i);
+    double sum = mine ? in.source[i] : in.sink[i];
+    if (in.edges.down[i] != 0 && side(i + shape.width) != mine) sum += in.edges.down[i];
+    if (in.edges.right[i] != 0 && side(i + 1) != mine) sum += in.edges.right[i];
+    return sum;
+  });
+}
 
 }  // namespace puzzlemix

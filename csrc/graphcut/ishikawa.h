@@ -22,9 +22,8 @@ namespace puzzlemix {
 
 class Ishikawa {
  public:
-  explicit Ishikawa(const Sample& sample)
-      : sample_(sample), labels_(sample.label_cost().labels), seen_(sample.cells()) {
-    const LabelCost& d = sample.label_cost();
+  Ishikawa(const IntegerLabeling& sample, const LabelCost& d)
+      : sample_(sample), cost_(d), labels_(sample.labels), seen_(sample.shape.cells()) {
     for (int a = 0; a + 1 < labels_; ++a) {
       if (d(a, a + 1) > 0) pairs_.push_back({a, a, d(a, a + 1)});
       for (int b = a + 1; b + 1 < labels_; ++b) {
@@ -35,10 +34,11 @@ class Ishikawa {
   }
 
   // `lowest` and `highest` bound the labels of that labelling.
-  void solve(const int32_t* lowest, const int32_t* highest, int64_t* out) {
+  template <typename Label>
+  void solve(const int32_t* lowest, const int32_t* highest, Label* out) {
     lowest_ = lowest;
     highest_ = highest;
-    const int n = sample_.cells();
+    const int n = sample_.shape.cells();
     std::copy_n(lowest, n, out);
     std::fill(seen_.begin(), seen_.end(), false);
     for (int i = 0; i < n; ++i) {
@@ -68,16 +68,16 @@ class Ishikawa {
   // Calls body with each neighbour, and the weight of the edge to it.
   template <typename Body>
   void for_each_neighbour(int cell, const Body& body) const {
-    const int width = sample_.width(), x = cell % width;
-    if (x + 1 < width) body(cell + 1, sample_.right()[cell]);
-    if (cell + width < sample_.cells()) body(cell + width, sample_.down()[cell]);
-    if (x > 0) body(cell - 1, sample_.right()[cell - 1]);
-    if (cell >= width) body(cell - width, sample_.down()[cell - width]);
+    const int width = sample_.shape.width, x = cell % width;
+    if (x + 1 < width) body(cell + 1, sample_.right[cell]);
+    if (cell + width < sample_.shape.cells()) body(cell + width, sample_.down[cell]);
+    if (x > 0) body(cell - 1, sample_.right[cell - 1]);
+    if (cell >= width) body(cell - width, sample_.down[cell - width]);
   }
 
   // The open cells that are connected with this one, and the box that they lie in.
   void collect(int first) {
-    const int width = sample_.width();
+    const int width = sample_.shape.width;
     int top = first / width, bottom = top, left = first % width, right = left;
     low_ = lowest_[first];
     int high = highest_[first];
@@ -104,7 +104,7 @@ class Ishikawa {
   }
 
   int node(int layer, int cell) const {
-    const int width = sample_.width(), y = cell / width - box_first_ / width;
+    const int width = sample_.shape.width, y = cell / width - box_first_ / width;
     return (layer - low_) * plane_ + y * box_width_ + cell % width - box_first_ % width;
   }
 
@@ -112,8 +112,8 @@ class Ishikawa {
     graph_.reset(plane_ * layers_);
     const int columns = layers_ > 1 ? graph_.add_axis(plane_, /*unbounded=*/true) : 0;
     for (int cell : region_) add_column(columns, cell);
-    if (box_width_ > 1) add_edges(1, sample_.right(), 1);
-    if (plane_ > box_width_) add_edges(sample_.width(), sample_.down(), box_width_);
+    if (box_width_ > 1) add_edges(1, sample_.right, 1);
+    if (plane_ > box_width_) add_edges(sample_.shape.width, sample_.down, box_width_);
   }
 
   // Down a column the unary costs, up it no way to be cut. To neighbours whose labels are known an
@@ -121,11 +121,11 @@ class Ishikawa {
   void add_column(int axis, int cell) {
     const int lowest = lowest_[cell], highest = highest_[cell];
     int32_t cost[kMaxLabels];
-    for (int l = lowest; l <= highest; ++l) cost[l] = sample_.unary(l)[cell];
+    for (int l = lowest; l <= highest; ++l) cost[l] = sample_.costs_of(l)[cell];
     for_each_neighbour(cell, [&](int other, int32_t weight) {
       if (open(other)) return;
       for (int l = lowest; l <= highest; ++l) {
-        cost[l] += weight * sample_.label_cost()(l, lowest_[other]);
+        cost[l] += weight * cost_(l, lowest_[other]);
       }
     });
     graph_.add_excess(node(lowest, cell), -cost[lowest]);
@@ -174,7 +174,8 @@ class Ishikawa {
     }
   }
 
-  const Sample& sample_;
+  const IntegerLabeling sample_;
+  const LabelCost& cost_;
   const int labels_;
   std::vector<Pair> pairs_;
   const int32_t *lowest_ = nullptr, *highest_ = nullptr;

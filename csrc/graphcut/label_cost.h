@@ -1,12 +1,14 @@
 // The label cost as integers, on the CPU and on CUDA.
 #pragma once
 
+#include <algorithm>
 #include <cfloat>
 #include <cmath>
 #include <cstdint>
 
 #include "graphcut/graphcut.h"
 #include "portable.h"
+#include "team.h"
 
 namespace puzzlemix {
 
@@ -20,7 +22,36 @@ struct LabelCost {
   double given[kMaxLabels * kMaxLabels] = {};  // the caller's own
 
   PUZZLEMIX_HD int32_t operator()(int a, int b) const { return cost[a * labels + b]; }
+
+  // Integers that came from the same numbers are the same, but for a cost of integers or of floats.
+  bool operator==(const LabelCost& other) const {
+    return labels == other.labels && unit == other.unit &&
+           std::equal(cost, cost + labels * labels, other.cost) &&
+           std::equal(given, given + labels * labels, other.given);
+  }
 };
+
+// A labelling problem as it crosses to the device: the label cost by value where it is in the
+// host's memory.
+struct DeviceLabelingProblem : LabelingProblem {
+  int64_t max_cycles = -1;  // of the swap
+  bool known = false;
+  LabelCost known_cost;
+};
+
+// Copies a label cost by the threads of a team.
+template <typename Team>
+PUZZLEMIX_HD void copy_label_cost(Team& team, const LabelCost* from, LabelCost* to) {
+  team.step(from->labels * from->labels, [=](int e) {
+    to->cost[e] = from->cost[e];
+    to->given[e] = from->given[e];
+    if (e > 0) return;
+    to->labels = from->labels;
+    to->largest = from->largest;
+    to->unit = from->unit;
+    to->exact = from->exact;
+  });
+}
 
 // Symmetric, finite, not negative, zero on the diagonal.
 inline bool semimetric(const LabelCost& cost) {

@@ -10,6 +10,7 @@
 
 #include "graphcut/grid_cut.h"
 #include "graphcut/integers.h"
+#include "plain_team.h"
 
 namespace puzzlemix {
 
@@ -18,16 +19,17 @@ class AlphaBetaSwap {
  public:
   using Set = Bits<Words>;
 
-  explicit AlphaBetaSwap(const Sample& sample)
+  AlphaBetaSwap(const IntegerLabeling& sample, const LabelCost& cost)
       : sample_(sample),
-        cost_(sample.label_cost()),
-        labels_(cost_.labels),
-        cut_(sample.height(), sample.width()),
+        cost_(cost),
+        labels_(sample.labels),
+        cut_(sample.shape.height, sample.shape.width),
         terminal_(Words * 64),
         flows_(labels_ * (labels_ - 1) / 2) {}
 
   // max_cycles < 0: until a sweep makes no move.
-  void solve(int64_t max_cycles, int64_t* out) {
+  template <typename Label>
+  void solve(int64_t max_cycles, Label* out) {
     start();
     for (int64_t cycle = 0; cycle != max_cycles && sweep(); ++cycle) {
     }
@@ -38,11 +40,12 @@ class AlphaBetaSwap {
   using Cut = GridCut<Words, Width>;
 
   void start() {
+    PlainTeam team;
+    start_from_cheapest(team, sample_, terminal_.data());
     // The plane of labels is padded with one that there is not.
-    std::fill(terminal_.begin(), terminal_.end(), -1);
-    sample_.cheapest(terminal_.data());
+    std::fill(terminal_.begin() + sample_.shape.cells(), terminal_.end(), -1);
     for (int l = 0; l < labels_; ++l) cells_[l] = equal_to<Words>(terminal_.data(), l);
-    edges_ = cut_.edges(sample_.right(), sample_.down(), sample_.right(), sample_.down());
+    edges_ = cut_.edges(sample_.right, sample_.down, sample_.right, sample_.down);
     for (auto& flow : flows_) flow.clear();
     now_ = 1;
     std::fill_n(touched_, kMaxLabels, 1);
@@ -84,9 +87,9 @@ class AlphaBetaSwap {
 
   // What beta costs a cell more than alpha, its neighbours outside the pair counted.
   void fill_terminals(int alpha, int beta, const Set& active) {
-    const int32_t* more = sample_.unary(beta);
-    const int32_t* less = sample_.unary(alpha);
-    for (int i = 0; i < sample_.cells(); ++i) terminal_[i] = more[i] - less[i];
+    const int32_t* more = sample_.costs_of(beta);
+    const int32_t* less = sample_.costs_of(alpha);
+    for (int i = 0; i < sample_.shape.cells(); ++i) terminal_[i] = more[i] - less[i];
     for (int l = 0; l < labels_; ++l) {
       const int32_t difference = cost_(beta, l) - cost_(alpha, l);
       if (l == alpha || l == beta || difference == 0) continue;
@@ -123,7 +126,7 @@ class AlphaBetaSwap {
     }
   }
 
-  const Sample& sample_;
+  const IntegerLabeling sample_;
   const LabelCost& cost_;
   const int labels_;
   Cut cut_;

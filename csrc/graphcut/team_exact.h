@@ -1,8 +1,8 @@
 // The lowest optimal labelling for a team: the two ways of exact.h, where their reasons stand.
 #pragma once
 
+#include "graphcut/integers.h"
 #include "graphcut/team_cut.h"
-#include "graphcut/team_integers.h"
 
 namespace puzzlemix {
 
@@ -61,54 +61,49 @@ struct LayeredGraph {
   const LabelCost* label_cost;
 };
 
-class TeamExact {
+class TeamExactEngine {
  public:
-  using Problem = TeamLabelingProblem;
-
   // The two ways share the cut's memory.
   struct Work {
-    PUZZLEMIX_HD Work(Arena& arena, const Problem& p)
-        : sample(arena, p),
-          there(arena.take<int32_t>(2 * p.height * p.width)),
-          back(arena.take<int32_t>(2 * p.height * p.width)),
-          cut(arena, (p.labels - 1) * p.height * p.width, LayeredGraph::axis_count(p.labels - 1)) {}
+    PUZZLEMIX_HD Work(Arena& arena, GridShape shape, int labels)
+        : there(arena.take<int32_t>(2 * shape.cells())),
+          back(arena.take<int32_t>(2 * shape.cells())),
+          cut(arena, (labels - 1) * shape.cells(), LayeredGraph::axis_count(labels - 1)) {}
 
-    TeamSample sample;
     int32_t *there, *back;  // the capacities of a step, by axis
     TeamCut cut;
   };
 
-  PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) { return Work(arena, p); }
-  static int items(const Problem& p) { return p.height * p.width; }
-
+  // The label cost is convex.
   template <typename Team>
-  PUZZLEMIX_HD static void solve(Team& team, const Work& work, const Problem& problem, int64_t b) {
-    const LabelingProblem p = problem;
-    load_sample(team, problem, b, true, work.sample);
-    TeamExact exact(work, p);
+  PUZZLEMIX_HD static void solve(Team& team, const Work& work, const IntegerLabeling& sample,
+                                 const LabelCost* cost, int64_t, int32_t* label) {
+    TeamExactEngine exact(work, sample, cost, label);
     if (exact.descent_applies(team)) {
-      exact.descend(team, p);
+      exact.descend(team);
     } else {
       exact.cut_layers(team);
     }
-    write_labeling(team, p, b, work.sample);
   }
 
  private:
-  PUZZLEMIX_HD TeamExact(const Work& work, const LabelingProblem& p)
+  PUZZLEMIX_HD TeamExactEngine(const Work& work, const IntegerLabeling& sample,
+                               const LabelCost* cost, int32_t* label)
       : cut_(work.cut),
-        sample_(work.sample),
+        sample_(sample),
+        label_cost_(cost),
+        label_(label),
         there_(work.there),
         back_(work.back),
-        shape_(p.height, p.width),
-        cells_(p.height * p.width),
-        labels_(p.labels) {}
+        shape_(sample.shape),
+        cells_(sample.shape.cells()),
+        labels_(sample.labels) {}
 
   // ---- Steepest descent, where everything is convex ----
 
   template <typename Team>
   PUZZLEMIX_HD bool descent_applies(Team& team) const {
-    const LabelCost& cost = *sample_.label_cost;
+    const LabelCost& cost = *label_cost_;
     for (int a = 1; a < labels_; ++a) {
       for (int b = a; b < labels_; ++b) {
         if (cost(a, b) != cost(a - 1, b - 1)) return false;
@@ -117,13 +112,13 @@ class TeamExact {
     for (int g = 1; g + 1 < labels_; ++g) {
       if (2 * int64_t{cost(0, g)} > int64_t{cost(0, g - 1)} + cost(0, g + 1)) return false;
     }
-    const int32_t* const unary = sample_.unary;
+    const IntegerLabeling sample = sample_;
     const int n = cells_, labels = labels_;
     return !team.any(n, [=](int i) {
       bool bent = false;
       for (int l = 1; l + 1 < labels; ++l) {
-        const int64_t second = int64_t{unary[(l - 1) * n + i]} + unary[(l + 1) * n + i] -
-                               2 * int64_t{unary[l * n + i]};
+        const int64_t second = int64_t{sample.costs_of(l - 1)[i]} + sample.costs_of(l + 1)[i] -
+                               2 * int64_t{sample.costs_of(l)[i]};
         bent = bent || second < 0;
       }
       return bent;
@@ -131,12 +126,12 @@ class TeamExact {
   }
 
   template <typename Team>
-  PUZZLEMIX_HD void descend(Team& team, const LabelingProblem& p) {
+  PUZZLEMIX_HD void descend(Team& team) {
     const int labels = labels_;
     if (labels > 3) {
-      start_from_cheapest(team, p, sample_);
+      start_from_cheapest(team, sample_, label_);
     } else {
-      int32_t* const label = sample_.label;
+      int32_t* const label = label_;
       team.step(cells_, [=](int i) { label[i] = labels - 2; });
     }
     const int rises = labels > 3 ? labels : 1, falls = labels > 3 ? labels : labels - 2;
@@ -183,16 +178,17 @@ class TeamExact {
   template <typename Team>
   PUZZLEMIX_HD bool change_by_one(Team& team, int direction) {
     const int n = cells_;
-    const Choice choice{sample_.label, sample_.label_cost, labels_, direction > 0};
+    const Choice choice{label_, label_cost_, labels_, direction > 0};
     const GridGraph graph{n, shape_.width, there_, there_ + n, back_, back_ + n, 1, nullptr, 0, 0};
-    const TeamSample sample = sample_;
+    const IntegerLabeling sample = sample_;
+    int32_t* const label = label_;
     const TeamCut cut = cut_;
     int32_t *const there = there_, *const back = back_;
     const bool some = team.any(n, [=](int i) {
       int32_t excess = 0;
       if (choice.moves(i)) {
         const int low = choice.low(i);
-        excess = sample.unary[(low + 1) * n + i] - sample.unary[low * n + i];
+        excess = sample.costs_of(low + 1)[i] - sample.costs_of(low)[i];
       }
       PUZZLEMIX_UNROLL
       for (int a = 0; a < graph.axes; ++a) {
@@ -216,9 +212,9 @@ class TeamExact {
     const TeamCut solved = cut_;
     return team.any(n, [=](int i) {
       if (!choice.moves(i)) return false;
-      const int before = sample.label[i];
+      const int before = label[i];
       const int now = choice.low(i) + solved.on_sink_side(i);
-      sample.label[i] = now;
+      label[i] = now;
       return now != before;
     });
   }
@@ -228,7 +224,8 @@ class TeamExact {
   template <typename Team>
   PUZZLEMIX_HD void cut_layers(Team& team) {
     const int n = cells_, layers = labels_ - 1, nodes = n * layers;
-    const TeamSample sample = sample_;
+    const IntegerLabeling sample = sample_;
+    int32_t* const out = label_;
     const LayeredGraph graph{nodes,
                              LayeredGraph::axis_count(layers),
                              n,
@@ -237,7 +234,7 @@ class TeamExact {
                              sample.unary,
                              sample.right,
                              sample.down,
-                             sample.label_cost};
+                             label_cost_};
     const TeamCut cut = cut_;
     team.step(nodes, [=](int v) {
       const int layer = v / n, cell = v % n;
@@ -252,12 +249,14 @@ class TeamExact {
     team.step(n, [=](int i) {
       int label = 0;
       for (int a = 0; a < layers; ++a) label += solved.on_sink_side(a * n + i);
-      sample.label[i] = label;
+      out[i] = label;
     });
   }
 
   TeamCut cut_;
-  const TeamSample sample_;
+  const IntegerLabeling sample_;
+  const LabelCost* const label_cost_;
+  int32_t* const label_;
   int32_t *const there_, *const back_;
   const GridShape shape_;
   const int cells_, labels_;

@@ -1,85 +1,125 @@
 // The graph cuts of graphcut.h as device algorithms (see team_run.h).
 #pragma once
 
+#include "graphcut/integers.h"
 #include "graphcut/team_exact.h"
 #include "graphcut/team_swap.h"
 
 namespace puzzlemix {
 
+// One of the labellings by its engine, TeamSwapEngine or TeamExactEngine.
+template <typename Engine, bool kConvex>
+struct TeamLabeling {
+  using Problem = DeviceLabelingProblem;
+
+  struct Work {
+    PUZZLEMIX_HD Work(Arena& arena, GridShape shape, int labels)
+        : engine(arena, shape, labels),
+          integers(arena, shape, shape.cells(), labels),
+          label(arena.take<int32_t>(shape.cells())),
+          cost(arena.take<LabelCost>(1)),
+          given(arena, shape.cells(), labels) {}
+
+    typename Engine::Work engine;
+    IntegerLabeling integers;
+    int32_t* label;
+    LabelCost* cost;
+    GivenLabeling given;
+  };
+
+  PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) {
+    return Work(arena, GridShape(p.height, p.width), p.labels);
+  }
+  static int items(const Problem& p) { return p.height * p.width; }
+
+  template <typename Team>
+  PUZZLEMIX_HD static void solve(Team& team, const Work& work, const Problem& problem, int64_t b) {
+    const GridShape shape(problem.height, problem.width);
+    read_label_cost(team, problem, kConvex, work.cost);
+    read_labeling(team, problem, b, work.given);
+    round_labeling(team, work.given, *work.cost, problem.integers, work.integers);
+    Engine::solve(team, work.engine, work.integers, work.cost, problem.max_cycles, work.label);
+    const int n = shape.cells();
+    const int32_t* const label = work.label;
+    int64_t* const out = problem.out + b * n;
+    double* const energies = problem.energy + b;
+    team.step(n, [=](int i) { out[i] = label[i]; });
+    const double energy = labeling_energy(team, work.given, shape, work.cost, label);
+    team.step(1, [=](int) { *energies = energy; });
+  }
+};
+
+using TeamSwap = TeamLabeling<TeamSwapEngine, false>;
+using TeamExact = TeamLabeling<TeamExactEngine, true>;
+
 struct TeamMinCut {
   using Problem = MinCutProblem;
 
   struct Work {
-    PUZZLEMIX_HD Work(Arena& arena, const Problem& p)
-        : cut(arena, p.height * p.width, GridGraph::axes),
-          right(arena.take<int32_t>(p.height * p.width)),
-          down(arena.take<int32_t>(p.height * p.width)) {}
+    PUZZLEMIX_HD Work(Arena& arena, int cells)
+        : cut(arena, cells, GridGraph::axes), integers(arena, cells), given(arena, cells) {}
 
     TeamCut cut;
-    int32_t *right, *down;
+    IntegerCut integers;
+    GivenCut given;
   };
 
-  PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) { return Work(arena, p); }
+  PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) {
+    return Work(arena, p.height * p.width);
+  }
   static int items(const Problem& p) { return p.height * p.width; }
 
   template <typename Team>
   PUZZLEMIX_HD static void solve(Team& team, const Work& work, const Problem& problem, int64_t b) {
-    const Problem p = problem;
-    const GridShape shape(p.height, p.width);
-    const GivenEdges edges(p.vertical, p.horizontal, shape, b);
+    const GridShape shape(problem.height, problem.width);
     const int n = shape.cells();
-    const int64_t first = b * n;
-    const double terminal = team.reduce(
-        n, 0.0,
-        [=](int i) {
-          return Most()(capacity_element(p.source, first + i), capacity_element(p.sink, first + i));
-        },
-        Most());
-    const double edge = edges.largest(team);
-    const double scale = team_scale(n * terminal + shape.edges() * edge, p.integers);
+    read_cut(team, problem, b, work.given);
+    round_cut(team, work.given, shape, problem.integers, work.integers);
+    const IntegerCut integers = work.integers;
     TeamCut cut = work.cut;
-    int32_t *const right = work.right, *const down = work.down;
-    const GridGraph graph{n, shape.width, right, down, right, down, 1, nullptr, 0, 0};
+    const GridGraph graph{
+        n, shape.width, integers.right, integers.down, integers.right, integers.down, 1, nullptr, 0,
+        0};
     team.step(n, [=](int i) {
-      cut.excess(i) = scaled(capacity_element(p.source, first + i), scale) -
-                      scaled(capacity_element(p.sink, first + i), scale);
-      right[i] = scaled(edges.right(i), scale);
-      down[i] = scaled(edges.down(i), scale);
+      cut.excess(i) = integers.excess[i];
       cut.clear(graph, i);
     });
     cut.solve(team, graph);
     const TeamCut solved = cut;
-    const double flow = team.add(n, [=](int i) {
-      const bool side = solved.on_sink_side(i);
-      p.segment[first + i] = side;
-      double sum =
-          side ? capacity_element(p.source, first + i) : capacity_element(p.sink, first + i);
-      if (!shape.last_row(i) && side != solved.on_sink_side(i + shape.width)) sum += edges.down(i);
-      if (!shape.last_column(i) && side != solved.on_sink_side(i + 1)) sum += edges.right(i);
-      return sum;
-    });
-    team.step(1, [=](int) { p.flow[b] = flow; });
+    bool* const segment = problem.segment + b * n;
+    double* const flows = problem.flow + b;
+    team.step(n, [=](int i) { segment[i] = solved.on_sink_side(i); });
+    const double flow =
+        cut_capacity(team, work.given, shape, [=](int i) { return solved.on_sink_side(i); });
+    team.step(1, [=](int) { *flows = flow; });
   }
 };
 
 struct TeamLabelingEnergy {
-  using Problem = TeamLabelingProblem;
+  using Problem = DeviceLabelingProblem;
+
   struct Work {
-    LabelCost* label_cost;
+    PUZZLEMIX_HD Work(Arena& arena, int cells, int labels)
+        : cost(arena.take<LabelCost>(1)), given(arena, cells, labels) {}
+
+    LabelCost* cost;
+    GivenLabeling given;
   };
 
-  PUZZLEMIX_HD static Work layout(Arena& arena, const Problem&) {
-    return {arena.take<LabelCost>(1)};
+  PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) {
+    return Work(arena, p.height * p.width, p.labels);
   }
   static int items(const Problem& p) { return p.height * p.width; }
 
   template <typename Team>
   PUZZLEMIX_HD static void solve(Team& team, const Work& work, const Problem& problem, int64_t b) {
-    const LabelingProblem p = problem;
-    read_label_cost(team, problem, false, work.label_cost);
-    const int64_t* const labels = p.out + b * p.height * p.width;
-    const double energy = labeling_energy(team, p, b, work.label_cost, labels);
-    team.step(1, [=](int) { p.energy[b] = energy; });
+    const GridShape shape(problem.height, problem.width);
+    read_label_cost(team, problem, false, work.cost);
+    read_labeling(team, problem, b, work.given);
+    const int64_t* const labels = problem.out + b * shape.cells();
+    const double energy = labeling_energy(team, work.given, shape, work.cost, labels);
+    double* const energies = problem.energy + b;
+    team.step(1, [=](int) { *energies = energy; });
   }
 };
 

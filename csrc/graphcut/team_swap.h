@@ -1,8 +1,8 @@
 // Alpha-beta swap for a team: the moves of swap.h, one cut after the other.
 #pragma once
 
+#include "graphcut/integers.h"
 #include "graphcut/team_cut.h"
-#include "graphcut/team_integers.h"
 
 namespace puzzlemix {
 
@@ -18,43 +18,38 @@ class TriedPairs {
   uint64_t words_[2] = {};  // 120 pairs at most
 };
 
-class TeamSwap {
+class TeamSwapEngine {
  public:
-  using Problem = TeamLabelingProblem;
-
   struct Work {
-    PUZZLEMIX_HD Work(Arena& arena, const Problem& p)
-        : cut(arena, p.height * p.width, GridGraph::axes),
-          terminal(arena.take<int32_t>(p.height * p.width)),
-          sample(arena, p) {}
+    PUZZLEMIX_HD Work(Arena& arena, GridShape shape, int)
+        : cut(arena, shape.cells(), GridGraph::axes),
+          terminal(arena.take<int32_t>(shape.cells())) {}
 
     TeamCut cut;
     int32_t* terminal;  // what beta costs a cell more than alpha, neighbours outside counted
-    TeamSample sample;
   };
 
-  PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) { return Work(arena, p); }
-  static int items(const Problem& p) { return p.height * p.width; }
-
+  // max_cycles < 0: until a sweep makes no move.
   template <typename Team>
-  PUZZLEMIX_HD static void solve(Team& team, const Work& work, const Problem& problem, int64_t b) {
-    const LabelingProblem p = problem;
-    load_sample(team, problem, b, false, work.sample);
-    TeamSwap swap(work, p);
-    start_from_cheapest(team, p, work.sample);
-    for (int64_t cycle = 0; cycle != problem.max_cycles && swap.sweep(team); ++cycle) {
+  PUZZLEMIX_HD static void solve(Team& team, const Work& work, const IntegerLabeling& sample,
+                                 const LabelCost* cost, int64_t max_cycles, int32_t* label) {
+    TeamSwapEngine swap(work, sample, cost, label);
+    start_from_cheapest(team, sample, label);
+    for (int64_t cycle = 0; cycle != max_cycles && swap.sweep(team); ++cycle) {
     }
-    write_labeling(team, p, b, work.sample);
   }
 
  private:
-  PUZZLEMIX_HD TeamSwap(const Work& work, const LabelingProblem& p)
+  PUZZLEMIX_HD TeamSwapEngine(const Work& work, const IntegerLabeling& sample,
+                              const LabelCost* cost, int32_t* label)
       : cut_(work.cut),
-        sample_(work.sample),
+        sample_(sample),
+        label_cost_(cost),
+        label_(label),
         terminal_(work.terminal),
-        shape_(p.height, p.width),
-        cells_(p.height * p.width),
-        labels_(p.labels) {}
+        shape_(sample.shape),
+        cells_(sample.shape.cells()),
+        labels_(sample.labels) {}
 
   template <typename Team>
   PUZZLEMIX_HD bool sweep(Team& team) {
@@ -79,7 +74,7 @@ class TeamSwap {
     if (change(team, graph) >= 0) return false;
     forget(touched(team, graph) | 1u << alpha | 1u << beta);
     const TeamCut cut = cut_;
-    int32_t* const label = sample_.label;
+    int32_t* const label = label_;
     team.step(cells_, [=](int i) {
       if (graph.active(i)) label[i] = cut.on_sink_side(i) ? beta : alpha;
     });
@@ -93,8 +88,8 @@ class TeamSwap {
             sample_.down,
             sample_.right,
             sample_.down,
-            (*sample_.label_cost)(alpha, beta),
-            sample_.label,
+            (*label_cost_)(alpha, beta),
+            label_,
             alpha,
             beta};
   }
@@ -104,7 +99,9 @@ class TeamSwap {
   PUZZLEMIX_HD bool fill(Team& team, int alpha, int beta) const {
     const GridGraph graph = this->graph(alpha, beta);
     const TeamCut cut = cut_;
-    const TeamSample sample = sample_;
+    const IntegerLabeling sample = sample_;
+    const LabelCost* const label_cost = label_cost_;
+    const int32_t* const label = label_;
     const GridShape shape = shape_;
     const int n = cells_;
     int32_t* const terminal = terminal_;
@@ -112,11 +109,11 @@ class TeamSwap {
       const bool active = graph.active(i);
       int32_t more = 0;
       if (active) {
-        const LabelCost& cost = *sample.label_cost;
-        more = sample.unary[beta * n + i] - sample.unary[alpha * n + i];
+        const LabelCost& cost = *label_cost;
+        more = sample.costs_of(beta)[i] - sample.costs_of(alpha)[i];
         const auto outside = [&](int32_t weight, int j) {
           if (weight == 0 || graph.active(j)) return;
-          more += weight * (cost(beta, sample.label[j]) - cost(alpha, sample.label[j]));
+          more += weight * (cost(beta, label[j]) - cost(alpha, label[j]));
         };
         outside(sample.right[i], i + 1);
         outside(sample.down[i], i + shape.width);
@@ -133,7 +130,7 @@ class TeamSwap {
   template <typename Team>
   PUZZLEMIX_HD int64_t change(Team& team, const GridGraph& graph) const {
     const TeamCut cut = cut_;
-    const int32_t *const terminal = terminal_, *const label = sample_.label;
+    const int32_t *const terminal = terminal_, *const label = label_;
     return team.reduce(
         cells_, int64_t{0},
         [=](int i) {
@@ -162,7 +159,7 @@ class TeamSwap {
   template <typename Team>
   PUZZLEMIX_HD uint32_t touched(Team& team, const GridGraph& graph) const {
     const TeamCut cut = cut_;
-    const int32_t* const label = sample_.label;
+    const int32_t* const label = label_;
     return team.reduce(
         cells_, 0u,
         [=](int i) {
@@ -192,7 +189,9 @@ class TeamSwap {
   }
 
   TeamCut cut_;
-  const TeamSample sample_;
+  const IntegerLabeling sample_;
+  const LabelCost* const label_cost_;
+  int32_t* const label_;
   int32_t* const terminal_;
   const GridShape shape_;
   const int cells_, labels_;

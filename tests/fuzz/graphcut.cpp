@@ -134,7 +134,7 @@ void label(Input& input, Function function) {
                                                       : labeling_energy_cpu(problem, threads);
   problem.out = by_team.data();
   problem.energy = energy_by_team.data();
-  TeamLabelingProblem device{problem, cycles, false, {}};
+  DeviceLabelingProblem device{problem, cycles, false, {}};
   if (input.chance(2)) {
     device.known = read_label_cost(problem, device.known_cost) &&
                    (function != Function::exact || make_convex(device.known_cost));

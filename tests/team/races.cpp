@@ -83,7 +83,7 @@ bool cuts_agree(Random& random, int height, int width, int labels) {
   const LabelingProblem given{
       array(unary), array(vertical), array(horizontal), array(label_cost), false, kBatch, height,
       width,        labels,          label.data(),      value.data()};
-  TeamLabelingProblem problem{given, -1, false, {}};
+  DeviceLabelingProblem problem{given, -1, false, {}};
   if (!agree<TeamSwap>(problem, label)) return false;
   return agree<TeamExact>(problem, label) && agree<TeamLabelingEnergy>(problem, value);
 }

@@ -14,6 +14,9 @@ namespace puzzlemix {
 // every size-th item; a reduction's parts meet in `Meeting`.
 class ThreadedTeam {
  public:
+  static constexpr bool kChecked = false;
+  static constexpr int kWide = 1;
+
   class Meeting {
    public:
     explicit Meeting(int size) : size_(size), slots_(2 * static_cast<size_t>(size)) {}
@@ -51,6 +54,11 @@ class ThreadedTeam {
     expect_values_captured(f);
     for (int i = index_; i < n; i += meeting_.size_) f(i);
     meeting_.wait();
+  }
+
+  template <typename F>
+  void step(int rows, int columns, F f) {
+    step(rows * columns, [=](int i) { f(i / columns, i % columns); });
   }
 
   template <typename F>
