@@ -54,20 +54,28 @@ class BlockSample {
     puzzlemix::load(problem.saliency, index * n, n, saliency.data());
     puzzlemix::load(problem.mask, index * n, n, weight.data());
     if (!valid()) return false;
-    const int longest = std::max(height, width) - 1;
-    unit = longest > 0 ? problem.xi / (static_cast<double>(longest) * longest) : 0.0;
     if (problem.indicator) {
       for (double& z : weight) z = z > 0 ? 1.0 : 0.0;
     }
+    // No move costs more than twice xi; a bound that doesn't depend on the grid is the contract's.
+    if (!(2 * problem.xi + maximum(saliency.data(), n) <= std::numeric_limits<double>::max())) {
+      return false;
+    }
+    scale_by(problem.xi);
+    return true;
+  }
+
+  // Makes integers of saliency and weights.
+  void scale_by(double xi) {
+    const int n = cells();
+    const int longest = std::max(height, width) - 1;
+    unit = longest > 0 ? xi / (static_cast<double>(longest) * longest) : 0.0;
     const double furthest = (height - 1) * (height - 1) + (width - 1) * (width - 1);
     const double most = maximum(saliency.data(), n), largest = unit * furthest + most;
-    // No move costs more than twice xi; a bound that doesn't depend on the grid is the contract's.
-    if (!(2 * problem.xi + most <= std::numeric_limits<double>::max())) return false;
     lightest = minimum(weight.data(), n);
     heaviest = maximum(weight.data(), n);
     scale = power_scale(largest);
     step = round_even(scale * unit);
-    return true;
   }
 
   int cells() const { return height * width; }

@@ -1,0 +1,52 @@
+// The whole decision of Puzzle Mix, from pixels to plan (Kim, Choo and Song, ICML 2020, sections 3
+// and 4): a mask by a graph cut and two permutations by transports, in turns, sample by sample.
+//
+// What is computed, and in which order it is added up, so that every backend decides the same bits:
+// docs/mathematics/objective.md and order.md. The stages are in stages.h; the CPU runs them on one
+// thread a sample (puzzle_cpu.cpp), CUDA in two launches (device_puzzle.h).
+//
+// Letters: B pairs, N second images, C channels, Y x X pixels, h x w the cut's grid, h' x w' the
+// transport's, a multiple of it.
+#pragma once
+
+#include "tensor.h"
+
+namespace puzzlemix {
+
+enum class Transport : int { none, approx, exact };
+
+// The tensors of the public function, by number: what a Status names.
+enum PuzzleArgument { kX1, kX2, kSaliency1, kSaliency2, kLam, kPartner };
+
+struct PuzzleProblem {
+  // Images [B, C, Y, X] and [N, C, Y, X] of one float type, contiguous or both channels_last;
+  // saliency [B, Y1, X1] and [N, Y2, X2], any float types, not negative.
+  Array x1, x2, saliency1, saliency2;
+  bool channels_last;
+  int64_t batch, others;  // B, N
+  int channels, rows, columns;
+  int saliency_rows1, saliency_columns1, saliency_rows2, saliency_columns2;
+  const int64_t* partner;  // [B], the second image of each pair; null: the one at its place
+  Array lam;               // [B], in [0, 1]; without data, lam_number for all pairs
+  double lam_number;
+  Array std;  // [std_count] what the images were divided by, one number or one a channel
+  int std_count;
+
+  int height, width, fine_height, fine_width;  // h, w, h', w'
+  int labels;
+  double beta, gamma, eta, xi;
+  int neighborhood;
+  bool bilinear;  // data smoothness as in the paper, else as in the published code
+  bool exact_cut;
+  Transport transport;
+  int64_t cycles;
+
+  bool doubles;                // mask and ratio are float64, else float32
+  void *mask, *ratio;          // [B, h, w], [B]
+  int64_t *source1, *source2;  // [B, h', w']; null without transport
+  double* objective;           // [B]
+};
+
+Status puzzle_plan_cpu(const PuzzleProblem& problem, int threads);
+
+}  // namespace puzzlemix

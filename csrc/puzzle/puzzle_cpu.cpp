@@ -1,0 +1,197 @@
+// The plan on the CPU: each pair from pixels to plan on one thread, in one workspace.
+#include "puzzle/puzzle.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <optional>
+
+#include "batch.h"
+#include "graphcut/exact.h"
+#include "graphcut/swap.h"
+#include "host_memory.h"
+#include "plain_team.h"
+#include "puzzle/decide.h"
+#include "transport/block_approx.h"
+#include "transport/block_exact.h"
+
+namespace puzzlemix {
+namespace {
+
+// A call with the label cost that its samples share.
+struct CpuCall : PuzzleCall {
+  explicit CpuCall(const PuzzleProblem& problem)
+      : PuzzleCall(problem), cost(squared_label_cost(problem.labels)) {}
+  LabelCost cost;
+};
+
+// The sizes and methods for which a workspace can be used again.
+struct Sizes {
+  explicit Sizes(const PuzzleCall& p)
+      : number{p.channels,
+               p.cell_rows,
+               p.cell_columns,
+               p.columns * p.channels,
+               p.height,
+               p.width,
+               p.fine_height,
+               p.fine_width,
+               p.labels,
+               p.exact_cut,
+               static_cast<int>(p.transport),
+               p.cycles > 1,
+               p.saliency_columns1,
+               p.saliency_columns2} {}
+  bool operator==(const Sizes& other) const {
+    return std::equal(std::begin(number), std::end(number), std::begin(other.number));
+  }
+  int number[14];
+};
+
+template <int Words, int Width>
+class Planner {
+ public:
+  explicit Planner(const CpuCall& call)
+      : sizes_(call),
+        cost_(call.cost),
+        memory_([&](Arena& arena) { return Work(arena, call); }),
+        blocks_(call.fine_height, call.fine_width) {
+    const IntegerLabeling& integers = memory_->decision.integers;
+    call.exact_cut ? void(exact_.emplace(integers, cost_)) : void(swap_.emplace(integers, cost_));
+    if (call.transport == Transport::approx) approx_.emplace(blocks_);
+    if (call.transport == Transport::exact) exact_transport_.emplace(blocks_);
+  }
+
+  bool fits(const CpuCall& call) const { return sizes_ == Sizes(call); }
+
+  Status solve(const CpuCall& call, int64_t b) {
+    call_ = &call;
+    const int64_t second = call.partner ? call.partner[b] : b;
+    if (second < 0 || second >= call.others) return {Fault::value, kPartner, b, 0};
+    if (call.lam.data && !in_unit_interval(element(call.lam, b))) return {Fault::value, kLam, b, 0};
+    const Work& work = *memory_;
+    for (const ImageOf image : {ImageOf{0, b}, ImageOf{1, second}}) {
+      const Status status = pool(image);
+      if (!status.ok()) return status;
+    }
+    const View images{{work.cells[0], work.cells[1]},
+                      {work.shares[0], work.shares[1]},
+                      {nullptr, nullptr},
+                      nullptr};
+    if (!decide(team_, call, cost_, work.decision, images, b, *this)) return {Fault::sum, -1, b, 0};
+    return {};
+  }
+
+  // ---- The engines, as decide() calls them ----
+
+  void cut(PlainTeam&, const IntegerLabeling&, int32_t* label) {
+    swap_ ? swap_->solve(-1, label) : exact_->solve(label);
+  }
+
+  void transport(PlainTeam&, const double* shares, const int32_t* label, int hidden,
+                 int64_t* source) {
+    std::copy_n(shares, call_->fine_cells(), blocks_.saliency.begin());
+    double* weight = blocks_.weight.data();
+    for (int y = 0; y < call_->fine_height; ++y) {
+      const int32_t* const row = label + y / call_->tall * call_->width;
+      for (int x = 0; x < call_->fine_width; ++x) *weight++ = row[x / call_->wide] != hidden;
+    }
+    blocks_.scale_by(call_->xi);
+    approx_ ? approx_->solve(source) : exact_transport_->solve(source);
+  }
+
+ private:
+  struct Work {
+    Work(Arena& arena, const PuzzleCall& call)
+        : decision(arena, call, Words * 64),
+          line(arena.take<double>(std::max(
+              {call.columns * call.channels, call.saliency_columns1, call.saliency_columns2}))),
+          sums(arena.take<double>(call.fine_cells())),
+          shares{arena.take<double>(call.fine_cells()), arena.take<double>(call.fine_cells())},
+          cells{arena.take<double>(call.image_cells() + kAliasing),
+                arena.take<double>(call.image_cells())} {}
+
+    // Planes at a multiple of 4 KB from each other would be mistaken for one another by the
+    // processor's store buffer.
+    static constexpr int kAliasing = 40;
+
+    DecisionWork decision;
+    double *line, *sums;
+    double *shares[2], *cells[2];
+  };
+
+  static bool in_unit_interval(double x) { return x >= 0 && x <= 1; }
+
+  Status pool(const ImageOf& image) {
+    const PuzzleCall& call = *call_;
+    const Work& work = *memory_;
+    bool wrong = false;
+    for (int c = 0; c < (call.channels_last ? 1 : call.channels); ++c) {
+      for (int r = 0; r < call.cell_rows; ++r) {
+        wrong |= pool_stripe(team_, call, image, c, r, work.line, work.cells[image.side]);
+      }
+    }
+    if (wrong) return bad_pixel(image);
+    for (int r = 0; r < call.fine_height; ++r) {
+      wrong |= pool_saliency(team_, call, image, r, work.line, work.sums);
+    }
+    const int argument = image.side == 0 ? kSaliency1 : kSaliency2;
+    if (wrong) return bad_saliency(image, argument);
+    if (!share(team_, call, work.sums, work.line, work.shares[image.side])) {
+      return {Fault::sum, argument, image.index, 0};
+    }
+    return {};
+  }
+
+  // The first pixel that is not finite; the sum of a window, if all are.
+  Status bad_pixel(const ImageOf& image) const {
+    const PuzzleCall& call = *call_;
+    const int64_t plane = int64_t{call.rows} * call.columns, pixels = call.channels * plane;
+    const int argument = image.side == 0 ? kX1 : kX2;
+    for (int64_t i = 0; i < pixels; ++i) {
+      const int64_t at = call.channels_last ? i % plane * call.channels + i / plane : i;
+      const Array& array = image.side == 0 ? call.x1 : call.x2;
+      if (!std::isfinite(element(array, image.index * pixels + at))) {
+        return {Fault::value, argument, image.index, i};
+      }
+    }
+    return {Fault::sum, argument, image.index, 0};
+  }
+
+  Status bad_saliency(const ImageOf& image, int argument) const {
+    const PuzzleCall& call = *call_;
+    const bool first = image.side == 0;
+    const int64_t count = first ? int64_t{call.saliency_rows1} * call.saliency_columns1
+                                : int64_t{call.saliency_rows2} * call.saliency_columns2;
+    for (int64_t i = 0; i < count; ++i) {
+      const double x = element(first ? call.saliency1 : call.saliency2, image.index * count + i);
+      if (!(x >= 0 && std::isfinite(x))) return {Fault::value, argument, image.index, i};
+    }
+    return {Fault::sum, argument, image.index, 0};
+  }
+
+  const Sizes sizes_;
+  const LabelCost cost_;
+  HostMemory<Work> memory_;
+  PlainTeam team_;
+  const PuzzleCall* call_ = nullptr;
+  std::optional<AlphaBetaSwap<Words, Width>> swap_;
+  std::optional<ExactLabeling<Words, Width>> exact_;
+  BlockSample blocks_;
+  std::optional<BlockApprox> approx_;
+  std::optional<BlockExact> exact_transport_;
+};
+
+}  // namespace
+
+Status puzzle_plan_cpu(const PuzzleProblem& problem, int threads) {
+  const CpuCall call(problem);
+  const int64_t pixels = int64_t{call.channels} * call.rows * call.columns;
+  const int64_t nanoseconds = pixels / 2 + 30 * call.labels * call.cells() + 1000;
+  constexpr int64_t kWorthwhile = 10000;  // nanoseconds that pay for waking a thread
+  return for_words(call.height, call.width, [&](auto words, auto width) {
+    return solve_batch<Planner<words, width>>(call, kWorthwhile / nanoseconds + 1, threads);
+  });
+}
+
+}  // namespace puzzlemix
