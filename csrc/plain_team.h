@@ -9,7 +9,7 @@ namespace puzzlemix {
 class PlainTeam {
  public:
   static constexpr bool kChecked = true;
-  static constexpr int kWide = 4;
+  static constexpr int kWide = 64;
 
   template <typename F>
   void step(int n, F f) {

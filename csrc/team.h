@@ -13,8 +13,8 @@
 //
 //   kChecked                   values are checked once they are read, so they are read as they are;
 //                              else what is forbidden counts as 0 (see element.h).
-//   kWide                      cells in a row that an item takes where that is a choice: as many as
-//                              make a vector on the CPU, one on the device.
+//   kWide                      the most cells in a row that an item takes where that is a choice: a
+//                              loop that compilers vectorise on the CPU, one on the device.
 //   step(n, f)                 f(i) for 0 <= i < n.
 //   step(rows, columns, f)     f(y, x): on the CPU without a division.
 //   mask(n, words, f)          bit i of `words` becomes f(i), n bits in 32-bit words (the rest of

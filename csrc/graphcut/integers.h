@@ -115,6 +115,26 @@ PUZZLEMIX_HD double accepted_capacity(double x) {
   return Team::kChecked || (x - x == 0 && x > 0) ? x : 0;
 }
 
+// Elements as a team takes them.
+template <typename Team, typename Elements>
+struct AcceptingElements {
+  PUZZLEMIX_HD double operator[](int64_t i) const { return accepted<Team>(elements[i]); }
+  Elements elements;
+};
+template <typename Team, typename Elements>
+struct AcceptingCapacities {
+  PUZZLEMIX_HD double operator[](int64_t i) const { return accepted_capacity<Team>(elements[i]); }
+  Elements elements;
+};
+template <typename Team, typename Elements>
+PUZZLEMIX_HD AcceptingElements<Team, Elements> accepting(const Elements& elements) {
+  return {elements};
+}
+template <typename Team, typename Elements>
+PUZZLEMIX_HD AcceptingCapacities<Team, Elements> accepting_capacities(const Elements& elements) {
+  return {elements};
+}
+
 // Reads the edges of sample b: vertical [B, H-1, W], horizontal [B, H, W-1].
 template <typename Team>
 PUZZLEMIX_HD void read_edges(Team& team, const Array& vertical, const Array& horizontal,
@@ -221,28 +241,27 @@ PUZZLEMIX_HD bool round_labeling(Team& team, const GivenLabeling& given, const L
   // not eat the precision.
   const double limit = pair > 0 ? 4.0 * (labels + 1) * pair : HUGE_VAL;
   // Strips of cells, so that the CPU works on vectors whatever the number of labels.
-  const auto cheapest = [=](int first, double* least) {
-    PUZZLEMIX_UNROLL
-    for (int k = 0; k < kWide; ++k) least[k] = in.unary[first + k];
+  const auto cheapest = [=](int first, int count, double* least) {
+    for (int k = 0; k < count; ++k) least[k] = in.unary[first + k];
     for (int l = 1; l < labels; ++l) {
       const double* const costs = in.unary + l * in.plane + first;
-      PUZZLEMIX_UNROLL
-      for (int k = 0; k < kWide; ++k) least[k] = Least()(least[k], costs[k]);
+      for (int k = 0; k < count; ++k) least[k] = Least()(least[k], costs[k]);
     }
   };
   const double top = team.reduce(
       strips, 0.0,
       [=](int s) {
-        double least[kWide], most[kWide] = {};
-        cheapest(s * kWide, least);
+        const int first = s * kWide, count = Least()(kWide, n - first);
+        double least[kWide], most[kWide];
+        cheapest(first, count, least);
+        for (int k = 0; k < count; ++k) most[k] = 0;
         for (int l = 0; l < labels; ++l) {
-          const double* const costs = in.unary + l * in.plane + s * kWide;
-          PUZZLEMIX_UNROLL
-          for (int k = 0; k < kWide; ++k) most[k] = Most()(most[k], costs[k] - least[k]);
+          const double* const costs = in.unary + l * in.plane + first;
+          for (int k = 0; k < count; ++k) most[k] = Most()(most[k], costs[k] - least[k]);
         }
-        PUZZLEMIX_UNROLL
-        for (int k = 1; k < kWide; ++k) most[0] = Most()(most[0], most[k]);
-        return most[0];
+        double all = 0;
+        for (int k = 0; k < count; ++k) all = Most()(all, most[k]);
+        return all;
       },
       Most());
   const double sum = n * Least()(top, limit) + out.shape.edges() * pair;
@@ -250,21 +269,20 @@ PUZZLEMIX_HD bool round_labeling(Team& team, const GivenLabeling& given, const L
   // Where labels cost nothing, weights may be beyond all that the scale is for.
   const double edge_scale = pair > 0 ? scale : 0;
   team.step(strips, [=](int s) {
-    const int first = s * kWide;
+    const int first = s * kWide, count = Least()(kWide, n - first);
     double least[kWide];
-    cheapest(first, least);
+    cheapest(first, count, least);
     for (int l = 0; l < labels; ++l) {
       const double* const costs = in.unary + l * in.plane + first;
       int32_t* const to = out.unary + l * out.plane + first;
-      PUZZLEMIX_UNROLL
-      for (int k = 0; k < kWide; ++k) {
+      for (int k = 0; k < count; ++k) {
         to[k] = round_to_int(Least()(limit, costs[k] - least[k]) * scale);
       }
     }
-    PUZZLEMIX_UNROLL
-    for (int k = 0; k < kWide; ++k) {
-      out.down[first + k] = round_to_int(in.edges.down[first + k] * unit * edge_scale);
-      out.right[first + k] = round_to_int(in.edges.right[first + k] * unit * edge_scale);
+    const double *const down = in.edges.down + first, *const right = in.edges.right + first;
+    for (int k = 0; k < count; ++k) {
+      out.down[first + k] = round_to_int(down[k] * unit * edge_scale);
+      out.right[first + k] = round_to_int(right[k] * unit * edge_scale);
     }
   });
   return within_bound(sum, integers);
@@ -295,13 +313,13 @@ template <typename Team>
 PUZZLEMIX_HD void start_from_cheapest(Team& team, const IntegerLabeling& sample, int32_t* label) {
   constexpr int kWide = Team::kWide;
   const IntegerLabeling in = sample;
-  const int strips = (in.shape.cells() + kWide - 1) / kWide;
-  team.step(strips, [=](int s) {
-    int32_t* const out = label + s * kWide;
+  const int n = in.shape.cells();
+  team.step((n + kWide - 1) / kWide, [=](int s) {
+    const int first = s * kWide, count = Least()(kWide, n - first);
+    int32_t* const out = label + first;
     for (int l = in.labels - 1; l >= 0; --l) {
-      const int32_t* const costs = in.costs_of(l) + s * kWide;
-      PUZZLEMIX_UNROLL
-      for (int k = 0; k < kWide; ++k) out[k] = costs[k] == 0 ? l : out[k];
+      const int32_t* const costs = in.costs_of(l) + first;
+      for (int k = 0; k < count; ++k) out[k] = costs[k] == 0 ? l : out[k];
     }
   });
 }

@@ -41,9 +41,9 @@ class AlphaBetaSwap {
 
   void start() {
     PlainTeam team;
-    start_from_cheapest(team, sample_, terminal_.data());
     // The plane of labels is padded with one that there is not.
-    std::fill(terminal_.begin() + sample_.shape.cells(), terminal_.end(), -1);
+    std::fill(terminal_.begin(), terminal_.end(), -1);
+    start_from_cheapest(team, sample_, terminal_.data());
     for (int l = 0; l < labels_; ++l) cells_[l] = equal_to<Words>(terminal_.data(), l);
     edges_ = cut_.edges(sample_.right, sample_.down, sample_.right, sample_.down);
     for (auto& flow : flows_) flow.clear();

@@ -41,6 +41,13 @@ struct PuzzleCall : PuzzleProblem {
   PUZZLEMIX_HD GridShape shape() const { return GridShape(height, width); }
   PUZZLEMIX_HD int cells() const { return height * width; }
   PUZZLEMIX_HD int fine_cells() const { return fine_height * fine_width; }
+  // Pixels of a strip on either side of an edge, of all channels.
+  PUZZLEMIX_HD double pixels_down() const {
+    return static_cast<double>(channels) * block_columns * window_rows * window_columns;
+  }
+  PUZZLEMIX_HD double pixels_right() const {
+    return static_cast<double>(channels) * block_rows * window_rows * window_columns;
+  }
   PUZZLEMIX_HD int plane_of_cells() const { return cell_rows * cell_columns; }
   PUZZLEMIX_HD int image_cells() const { return channels * plane_of_cells(); }
 
@@ -117,48 +124,28 @@ PUZZLEMIX_HD auto with_constant(int number, const F& f) {
   }
 }
 
-// Adds `rows` rows of `length` numbers up into `line`. Returns whether one of them is forbidden:
-// not finite or, of capacities, negative.
-template <bool kCapacities, typename Team, typename Elements>
-PUZZLEMIX_HD bool add_rows(Team& team, const Elements& elements, int64_t stride, int rows,
+// Adds `rows` rows of `length` numbers up into `line`, four rows at a time.
+template <typename Team, typename Elements>
+PUZZLEMIX_HD void add_rows(Team& team, const Elements& elements, int64_t stride, int rows,
                            int length, double* line) {
-  constexpr int kStrip = 8;  // columns of an item: a vector of loads
   const Elements in = elements;
-  return with_constant(rows, [&](auto known) {
+  const auto add = [&](auto known, int row) {
     constexpr int kRows = known;
-    return team.any((length + kStrip - 1) / kStrip, [=](int s) {
-      const int first = s * kStrip, count = Least()(kStrip, length - first);
-      const int all = kRows > 0 ? kRows : rows;
-      double sum[kStrip] = {};
-      int wrong = 0;
-      const auto add = [&](int64_t at) {
-        const double x = kCapacities ? accepted_capacity<Team>(in[at]) : accepted<Team>(in[at]);
-        if (kCapacities) wrong |= !(x >= 0);
-        return x;
-      };
-      if (count == kStrip) {
-        PUZZLEMIX_UNROLL
-        for (int k = 0; k < kStrip; ++k) sum[k] = add(first + k);
-        for (int r = 1; r < all; ++r) {
-          PUZZLEMIX_UNROLL
-          for (int k = 0; k < kStrip; ++k) sum[k] += add(r * stride + first + k);
-        }
-        PUZZLEMIX_UNROLL
-        for (int k = 0; k < kStrip; ++k) line[first + k] = sum[k];
-        if (Team::kChecked) {
-          for (int k = 0; k < kStrip; ++k) wrong |= !(std::abs(sum[k]) <= DBL_MAX);
-        }
-        return wrong != 0;
-      }
-      for (int k = 0; k < count; ++k) {
-        double column = add(first + k);
-        for (int r = 1; r < all; ++r) column += add(r * stride + first + k);
-        line[first + k] = column;
-        wrong |= !(column - column == 0);
-      }
-      return wrong != 0;
+    team.step(length, [=](int x) {
+      const int64_t at = row * stride + x;
+      double sum = row == 0 ? in[at] : line[x] + in[at];
+      PUZZLEMIX_UNROLL
+      for (int r = 1; r < kRows; ++r) sum += in[at + r * stride];
+      line[x] = sum;
     });
-  });
+  };
+  int row = 0;
+  for (; row + 4 <= rows; row += 4) add(std::integral_constant<int, 4>(), row);
+  if (row + 2 <= rows) {
+    add(std::integral_constant<int, 2>(), row);
+    row += 2;
+  }
+  if (row < rows) add(std::integral_constant<int, 1>(), row);
 }
 
 // Which image of a call: its number among the first or the second ones.
@@ -167,9 +154,9 @@ struct ImageOf {
   int64_t index;
 };
 
-// The rows of one window in one plane of an image: of one channel, or of all where they lie side by
-// side. Writes the windows to `cells` [C, Y', X'] of the image. Returns whether a pixel is
-// forbidden.
+// A stripe of windows of an image: of one channel, or of all where they lie side by side. Writes to
+// `cells` [C, Y', X'] of the image. Where values are checked, returns whether a pixel is not
+// finite.
 template <typename Team>
 PUZZLEMIX_HD bool pool_stripe(Team& team, const PuzzleCall& call, const ImageOf& image, int channel,
                               int stripe, double* line, double* cells) {
@@ -179,10 +166,11 @@ PUZZLEMIX_HD bool pool_stripe(Team& team, const PuzzleCall& call, const ImageOf&
   const int64_t first = image.index * pixels +
                         (last ? 0 : int64_t{channel} * call.rows * call.columns) +
                         int64_t{stripe} * call.window_rows * length;
-  bool wrong = false;
   with_elements<Team>(image.side == 0 ? call.x1 : call.x2, first, [&](const auto& pixel) {
-    wrong = add_rows<false>(team, pixel, length, call.window_rows, length, line);
+    add_rows(team, accepting<Team>(pixel), length, call.window_rows, length, line);
   });
+  const bool wrong =
+      Team::kChecked && team.any(length, [=](int x) { return !(fabs(line[x]) <= DBL_MAX); });
   const int above = stripe % call.block_rows, blocks = call.block_columns;
   const bool boundary = above == 0 || above == call.block_rows - 1;
   // Of a block's row of windows, the first and the last one or all.
@@ -208,8 +196,8 @@ PUZZLEMIX_HD bool pool_stripe(Team& team, const PuzzleCall& call, const ImageOf&
   return wrong;
 }
 
-// One row of blocks of a saliency map, of the transport's grid. Returns whether a value is
-// forbidden.
+// A row of blocks of a saliency map, of the transport's grid. Where values are checked, returns
+// whether one is negative or not finite.
 template <typename Team>
 PUZZLEMIX_HD bool pool_saliency(Team& team, const PuzzleCall& call, const ImageOf& image, int row,
                                 double* line, double* sums) {
@@ -220,7 +208,11 @@ PUZZLEMIX_HD bool pool_saliency(Team& team, const PuzzleCall& call, const ImageO
   const int64_t start = image.index * rows * columns + int64_t{row} * tall * columns;
   bool wrong = false;
   with_elements<Team>(first ? call.saliency1 : call.saliency2, start, [&](const auto& value) {
-    wrong = add_rows<true>(team, value, columns, tall, columns, line);
+    const auto in = value;
+    if (Team::kChecked) {
+      wrong = team.any(tall * columns, [=](int i) { return !(in[i] >= 0) | !(in[i] <= DBL_MAX); });
+    }
+    add_rows(team, accepting_capacities<Team>(value), columns, tall, columns, line);
   });
   double* const out = sums + row * call.fine_width;
   team.step(call.fine_width, [=](int k) { out[k] = add_columns(line + k * wide, wide); });
@@ -393,124 +385,104 @@ struct EdgePlanes {
         second(arena.take<double>(width + plane) + width),
         weight(arena.take<double>(width + plane) + width) {}
 
-  PUZZLEMIX_HD void set(int i, double d11, double d12, double d21, double d22) const {
-    const double along = d11 - d22, across = d12 - d21;
-    base[i] = d22;
-    first[i] = along + across;
-    second[i] = along - across;
-    weight[i] = ((d12 + d21) - d11) - d22;
+  // The planes from a cell on.
+  PUZZLEMIX_HD EdgePlanes from(int i) const {
+    EdgePlanes part = *this;
+    part.base += i;
+    part.first += i;
+    part.second += i;
+    part.weight += i;
+    return part;
   }
   PUZZLEMIX_HD void clear(int i) const { base[i] = first[i] = second[i] = weight[i] = 0; }
 
   double *base, *first, *second, *weight;
 };
 
-// The strips on either side of some edges in a row: windows `along` apart, the other side `over`
-// away, the next edge `next` away.
+// The strips on either side of some edges in a row: windows `along` apart, those of the other side
+// `over` away, those of the next edge `next` away.
 struct Strips {
   int start, along, over, next;
-  int length, run;  // windows, and those of them that move together
+  int length, run;  // windows of a strip, and those of them that move together
   int place, along_places, over_places, next_places;  // the same in the transport's grid
 };
 
-// The distances across kCount edges in a row.
-template <int kCount, int kNext, bool kMoved>
-PUZZLEMIX_HD void measure_edges(const PuzzleCall& call, const View& view, const Strips& strips,
-                                const EdgePlanes& out, int edge) {
-  const int next = kNext > 0 ? kNext : strips.next, plane = call.plane_of_cells();
-  const int places = call.fine_cells();
-  double d[4][kCount] = {};
+// The distances across some edges in a row, d11 to d22, without the division by their number of
+// pixels. kNext: the distance of the next edge, where that is a constant.
+template <int kMost, int kNext, bool kMoved>
+PUZZLEMIX_HD void measure_strips(const PuzzleCall& call, const View& view, const Strips& strips,
+                                 int count, double (&d)[4][kMost]) {
+  const int next = kNext > 0 ? kNext : strips.next, places = call.fine_cells();
   for (int s = 0; s < strips.length; ++s) {
-    const double *i1[kCount], *j1[kCount], *i2[kCount], *j2[kCount];
-    PUZZLEMIX_UNROLL
-    for (int k = 0; k < kCount; ++k) {
-      const int at = strips.start + s * strips.along + k * next;
-      i1[k] = view.cells[0] + at;
-      i2[k] = view.cells[1] + at;
-      j1[k] = i1[k] + strips.over;
-      j2[k] = i2[k] + strips.over;
-      if (kMoved) {
-        const int here =
-            strips.place + s / strips.run * strips.along_places + k * strips.next_places;
-        const int there = here + strips.over_places;
-        i1[k] += view.shift[here];
-        j1[k] += view.shift[there];
-        i2[k] += view.shift[places + here];
-        j2[k] += view.shift[places + there];
-      }
-    }
-    double e[4][kCount] = {};
+    const int place = strips.place + s / strips.run * strips.along_places;
+    const int32_t* const shift = view.shift + place;
+    double e[4][kMost];
     for (int c = 0; c < call.channels; ++c) {
-      const int at = c * plane;
-      PUZZLEMIX_UNROLL
-      for (int k = 0; k < kCount; ++k) {
-        const double a1 = i1[k][at], b1 = j1[k][at], a2 = i2[k][at], b2 = j2[k][at];
-        e[0][k] += fabs(a1 - b1);
-        e[1][k] += fabs(a1 - b2);
-        e[2][k] += fabs(a2 - b1);
-        e[3][k] += fabs(a2 - b2);
+      const int at = c * call.plane_of_cells() + strips.start + s * strips.along;
+      const double *const first = view.cells[0] + at, *const second = view.cells[1] + at;
+      for (int k = 0; k < count; ++k) {
+        const double *i1 = first + k * next, *i2 = second + k * next;
+        const double *j1 = i1 + strips.over, *j2 = i2 + strips.over;
+        if (kMoved) {
+          const int here = k * strips.next_places, there = here + strips.over_places;
+          i1 += shift[here];
+          j1 += shift[there];
+          i2 += shift[places + here];
+          j2 += shift[places + there];
+        }
+        const double a1 = *i1, b1 = *j1, a2 = *i2, b2 = *j2;
+        e[0][k] = (c > 0 ? e[0][k] : 0) + fabs(a1 - b1);
+        e[1][k] = (c > 0 ? e[1][k] : 0) + fabs(a1 - b2);
+        e[2][k] = (c > 0 ? e[2][k] : 0) + fabs(a2 - b1);
+        e[3][k] = (c > 0 ? e[3][k] : 0) + fabs(a2 - b2);
       }
     }
-    PUZZLEMIX_UNROLL
-    for (int k = 0; k < kCount; ++k) {
-      PUZZLEMIX_UNROLL
-      for (int q = 0; q < 4; ++q) d[q][k] += e[q][k];
-    }
-  }
-  const double count =
-      static_cast<double>(call.channels) * strips.length * call.window_rows * call.window_columns;
-  PUZZLEMIX_UNROLL
-  for (int k = 0; k < kCount; ++k) {
     PUZZLEMIX_UNROLL
     for (int q = 0; q < 4; ++q) {
-      const double distance = d[q][k] / count;
-      d[q][k] = distance <= DBL_MAX ? distance : 0;
+      for (int k = 0; k < count; ++k) d[q][k] = (s > 0 ? d[q][k] : 0) + e[q][k];
     }
-    out.set(edge + k, d[0][k], d[1][k], d[2][k], d[3][k]);
   }
 }
 
-template <int kCount>
-PUZZLEMIX_HD void measure_edges(const PuzzleCall& call, const View& view, const Strips& strips,
-                                const EdgePlanes& out, int edge) {
-  if (view.shift) return measure_edges<kCount, 0, true>(call, view, strips, out, edge);
-  if (strips.next == 1) return measure_edges<kCount, 1, false>(call, view, strips, out, edge);
-  measure_edges<kCount, 0, false>(call, view, strips, out, edge);
-}
-
-// Measures `count` edges from the cells (y, x) on, down or to the right.
+// Measures `count` edges from the cell (y, x) on, down or to the right.
 template <typename Team>
 PUZZLEMIX_HD void measure_row(const PuzzleCall& call, const View& view, bool down, int y, int x,
                               int count, const EdgePlanes& out) {
-  const int rows = call.block_rows, columns = call.block_columns, wide = call.cell_columns;
-  const int fine = call.fine_width;
-  Strips strips = down ? Strips{((y + 1) * rows - 1) * wide + x * columns,
-                                1,
-                                wide,
-                                columns,
-                                columns,
-                                Most()(columns / call.wide, 1),
-                                ((y + 1) * call.tall - 1) * fine + x * call.wide,
-                                1,
-                                fine,
-                                call.wide}
-                       : Strips{y * rows * wide + (x + 1) * columns - 1,
-                                wide,
-                                1,
-                                columns,
-                                rows,
-                                Most()(rows / call.tall, 1),
-                                y * call.tall * fine + (x + 1) * call.wide - 1,
-                                fine,
-                                1,
-                                call.wide};
-  const int edge = y * call.width + x;
-  if (count == Team::kWide) return measure_edges<Team::kWide>(call, view, strips, out, edge);
-  for (int k = 0; k < count; ++k) {
-    measure_edges<1>(call, view, strips, out, edge + k);
-    strips.start += strips.next;
-    strips.place += strips.next_places;
+  constexpr int kMost = Team::kWide;
+  const int rows = call.block_rows, columns = call.block_columns, line = call.cell_columns;
+  const int tall = call.tall, wide = call.wide, fine = call.fine_width;
+  // Where windows are read through permutations, blocks that move are whole numbers of them.
+  const int run = down ? columns / wide : rows / tall;
+  const Strips strips =
+      down ? Strips{((y + 1) * rows - 1) * line + x * columns,
+                    1,
+                    line,
+                    columns,
+                    columns,
+                    Most()(run, 1),
+                    ((y + 1) * tall - 1) * fine + x * wide,
+                    1,
+                    fine,
+                    wide}
+           : Strips{y * rows * line + (x + 1) * columns - 1, line, 1, columns, rows, Most()(run, 1),
+                    y * tall * fine + (x + 1) * wide - 1,    fine, 1, wide};
+  double d[4][kMost];
+  if (view.shift) {
+    measure_strips<kMost, 0, true>(call, view, strips, count, d);
+  } else if (columns == 1) {
+    measure_strips<kMost, 1, false>(call, view, strips, count, d);
+  } else {
+    measure_strips<kMost, 0, false>(call, view, strips, count, d);
   }
+  const EdgePlanes to = out.from(y * call.width + x);
+  PUZZLEMIX_UNROLL
+  for (int q = 0; q < 4; ++q) {
+    for (int k = 0; k < count; ++k) d[q][k] = d[q][k] <= DBL_MAX ? d[q][k] : 0;
+  }
+  for (int k = 0; k < count; ++k) to.base[k] = d[3][k];
+  for (int k = 0; k < count; ++k) to.first[k] = (d[0][k] - d[3][k]) + (d[1][k] - d[2][k]);
+  for (int k = 0; k < count; ++k) to.second[k] = (d[0][k] - d[3][k]) - (d[1][k] - d[2][k]);
+  for (int k = 0; k < count; ++k) to.weight[k] = ((d[1][k] + d[2][k]) - d[0][k]) - d[3][k];
 }
 
 // Fills the planes of both axes.
@@ -524,32 +496,21 @@ PUZZLEMIX_HD void measure(Team& team, const PuzzleCall& call, const View& seen,
   const int height = call.height, width = call.width;
   team.step(height + 1, (width + kWide - 1) / kWide, [=](int line, int strip) {
     const int y = line - 1, x = strip * kWide, count = Least()(kWide, width - x);
-    if (line == 0) {  // the row before the first cell
-      for (int k = x - width; k < x - width + count; ++k) {
-        down.clear(k);
-        right.clear(k);
-      }
-      return;
-    }
-    const int i = y * width + x, edges = Least()(count, width - 1 - x);
-    if (y + 1 < height) {
-      measure_row<Team>(*p, view, true, y, x, count, down);
-    } else {
+    const int i = y * width + x;  // negative in the row before the first cell
+    const int edges = y < 0 ? 0 : Least()(count, width - 1 - x);
+    if (y < 0 || y + 1 == height) {
       for (int k = 0; k < count; ++k) down.clear(i + k);
+    } else {
+      measure_row<Team>(*p, view, true, y, x, count, down);
     }
-    measure_row<Team>(*p, view, false, y, x, edges, right);
-    if (edges < count) right.clear(i + edges);
+    if (edges > 0) measure_row<Team>(*p, view, false, y, x, edges, right);
+    for (int k = edges; k < count; ++k) right.clear(i + k);
   });
 }
 
 // ---- Costs --------------------------------------------------------------------------------------
 
-// What both smoothness terms make of (z_i - z_j)^2; the solvers see no negative weight.
-PUZZLEMIX_HD inline double edge_weight(const PuzzleCall& call, double weight) {
-  return Most()(weight * call.weigh + call.smoothness, 0.0);
-}
-
-// The labelling problem that remains when the permutations are fixed. shares: [2][h, w], as seen.
+// The labelling problem that remains when the permutations are fixed. shares: [h, w], as seen.
 template <typename Team>
 PUZZLEMIX_HD void write_costs(Team& team, const PuzzleCall& call, const double* shares1,
                               const double* shares2, const EdgePlanes& down_planes,
@@ -559,49 +520,39 @@ PUZZLEMIX_HD void write_costs(Team& team, const PuzzleCall& call, const double* 
   const EdgePlanes down = down_planes, right = right_planes;
   const LabelTable table = labels;
   const GivenLabeling out = into;
-  const int n = call.cells(), width = call.width, count = call.labels;
-  const double weigh = call.weigh, smoothness = call.smoothness;
+  const int n = call.cells(), verticals = call.shape().verticals(), width = call.width;
+  const int count = call.labels;
+  const double down_factor = call.weigh / call.pixels_down();
+  const double right_factor = call.weigh / call.pixels_right();
+  const double smoothness = call.smoothness;
   const bool bilinear = call.bilinear;
-  const GridShape shape = call.shape();
   team.step((n + kWide - 1) / kWide, [=](int s) {
-    const int first = s * kWide;
-    double slope[kWide], bend[kWide], below[kWide], beside[kWide];
-    const auto cell = [&](int k) {
-      const int i = first + k;
-      const double rise =
-          ((down.first[i] + down.second[i - width]) + right.first[i]) + right.second[i - 1];
-      slope[k] = rise * weigh + (shares2[i] - shares1[i]);
-      const double bow =
-          ((down.weight[i] + down.weight[i - width]) + right.weight[i]) + right.weight[i - 1];
-      bend[k] = bilinear ? bow * weigh : 0;
-      below[k] = Most()(down.weight[i] * weigh + smoothness, 0.0);
-      beside[k] = Most()(right.weight[i] * weigh + smoothness, 0.0);
-    };
-    const auto write = [&](int k, double z, double prior, double bow, double* costs) {
-      costs[first + k] = (slope[k] * z + prior) + bend[k] * bow;
-    };
-    const int wide = Least()(kWide, n - first);
-    if (wide == kWide) {
-      PUZZLEMIX_UNROLL
-      for (int k = 0; k < kWide; ++k) cell(k);
-      for (int l = 0; l < count; ++l) {
-        const double z = table.z[l], prior = table.prior[l], bow = table.bow[l];
-        double* const costs = out.unary + l * out.plane;
-        PUZZLEMIX_UNROLL
-        for (int k = 0; k < kWide; ++k) write(k, z, prior, bow, costs);
-      }
-    } else {
-      for (int k = 0; k < wide; ++k) {
-        cell(k);
-        for (int l = 0; l < count; ++l) {
-          write(k, table.z[l], table.prior[l], table.bow[l], out.unary + l * out.plane);
-        }
-      }
+    const int start = s * kWide, wide = Least()(kWide, n - start);
+    const EdgePlanes d = down.from(start), r = right.from(start);
+    const double *const s1 = shares1 + start, *const s2 = shares2 + start;
+    double slope[kWide], bend[kWide];
+    for (int k = 0; k < wide; ++k) {
+      slope[k] = ((d.first[k] + d.second[k - width]) * down_factor +
+                  (r.first[k] + r.second[k - 1]) * right_factor) +
+                 (s2[k] - s1[k]);
     }
     for (int k = 0; k < wide; ++k) {
-      out.edges.down[first + k] = shape.last_row(first + k) ? 0 : below[k];
-      out.edges.right[first + k] = beside[k];
+      bend[k] = (d.weight[k] + d.weight[k - width]) * down_factor +
+                (r.weight[k] + r.weight[k - 1]) * right_factor;
     }
+    for (int l = 0; l < count; ++l) {
+      const double z = table.z[l], prior = table.prior[l], bow = bilinear ? table.bow[l] : 0;
+      double* const costs = out.unary + l * out.plane + start;
+      for (int k = 0; k < wide; ++k) costs[k] = (slope[k] * z + prior) + bend[k] * bow;
+    }
+    // What both smoothness terms make of (z_i - z_j)^2; the solvers see no negative weight.
+    const int below = Least()(wide, verticals - start);
+    double *const to_down = out.edges.down + start, *const to_right = out.edges.right + start;
+    for (int k = 0; k < below; ++k)
+      to_down[k] = Most()(d.weight[k] * down_factor + smoothness, 0.0);
+    for (int k = Most()(below, 0); k < wide; ++k) to_down[k] = 0;
+    for (int k = 0; k < wide; ++k)
+      to_right[k] = Most()(r.weight[k] * right_factor + smoothness, 0.0);
   });
   team.step(call.height, [=](int y) { out.edges.right[y * width + width - 1] = 0; });
 }
@@ -639,6 +590,8 @@ PUZZLEMIX_HD double objective(Team& team, const PuzzleCall& call, const double* 
   const LabelTable table = labels;
   const int height = call.height, width = call.width;
   const bool bilinear = call.bilinear;
+  const double down_factor = call.smoothness * call.gamma / call.pixels_down();
+  const double right_factor = call.smoothness * call.gamma / call.pixels_right();
   team.step(width, [=](int x) {
     double saliency = 0, rises = 0, touching = 0, prior = 0;
     for (int y = 0; y < height; ++y) {
@@ -654,7 +607,8 @@ PUZZLEMIX_HD double objective(Team& team, const PuzzleCall& call, const double* 
       const bool below = y + 1 < height, beside = x + 1 < width;
       saliency += s2 + z * (s1 - s2);
       rises += (below ? rise(i + width) : 0) + (beside ? rise(i + 1) : 0);
-      touching += (below ? phi(down, i + width) : 0) + (beside ? phi(right, i + 1) : 0);
+      touching += (below ? phi(down, i + width) * down_factor : 0) +
+                  (beside ? phi(right, i + 1) * right_factor : 0);
       prior += table.log_p[label[i]];
     }
     lines[x] = saliency;
@@ -668,7 +622,7 @@ PUZZLEMIX_HD double objective(Team& team, const PuzzleCall& call, const double* 
   const double transport = longest > 0 ? squared * (call.xi / far) : 0;
   const double saliency = -add_columns(lines, width);
   const double smooth = add_columns(lines + kMaxSide, width) * call.smoothness;
-  const double data = add_columns(lines + 2 * kMaxSide, width) * (call.smoothness * call.gamma);
+  const double data = add_columns(lines + 2 * kMaxSide, width);
   const double prior = add_columns(lines + 3 * kMaxSide, width) * (-call.eta / call.cells());
   return (((saliency + smooth) + data) + prior) + transport;
 }
