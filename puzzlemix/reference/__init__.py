@@ -7,6 +7,7 @@ compiled functions are held against, and it always looks at the values it is giv
 
 from .graphcut import alpha_beta_swap, exact_labeling, grid_min_cut, labeling_energy
 from .mix import mix
+from .puzzle import puzzle_plan
 from .transport import assignment, masked_transport
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "labeling_energy",
     "masked_transport",
     "mix",
+    "puzzle_plan",
 ]
