@@ -161,14 +161,15 @@ def _overlap(shown: Tensor, shares: Tensor) -> Tensor:
 def _shares(saliency: Tensor, fine: Grid, source: Tensor | None) -> Tensor:
     """The share of each block in its image's saliency, as the blocks stand after the move.
 
-    [B, h', w'], uniform where all saliency is 0. Where values can't be checked, what is no saliency
-    counts as 0.
+    [B, h', w'], uniform where its sum is 0 or not finite. Where values can't be checked, what is no
+    saliency counts as 0.
     """
     blocks = _in_blocks(saliency.double(), fine).sum((2, 4))
     if not reads_values(blocks):
         blocks = blocks.nan_to_num(0.0, 0.0, 0.0).clamp(min=0)
     total = blocks.sum((1, 2), keepdim=True)
-    shares = torch.where(total > 0, blocks / total, 1 / (fine[0] * fine[1]))
+    known = (total > 0) & total.isfinite()
+    shares = torch.where(known, blocks / total, 1 / (fine[0] * fine[1]))
     return _moved(shares[:, None], source).squeeze(1)
 
 

@@ -486,9 +486,9 @@ def test_saliency_of_zero_is_uniform() -> None:
     assert same(got, want)
     # So is what is too large to add up.
     huge = torch.full((3, 16, 16), 1e308, dtype=torch.float64)
-    assert same(
-        reference.puzzle_plan(*pairs._replace(saliency1=huge, saliency2=huge), grid=4), want
-    )
+    large = pairs._replace(saliency1=huge, saliency2=huge)
+    assert same(reference.puzzle_plan(*large, grid=4), want)
+    torch.testing.assert_close(objective_of(large, want, {}), want.objective, rtol=1e-12, atol=0)
 
 
 def test_arrays() -> None:
