@@ -27,7 +27,7 @@ from .ops import (
 )
 from .plan import Plan
 from .puzzle import puzzle_mix
-from .results import Assignment, GridMinCut, Labeling, PuzzleMixResult
+from .results import Assignment, GridMinCut, Labeling, PuzzleMixResult, PuzzlePlan
 from .saliency import gradient_saliency, spectral_saliency
 from .training import puzzle_mix_backward
 
@@ -48,6 +48,7 @@ __all__ = [
     "Plan",
     "PuzzleMix",
     "PuzzleMixResult",
+    "PuzzlePlan",
     "alpha_beta_swap",
     "assignment",
     "debug",

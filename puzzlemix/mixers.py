@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import get_worker_info
 
+from ._pairs import Pairs, blocks_of
 from .check import FLOATS
-from .objective import Pairs, blocks_of
 from .options import (
     Grid,
     expect_divides,

@@ -1,4 +1,4 @@
-"""The objective of Puzzle Mix, every term by name, and the costs that are built from its terms.
+"""The objective of Puzzle Mix, every term by name.
 
 Images x1, x2 are cut into h x w blocks, n = h*w, side = sqrt(n); z_i = k_i/m in each block, with
 labels k_i from 0 to m = labels - 1; permutations P1, P2 move blocks (of the same grid or of a finer
@@ -12,19 +12,15 @@ one). Minimised (Kim, Choo and Song, Puzzle Mix, ICML 2020, sections 3 and 4) is
 
 Edges join blocks that touch. phi_ij is the sum over images a, b in {1, 2} of q_a(z_i) q_b(z_j)
 d(a at i, b at j), where q_1(z) = z, q_2(z) = 1 - z and d is the mean absolute difference of the
-strips on which two blocks touch. It is bilinear, and so splits exactly into
+strips on which two blocks touch. With omega = (d12 + d21 - d11 - d22)/2 the published code leaves
+out omega*(z_i(1 - z_i) + z_j(1 - z_j)), which is 0 for two labels: ``smoothness="quadratic"``.
+``"bilinear"`` is exact.
 
-    phi_ij = d22 + first*z_i + second*z_j + weight*(z_i + z_j - 2 z_i z_j)
+All of it is plain PyTorch, in double, and follows the formula: it calls nothing compiled and shares
+nothing with the solvers, which are held against it.
 
-whose last factor is (z_i - z_j)^2 + z_i(1 - z_i) + z_j(1 - z_j). The published code keeps only the
-square, which is the same for two labels: ``smoothness="quadratic"``. ``"bilinear"`` is exact.
-
-``objective`` is plain PyTorch, for any mask. Given the permutations, this is a labelling problem on
-the grid; ``Pairs`` has its costs, and the objective of a labelling, from compiled code. The sums of
-a sample are added in an order that is fixed by its shape (see sums.py), so that its costs don't
-depend, bit for bit, on the rest of its batch.
-
-Letters: B batch, C channels, Y x X pixels, h x w the cut's grid, h' x w' the transport's, L labels.
+Letters: B batch, C channels, Y x X pixels, h x w the cut's grid, h' x w' the transport's, Y' x X'
+windows of pixels.
 """
 
 from __future__ import annotations
@@ -35,13 +31,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from . import ops
-from ._operators import OPERATORS
 from .options import (
     Grid,
     Model,
     PerChannel,
-    constants,
     expect_grids,
     expect_mask,
     expect_pairs,
@@ -51,9 +44,8 @@ from .options import (
     model_of,
     reads_values,
 )
-from .sums import sum_blocks, sum_last, sum_pixels
 
-__all__ = ["Blocks", "Costs", "Objective", "Pairs", "Problem", "View", "blocks_of", "objective"]
+__all__ = ["Objective", "objective"]
 
 CLOSEST_LAM = 1e-6
 """The prior takes lambda as no closer to 0 and 1 than this."""
@@ -139,264 +131,115 @@ def objective(
     fine = grid if moved is None else (moved.shape[1], moved.shape[2])
     given = {"x1": x1, "saliency1": saliency1, "saliency2": saliency2}
     expect_grids(grid, fine, given, ("mask", "source1" if source1 is not None else "source2"))
-    last = labels - 1
+    for name, images in (("x1", x1), ("x2", x2)):
+        if reads_values(images):
+            expect_range(name, images)
     with torch.no_grad():
-        problem = Problem(
-            blocks_of("x1", x1, saliency1, grid, fine, model),
-            blocks_of("x2", x2, saliency2, grid, fine, model),
-            mixing_ratio(lam, "x1", x1),
-            grid,
-            fine,
-            model,
-        )
-        steps = mask.double() * last
-        nearest = steps.round()
-        rounding = last * torch.finfo(mask.dtype).eps
-        steps = torch.where((steps - nearest).abs() <= rounding, nearest, steps)
-        labelled = problem.log_p(nearest.long().clamp_(0, last))
-        log_p = torch.where(steps == nearest, labelled, _log_binomial(steps, problem.lam, last))
-        sources = None if moved is None else _pair(source1, source2, moved)
-        return problem.terms(problem.view(sources), steps / last, log_p, sources)
-
-
-class Costs(NamedTuple):
-    """A labelling problem, in the order in which the solvers take it; float64."""
-
-    unary: Tensor
-    """[B, h, w, L]; a constant of each block is left out."""
-    vertical: Tensor
-    """[B, h-1, w], not negative."""
-    horizontal: Tensor
-    """[B, h, w-1], not negative."""
-    label_cost: Tensor
-    """[L, L]: ((a - b)/m)^2; on the CPU."""
-
-
-class Blocks(NamedTuple):
-    """What the objective sees of the images of one side of the pairs, computed once per image."""
-
-    cells: Tensor
-    """[B, C, Y', X'], float32 or float64: averages over windows that divide the blocks."""
-    saliency: Tensor
-    """[B, h', w'] float64, sums over blocks."""
-    images: Tensor | None
-    """The images, where a block that moves is no whole number of windows; else None."""
-
-
-def blocks_of(
-    name: str, images: Tensor, saliency: Tensor, grid: Grid, fine: Grid, model: Model
-) -> Blocks:
-    """Pool images and saliency to blocks; ``name`` is that of the images, for the message."""
-    cells = _cells(images, grid, model)
-    if reads_values(cells) and not math.isfinite(float(cells.sum())):
-        expect_range(name, images)
-        expect_range(name, cells)  # finite pixels whose averages are not
-    whole = cells.shape[2] % fine[0] == 0 and cells.shape[3] % fine[1] == 0
-    rows, columns = saliency.shape[1] // fine[0], saliency.shape[2] // fine[1]
-    sums = sum_pixels(saliency, rows, columns, precise=True)
-    return Blocks(cells, sums, None if whole else images)
-
-
-class Pairs:
-    """One batch of pairs to the compiled costs and terms (csrc/objective/objective.h).
-
-    The second image of sample b is number ``partner[b]`` of the second blocks, or b for None.
-    """
-
-    def __init__(
-        self,
-        first: Blocks,
-        second: Blocks,
-        partner: Tensor | None,
-        lam: Tensor,
-        grid: Grid,
-        fine: Grid,
-        model: Model,
-    ) -> None:
-        self.first, self.second, self.partner = first, second, partner
-        self.grid, self.fine, self.model = grid, fine, model
-        others = second.saliency if partner is None else second.saliency.index_select(0, partner)
-        self.shares = _shares(first.saliency, others)
-        """[B, 2, h', w']."""
-        self.log_prior = _log_prior(lam, self.shares, model)
-        """[B, L]."""
-
-    def costs(self, sources: Tensor | None) -> Costs:
-        """The labelling problem that remains when the permutations are fixed."""
-        unary, vertical, horizontal = OPERATORS.pair_costs.default(*self._seen_through(sources))
-        return Costs(unary, vertical, horizontal, _squares(self.model.labels))
-
-    def objective(self, labels: Tensor, sources: Tensor | None) -> Tensor:
-        """The sum of the terms, [B]."""
-        terms: Tensor = OPERATORS.pair_terms.default(labels, *self._seen_through(sources))
-        return terms[:, 5]
-
-    def _seen_through(self, sources: Tensor | None) -> tuple[object, ...]:
-        model = self.model
-        cells1, cells2, partner = self.first.cells, self.second.cells, self.partner
-        x1, x2 = self.first.images, self.second.images
-        moved = False
-        if sources is not None and x1 is not None and x2 is not None:
-            # Windows that lie across blocks: of those that move, nothing can be averaged before.
-            x2 = x2 if partner is None else x2.index_select(0, partner)
-            partner, moved = None, True
-            source1, source2 = sources.unbind(1)
-            cells1 = _cells(_move(x1, source1), self.grid, model)
-            cells2 = _cells(_move(x2, source2), self.grid, model)
-        bilinear = float(model.smoothness == "bilinear")
-        weights = [_smoothness(model, self.grid), model.gamma, model.eta, model.xi, bilinear]
-        pairs = cells1, cells2, partner, self.shares, self.log_prior
-        return (*pairs, sources, moved, list(self.grid), weights)
-
-
-class View(NamedTuple):
-    """What depends on the permutations, as it stands in the blocks of the cut; float64."""
-
-    saliency: Tensor
-    """[B, 2, h, w], of the first and the second image."""
-    distances: Tensor
-    """[B, 2, 2, E]: d(a, b) at the edges, a above or left and b below or right.
-
-    The (h-1)*w vertical edges come first, row by row, then the h*(w-1) horizontal ones.
-    """
-
-
-class Problem:
-    """One batch of pairs in plain PyTorch: the terms of its objective.
-
-    Permutations are given as ``sources`` [B, 2, h', w'] or None for the identity.
-    """
-
-    def __init__(
-        self, first: Blocks, second: Blocks, lam: Tensor, grid: Grid, fine: Grid, model: Model
-    ) -> None:
-        self.cells = torch.stack((first.cells, second.cells), 1)
-        self.saliency = _shares(first.saliency, second.saliency)
-        self.images = (first.images, second.images)
-        self.lam = lam
-        self.grid = grid
-        self.fine = fine
-        self.model = model
-        self.log_prior = _log_prior(lam, self.saliency, model)
-        """log p of each label, [B, L]."""
-
-    def view(self, sources: Tensor | None) -> View:
-        """Read saliency and boundary distances through the permutations."""
-        saliency, cells = self.saliency, self.cells
-        if sources is not None:
-            saliency = saliency.flatten(2).gather(2, sources.flatten(2)).view(saliency.shape)
-            cells = self._moved_cells(sources)
-        return View(
-            sum_blocks(saliency, self.fine[0] // self.grid[0], self.fine[1] // self.grid[1]),
-            _distances(cells, self.grid),
-        )
-
-    def log_p(self, labels: Tensor) -> Tensor:
-        """log p of labels [B, h, w]."""
-        return self.log_prior.gather(1, labels.flatten(1)).view(labels.shape)
-
-    def terms(self, view: View, z: Tensor, log_p: Tensor, sources: Tensor | None) -> Objective:
-        """Every term, for z [B, h, w] in float64 and log p(z_i) beside it."""
-        model = self.model
-        first, second = view.saliency.unbind(1)
-        z_i, z_j = _ends(z)
-        rises = (z_i - z_j).square_()
-        phi = _split(view.distances)
-        mixed = z_i + z_j - 2 * z_i * z_j if model.smoothness == "bilinear" else rises
-        twice = phi.first.mul_(z_i).add_(phi.second.mul_(z_j)).add_(phi.weight.mul_(mixed))
+        steps = _steps(mask, labels - 1)
+        z = steps / (labels - 1)
+        shares1, shares2 = _shares(saliency1, fine, source1), _shares(saliency2, fine, source2)
+        windows1 = _windows(_moved(x1, source1), grid, model)
+        windows2 = _windows(_moved(x2, source2), grid, model)
+        log_p = _log_binomial(steps, mixing_ratio(lam, "x1", x1), labels - 1)
+        edge = model.beta / (16 * math.sqrt(grid[0] * grid[1]))
         terms = (
-            -sum_last((second + z * (first - second)).flatten(1)),
-            sum_last(rises) * self._smoothness,
-            (sum_last(phi.base) + sum_last(twice) / 2) * (self._smoothness * model.gamma),
-            sum_last(log_p.flatten(1)) * (-model.eta / (self.grid[0] * self.grid[1])),
-            self._transport_cost(sources),
+            -_overlap(z, shares1) - _overlap(1 - z, shares2),
+            _label_smoothness(z) * edge,
+            _data_smoothness(z, windows1, windows2, model.smoothness) * (edge * model.gamma),
+            log_p.sum((1, 2)) * (-model.eta / (grid[0] * grid[1])),
+            (_distance_moved(source1, z) + _distance_moved(source2, z)) * model.xi,
         )
         return Objective(*terms, sum(terms[1:], terms[0]))
 
-    @property
-    def _smoothness(self) -> float:
-        return _smoothness(self.model, self.grid)
 
-    def _moved_cells(self, sources: Tensor) -> Tensor:
-        """The windows of the images after the permutations, [B, 2, C, Y', X']."""
-        x1, x2 = self.images
-        if x1 is None or x2 is None:
-            # A block is a whole number of windows, and these are fewer than the pixels.
-            cells = self.cells.flatten(0, 1)
-            return _move(cells, sources.flatten(0, 1)).view(self.cells.shape)
-        source1, source2 = sources.unbind(1)
-        moved = (_move(x1, source1), _move(x2, source2))
-        return torch.stack([_cells(x, self.grid, self.model) for x in moved], 1)
-
-    def _transport_cost(self, sources: Tensor | None) -> Tensor:
-        height, width = self.fine
-        if sources is None or height * width == 1:
-            return self.saliency.new_zeros(len(self.saliency))
-        places = torch.arange(height * width, device=sources.device)
-        rows = places.div(width, rounding_mode="floor")
-        down, right = (
-            # From where a block comes to where it goes, [B, 2, h'*w'].
-            axis.index_select(0, sources.flatten()).view(len(sources), 2, len(axis)) - axis
-            for axis in (rows.double(), (places - rows * width).double())
-        )
-        # Small integers: their sum is exact in any order.
-        squared = down.square_().add_(right.square_()).flatten(1).sum(1)
-        return squared * (self.model.xi / (max(height, width) - 1) ** 2)
+def _overlap(shown: Tensor, shares: Tensor) -> Tensor:
+    """<shown, shares> of [B, h, w] and of shares on that grid or on a finer one."""
+    of_blocks = _in_blocks(shares, (shown.shape[1], shown.shape[2])).sum((2, 4))
+    return (shown * of_blocks).sum((1, 2))
 
 
-class _Split(NamedTuple):
-    """phi = base + (first*z_i + second*z_j + weight*(z_i + z_j - 2 z_i z_j))/2, edge by edge."""
+def _shares(saliency: Tensor, fine: Grid, source: Tensor | None) -> Tensor:
+    """The share of each block in its image's saliency, as the blocks stand after the move.
 
-    base: Tensor
-    """A view of the distances; the others are new."""
-    first: Tensor
-    second: Tensor
-    weight: Tensor
-
-
-def _split(distances: Tensor) -> _Split:
-    (d11, d12), (d21, d22) = (row.unbind(1) for row in distances.unbind(1))
-    along, across = d11 - d22, d12 - d21
-    weight = (d12 + d21).sub_(d11).sub_(d22)
-    return _Split(d22, along + across, along.sub_(across), weight)
+    [B, h', w'], uniform where its sum is 0 or not finite. Where values can't be checked, what is no
+    saliency counts as 0.
+    """
+    blocks = _in_blocks(saliency.double(), fine).sum((2, 4))
+    if not reads_values(blocks):
+        blocks = blocks.nan_to_num(0.0, 0.0, 0.0).clamp(min=0)
+    total = blocks.sum((1, 2), keepdim=True)
+    known = (total > 0) & total.isfinite()
+    shares = torch.where(known, blocks / total, 1 / (fine[0] * fine[1]))
+    return _moved(shares[:, None], source).squeeze(1)
 
 
-def _ends(blocks: Tensor) -> tuple[Tensor, Tensor]:
-    """The values [B, h, w] at the ends of the edges, [B, E] each: above or left, below or right."""
-    return (
-        torch.cat((blocks[:, :-1].flatten(1), blocks[:, :, :-1].flatten(1)), 1),
-        torch.cat((blocks[:, 1:].flatten(1), blocks[:, :, 1:].flatten(1)), 1),
+def _label_smoothness(z: Tensor) -> Tensor:
+    """The sum over edges of (z_i - z_j)^2."""
+    return z.diff(dim=1).square().sum((1, 2)) + z.diff(dim=2).square().sum((1, 2))
+
+
+def _data_smoothness(z: Tensor, first: Tensor, second: Tensor, smoothness: str) -> Tensor:
+    """The sum over edges of phi, from the windows [B, C, Y', X'] of both images."""
+    grid = (z.shape[1], z.shape[2])
+    images = _in_blocks(first, grid), _in_blocks(second, grid)
+    down = [[_apart(a[:, :, :-1, -1], b[:, :, 1:, 0], (1, 4)) for b in images] for a in images]
+    right = [[_apart(a[..., :-1, -1], b[..., 1:, 0], (1, 3)) for b in images] for a in images]
+    of_down = _phi(z[:, :-1], z[:, 1:], down, smoothness)
+    of_right = _phi(z[:, :, :-1], z[:, :, 1:], right, smoothness)
+    return of_down.sum((1, 2)) + of_right.sum((1, 2))
+
+
+def _phi(z_i: Tensor, z_j: Tensor, apart: list[list[Tensor]], smoothness: str) -> Tensor:
+    """phi of edges from i to j, ``apart[a][b]`` the distance of image a at i from image b at j."""
+    (d11, d12), (d21, d22) = apart
+    phi = (
+        z_i * z_j * d11
+        + z_i * (1 - z_j) * d12
+        + (1 - z_i) * z_j * d21
+        + (1 - z_i) * (1 - z_j) * d22
+    )
+    if smoothness == "quadratic":
+        omega = (d12 + d21 - d11 - d22) / 2
+        phi = phi - omega * (z_i * (1 - z_i) + z_j * (1 - z_j))
+    return phi
+
+
+def _apart(strip: Tensor, other: Tensor, over: tuple[int, int]) -> Tensor:
+    """Mean absolute difference over channels and windows; what is not finite counts as 0."""
+    return (strip - other).abs().mean(over).nan_to_num(0.0, 0.0, 0.0)
+
+
+def _windows(images: Tensor, grid: Grid, model: Model) -> Tensor:
+    """Averages in double over windows of at most ``neighborhood`` that divide the blocks.
+
+    ``std`` is undone; ``mean`` cancels in every difference.
+    """
+    counts = [
+        size // _largest_divisor(size // blocks, model.neighborhood)
+        for size, blocks in zip(images.shape[2:], grid, strict=True)
+    ]
+    windows = _in_blocks(images.double(), (counts[0], counts[1])).mean((3, 5))
+    return windows if model.std is None else windows * model.std
+
+
+def _largest_divisor(size: int, limit: int) -> int:
+    return next(d for d in range(min(size, limit), 0, -1) if size % d == 0)
+
+
+def _steps(mask: Tensor, last: int) -> Tensor:
+    """m*z [B, h, w] in double, where it is a label up to the mask's own rounding exactly that."""
+    steps = mask.double() * last
+    nearest = steps.round()
+    return torch.where(
+        (steps - nearest).abs() <= last * torch.finfo(mask.dtype).eps, nearest, steps
     )
 
 
-def _smoothness(model: Model, grid: Grid) -> float:
-    """The factor of (z_i - z_j)^2."""
-    return model.beta / (16 * math.sqrt(grid[0] * grid[1]))
-
-
-def _squares(labels: int) -> Tensor:
-    """((a - b)/m)^2, [L, L]; on the CPU, from where the solvers take it by value."""
-    steps = torch.arange(labels, dtype=torch.float64, device="cpu")
-    return ((steps[:, None] - steps) / (labels - 1)).square_()
-
-
-def _log_prior(lam: Tensor, shares: Tensor, model: Model) -> Tensor:
-    """log of Binomial(m, lam) at each label, [B, L], beside the shares [B, ...].
+def _log_binomial(steps: Tensor, lam: Tensor, trials: int) -> Tensor:
+    """log of Binomial(trials, lam) at ``steps`` [B, h, w], which may lie between the integers.
 
     lambda is [B], or [] on the CPU: then it is a number to the kernels.
     """
-    last = model.labels - 1
-    lam = lam.clamp(CLOSEST_LAM, 1 - CLOSEST_LAM)
-    if lam.dim() == 1:
-        lam = lam[:, None]
-    steps = torch.arange(model.labels, dtype=torch.float64, device=shares.device)
-    ways = constants([math.log(math.comb(last, k)) for k in range(last + 1)], shares.device)
-    log_prior = ways + steps * lam.log() + (last - steps) * torch.log1p(-lam)
-    return log_prior.expand(len(shares), model.labels)
-
-
-def _log_binomial(steps: Tensor, lam: Tensor, trials: int) -> Tensor:
-    """log of Binomial(trials, lam) at ``steps`` [B, h, w], which may lie between the integers."""
     lam = lam.clamp(CLOSEST_LAM, 1 - CLOSEST_LAM)
     if lam.dim() == 1:
         lam = lam[:, None, None]
@@ -404,66 +247,35 @@ def _log_binomial(steps: Tensor, lam: Tensor, trials: int) -> Tensor:
     return ways + steps * lam.log() + (trials - steps) * torch.log1p(-lam)
 
 
-def _shares(first: Tensor, second: Tensor) -> Tensor:
-    """The share of each block in its image's saliency, [B, 2, h, w]; uniform where that is 0."""
-    blocks = torch.stack((first, second), 1)
-    if not reads_values(blocks):
-        blocks = blocks.nan_to_num_(0.0, 0.0, 0.0).clamp_(min=0)
-    total = sum_last(blocks.flatten(2))[..., None, None]
-    return torch.where(total > 0, blocks / total, 1 / (blocks.shape[2] * blocks.shape[3]))
+def _distance_moved(source: Tensor | None, z: Tensor) -> Tensor:
+    """<P, C>: how far the blocks of one image move, [B] beside z [B, h, w]."""
+    if source is None or source.shape[1] * source.shape[2] == 1:
+        return z.new_zeros(len(z))
+    _, height, width = source.shape
+    block = _indices(source)
+    place = torch.arange(height * width, device=source.device)
+    down, right = block // width - place // width, block % width - place % width
+    squared = (down * down + right * right).sum(1)
+    return squared.double() / (max(height, width) - 1) ** 2
 
 
-def _cells(images: Tensor, grid: Grid, model: Model) -> Tensor:
-    """Average the images over windows of at most ``neighborhood`` that divide the blocks.
-
-    In the images' own precision, float32 at least; ``std`` is undone (``mean`` cancels in every
-    difference).
-    """
-    rows, columns = (
-        _largest_divisor(size // blocks, model.neighborhood)
-        for size, blocks in zip(images.shape[2:], grid, strict=True)
-    )
-    cells = sum_pixels(images, rows, columns, precise=False) / (rows * columns)
-    if isinstance(model.std, Tensor):
-        return cells * model.std.to(cells.dtype)
-    return cells if model.std is None else cells * model.std
+def _moved(planes: Tensor, source: Tensor | None) -> Tensor:
+    """The planes [B, C, Y, X] with block ``source[j]`` of the source's grid at each place j."""
+    if source is None:
+        return planes
+    grid = (source.shape[1], source.shape[2])
+    blocks = _in_blocks(planes, grid).permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+    index = _indices(source)[:, :, None, None, None].expand(blocks.shape)
+    moved: Tensor = blocks.gather(1, index).unflatten(1, grid)
+    return moved.permute(0, 3, 1, 4, 2, 5).reshape(planes.shape)
 
 
-def _distances(cells: Tensor, grid: Grid) -> Tensor:
-    """d(a, b) at the edges, [B, 2, 2, E] float64, from cells [B, 2, C, Y', X']."""
-    rows, columns = cells.shape[3] // grid[0], cells.shape[4] // grid[1]
-    lowest, top = cells[..., rows - 1 : -rows : rows, :], cells[..., rows::rows, :]
-    rightmost, left = cells[..., columns - 1 : -columns : columns], cells[..., columns::columns]
-    vertical, horizontal = _apart(lowest, top, 1, columns), _apart(rightmost, left, rows, 1)
-    return torch.cat((vertical.flatten(3), horizontal.flatten(3)), 3)
+def _indices(source: Tensor) -> Tensor:
+    """A permutation as [B, h'*w'] int64; clamped, for where its values can't be checked."""
+    return source.flatten(1).long().clamp(0, source.shape[1] * source.shape[2] - 1)
 
 
-def _apart(strips: Tensor, others: Tensor, rows: int, columns: int) -> Tensor:
-    """Mean absolute difference of strips that touch, each strip rows x columns cells.
-
-    [B, 2, C, R*rows, S*columns] twice, to [B, 2, 2, R, S]: any of one side, any of the other.
-    """
-    gaps = (strips.double()[:, :, None] - others.double()[:, None]).abs_()
-    batch, _, _, channels, height, width = gaps.shape
-    sums = sum_blocks(gaps.flatten(4), channels, 1).view(batch, 2, 2, height, width)
-    return sum_blocks(sums, rows, columns) / (channels * rows * columns)
-
-
-def _move(images: Tensor, source: Tensor) -> Tensor:
-    """The images [B, C, Y, X] with their blocks permuted."""
-    return ops.mix(images, images, images.new_ones(len(images), 1, 1), source, None)
-
-
-def _pair(source1: Tensor | None, source2: Tensor | None, like: Tensor) -> Tensor:
-    """Two permutations as [B, 2, h', w'] int64; None is the identity."""
-    blocks = like.shape[1] * like.shape[2]
-    still = torch.arange(blocks, device=like.device).view(like.shape[1:]).expand(like.shape)
-    sources = torch.stack(
-        [still if source is None else source.long() for source in (source1, source2)], 1
-    )
-    # Where values can't be checked, an index out of range must still not be read.
-    return sources if reads_values(sources) else sources.clamp_(0, blocks - 1)
-
-
-def _largest_divisor(size: int, limit: int) -> int:
-    return next(d for d in range(min(size, limit), 0, -1) if size % d == 0)
+def _in_blocks(values: Tensor, grid: Grid) -> Tensor:
+    """[..., Y, X] as [..., h, Y/h, w, X/w]."""
+    rows, columns = values.shape[-2] // grid[0], values.shape[-1] // grid[1]
+    return values.view(*values.shape[:-2], grid[0], rows, grid[1], columns)

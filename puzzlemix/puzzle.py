@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from . import ops
-from .objective import Pairs, blocks_of
+from ._pairs import Pairs, blocks_of
 from .options import (
     PerChannel,
     expect_grids,

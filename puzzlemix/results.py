@@ -1,6 +1,7 @@
 """What the functions return: named tuples of tensors (of NumPy arrays when NumPy came in).
 
-B is the batch, H x W the grid of blocks, C channels, Y x X pixels.
+B is the batch, H x W the grid of blocks (h x w and h' x w' where the mask has one and the
+permutations another), C channels, Y x X pixels.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-__all__ = ["Assignment", "GridMinCut", "Labeling", "PuzzleMixResult"]
+__all__ = ["Assignment", "GridMinCut", "Labeling", "PuzzleMixResult", "PuzzlePlan"]
 
 
 class GridMinCut(NamedTuple):
@@ -52,5 +53,21 @@ class PuzzleMixResult(NamedTuple):
     """[B, H', W'] int64, the permutation of the first image's blocks; None without transport."""
     source2: Tensor | None
     """[B, H', W'] int64, the permutation of the second image's blocks; None without transport."""
+    objective: Tensor
+    """[B] float64, the value of the full objective."""
+
+
+class PuzzlePlan(NamedTuple):
+    """What is decided for pairs of images: how they are mixed, not the mix."""
+
+    mask: Tensor
+    """[B, h, w], z in [0, 1]: the share of the first image in each block; float64 for images of
+    float64, else float32."""
+    ratio: Tensor
+    """[B], the share of the first image: the mean of the mask, of its type."""
+    source1: Tensor | None
+    """[B, h', w'] int64, the permutation of the first image's blocks; None without transport."""
+    source2: Tensor | None
+    """[B, h', w'] int64, the permutation of the second image's blocks; None without transport."""
     objective: Tensor
     """[B] float64, the value of the full objective."""

@@ -328,7 +328,7 @@ def test_the_site_has_all_of_it(site):
         assert re.search(rf'id="puzzlemix\.(\w+\.)?{name}[".]', reference), name
     assert "x1,\N{NO-BREAK SPACE}x2" in reference  # one entry for several arguments
     mathematics = [path.read_text() for path in (site / "mathematics").rglob("*.html")]
-    assert len(mathematics) == 4
+    assert len(mathematics) == 5
     for page in mathematics:
         assert 'class="katex"' in page
         assert "arithmatex" not in page

@@ -137,9 +137,7 @@ class Planner {
     }
     const int argument = image.side == 0 ? kSaliency1 : kSaliency2;
     if (wrong) return bad_saliency(image, argument);
-    if (!share(team_, call, work.sums, work.line, work.shares[image.side])) {
-      return {Fault::sum, argument, image.index, 0};
-    }
+    share(team_, call, work.sums, work.line, work.shares[image.side]);
     return {};
   }
 

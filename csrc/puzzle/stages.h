@@ -219,9 +219,9 @@ PUZZLEMIX_HD bool pool_saliency(Team& team, const PuzzleCall& call, const ImageO
   return wrong;
 }
 
-// From sums to shares of the whole; returns whether their sum is finite.
+// From sums to shares of the whole, alike where there is no finite whole.
 template <typename Team>
-PUZZLEMIX_HD bool share(Team& team, const PuzzleCall& call, const double* sums, double* line,
+PUZZLEMIX_HD void share(Team& team, const PuzzleCall& call, const double* sums, double* line,
                         double* shares) {
   const int width = call.fine_width;
   const double total = rectangle_sum(team, call.fine_height, width, line,
@@ -229,7 +229,6 @@ PUZZLEMIX_HD bool share(Team& team, const PuzzleCall& call, const double* sums, 
   const double uniform = 1.0 / call.fine_cells();
   const bool some = total > 0 && total <= DBL_MAX;
   team.step(call.fine_cells(), [=](int i) { shares[i] = some ? sums[i] / total : uniform; });
-  return total <= DBL_MAX;
 }
 
 // ---- What depends on lambda and the number of labels --------------------------------------------
