@@ -1,5 +1,5 @@
-// A team of one thread that takes the items of a phase in order: how the CPU runs an algorithm that
-// is written for teams and has no better one of its own. See team.h.
+// A team of one thread that takes the items of a phase in order: how the CPU runs what is written
+// for teams. See team.h.
 #pragma once
 
 #include "team.h"
@@ -10,14 +10,39 @@ class PlainTeam {
  public:
   template <typename F>
   void step(int n, F f) {
+    expect_values_captured(f);
     for (int i = 0; i < n; ++i) f(i);
   }
 
   template <typename F>
+  bool any(int n, F f) {
+    expect_values_captured(f);
+    bool some = false;
+    for (int i = 0; i < n; ++i) some = some | f(i);
+    return some;
+  }
+
+  // In lanes, which vectorise; one alone would wait for each operation.
+  template <typename T, typename F, typename Op>
+  T reduce(int n, T none, F f, Op op) {
+    expect_values_captured(f);
+    constexpr int kLanes = 8;
+    T lanes[kLanes];
+    for (T& lane : lanes) lane = none;
+    int i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+      for (int k = 0; k < kLanes; ++k) lanes[k] = op(lanes[k], f(i + k));
+    }
+    for (; i < n; ++i) lanes[0] = op(lanes[0], f(i));
+    for (int half = kLanes / 2; half > 0; half /= 2) {
+      for (int k = 0; k < half; ++k) lanes[k] = op(lanes[k], lanes[k + half]);
+    }
+    return lanes[0];
+  }
+
+  template <typename F>
   double add(int n, F f) {
-    double all = 0;
-    for (int i = 0; i < n; ++i) all += f(i);
-    return all;
+    return reduce(n, 0.0, f, Sum());
   }
 };
 
