@@ -95,11 +95,13 @@ class BlockApprox {
   // False also where a walk leads too far.
   bool stays(int i) const {
     const double own = home_[i];
-    return walk(i, [=](double bound) { return bound > own; }, [=](int j, double cost) {
-      const bool wants = cost < own || (cost == own && j < i);
-      const bool wanted = cost < home_[j] || (cost == home_[j] && i < j);
-      return !(wants && wanted);
-    });
+    return walk(
+        i, [=](double bound) { return bound > own; },
+        [=](int j, double cost) {
+          const bool wants = cost < own || (cost == own && j < i);
+          const bool wanted = cost < home_[j] || (cost == home_[j] && i < j);
+          return !(wants && wanted);
+        });
   }
 
   int64_t match(int count, int64_t* source) {
@@ -127,12 +129,13 @@ class BlockApprox {
     if (walks_[row] >= kWalks) return matching_.choose(*this, row);
     ++walks_[row];
     Choice best{-1, std::numeric_limits<double>::infinity()};
-    const bool found = walk(row, [&](double bound) { return bound > best.cost; },
-                            [&](int column, double cost) {
-      const bool better = cost < best.cost || (cost == best.cost && column < best.column);
-      if (better && matching_.accepts(column, cost, row)) best = {column, cost};
-      return true;
-    });
+    const bool found = walk(
+        row, [&](double bound) { return bound > best.cost; },
+        [&](int column, double cost) {
+          const bool better = cost < best.cost || (cost == best.cost && column < best.column);
+          if (better && matching_.accepts(column, cost, row)) best = {column, cost};
+          return true;
+        });
     if (found) return best;
     walks_[row] = kWalks;
     return matching_.choose(*this, row);

@@ -123,8 +123,8 @@ class BlockExact {
     int count = 0;
     for (int k = rings_.begin[ring]; k < rings_.begin[ring + 1]; ++k) {
       const int cell = home + rings_.offset[k];
-      const double distance = base + step * rings_.squared[k] - blocks.worth(s, weight_[cell]) +
-                              matching_.price[cell];
+      const double distance =
+          base + step * rings_.squared[k] - blocks.worth(s, weight_[cell]) + matching_.price[cell];
       found_[count] = {distance, cell};
       count += search.improves(cell, distance);
     }
@@ -142,8 +142,9 @@ class BlockExact {
     int cell;
   };
 
-  // With weights 0 and w the most salient blocks are shown, which is also what a serial dictatorship
-  // does. Between more weights, rounding alone may make another assignment cheaper by a few units.
+  // With weights 0 and w the most salient blocks are shown, which is also what a serial
+  // dictatorship does. Between more weights, rounding alone may make another assignment cheaper by
+  // a few units.
   void move_for_free(int64_t* source) {
     PlainTeam team;
     if (blocks_->shown_or_not(team)) {

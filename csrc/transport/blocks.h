@@ -29,9 +29,8 @@ class Blocks {
   PUZZLEMIX_HD void lay_out(Team& team) const {
     uint16_t* const position = position_;
     const int width = width_;
-    step_grid(team, height_, width, [=](int y, int x) {
-      position[y * width + x] = static_cast<uint16_t>(y << 8 | x);
-    });
+    step_grid(team, height_, width,
+              [=](int y, int x) { position[y * width + x] = static_cast<uint16_t>(y << 8 | x); });
   }
 
   // By block, finite and not negative; by place, in [0, 1].

@@ -71,15 +71,13 @@ class NearestAcross {
                                   uint8_t* to_start, int reach, int apart) {
     const uint8_t* const from = from_start + planes.margin;
     uint8_t* const to = to_start + planes.margin;
-    team.step(2 * planes.size, [=](int t) {
-      to[t] = shorter(from[t], from[t - apart], from[t + apart], 1);
-    });
+    team.step(2 * planes.size,
+              [=](int t) { to[t] = shorter(from[t], from[t - apart], from[t + apart], 1); });
     for (int q = 2; q <= reach; ++q) {
       const int away = q * apart;
       const uint8_t along = static_cast<uint8_t>(q * q);
-      team.step(2 * planes.size, [=](int t) {
-        to[t] = shorter(to[t], from[t - away], from[t + away], along);
-      });
+      team.step(2 * planes.size,
+                [=](int t) { to[t] = shorter(to[t], from[t - away], from[t + away], along); });
     }
   }
   PUZZLEMIX_HD static uint8_t shorter(uint8_t here, uint8_t before, uint8_t after, uint8_t along) {
@@ -195,8 +193,7 @@ class Prices {
     const double most_bid = team.reduce(n, -kInfinity, [=](int i) { return bid[i]; }, Most());
     const double least_ask = team.reduce(n, kInfinity, [=](int i) { return ask[i]; }, Least());
     if (most_bid <= least_ask) return Most()(most_bid, 0.0);
-    const int bids =
-        team.reduce(n, 0, [=](int i) { return bid[i] > least_ask ? 1 : 0; }, Sum());
+    const int bids = team.reduce(n, 0, [=](int i) { return bid[i] > least_ask ? 1 : 0; }, Sum());
     team.step(n, [=](int i) {
       const double asked = ask[i] < most_bid ? ask[i] : kInfinity;
       bid[i] = bid[i] > least_ask ? bid[i] : asked;

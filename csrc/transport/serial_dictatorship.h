@@ -116,7 +116,8 @@ class SerialDictatorship {
       const int row = lowest(team, rows, first_row, rows_alike ? first_row + 1 : end);
       end = order.last_column(row, first_column);
       const bool columns_alike = order.weight(end - 1) == order.weight(first_column);
-      const int column = lowest(team, columns, first_column, columns_alike ? first_column + 1 : end);
+      const int column =
+          lowest(team, columns, first_column, columns_alike ? first_column + 1 : end);
       team.step(1, [=](int) {
         set(columns[column], rows[row]);
         rows[row] |= kServed;
