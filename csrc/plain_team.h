@@ -27,11 +27,12 @@ class PlainTeam {
   T reduce(int n, T none, F f, Op op) {
     expect_values_captured(f);
     constexpr int kLanes = 8;
-    T lanes[kLanes];
+    T lanes[kLanes], items[kLanes];
     for (T& lane : lanes) lane = none;
     int i = 0;
     for (; i + kLanes <= n; i += kLanes) {
-      for (int k = 0; k < kLanes; ++k) lanes[k] = op(lanes[k], f(i + k));
+      for (int k = 0; k < kLanes; ++k) items[k] = f(i + k);
+      for (int k = 0; k < kLanes; ++k) lanes[k] = op(lanes[k], items[k]);
     }
     for (; i < n; ++i) lanes[0] = op(lanes[0], f(i));
     for (int half = kLanes / 2; half > 0; half /= 2) {

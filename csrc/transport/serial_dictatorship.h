@@ -9,8 +9,9 @@
 // the most salient blocks are shown.
 //
 // But different saliencies may round to the same worth in the heaviest place left; then the lowest
-// of all blocks that tie is next, and likewise with places of different weights. From the first
-// such tie on, blocks choose one by one.
+// of all blocks that tie is next, and likewise with places of different weights. With weights 0 and
+// w it is enough to order blocks by their worth at w; otherwise, from the first such tie on, blocks
+// choose one by one.
 #pragma once
 
 #include "transport/blocks.h"
@@ -28,11 +29,12 @@ class SerialDictatorship {
   // set(place, block), for all places.
   template <typename Team, typename Set>
   PUZZLEMIX_HD void solve(Team& team, const Blocks& blocks, Set set) const {
-    const Order order{blocks, rows_, columns_};
+    const Order order{blocks, rows_, columns_, blocks.shown_or_not(team)};
     const int n = blocks.cells();
     uint16_t *const rows = rows_, *const columns = columns_;
-    sort_by_falling(team, n, blocks.saliency(), rows);
-    sort_by_falling(team, n, blocks.weight(), columns);
+    const double* const weight = blocks.weight();
+    sort_by_falling(team, n, rows, [=](int i) { return order.value_of(i); });
+    sort_by_falling(team, n, columns, [=](int j) { return weight[j]; });
     const int clear = team.reduce(n, n, [=](int k) { return order.clear(k) ? n : k; }, Least());
     team.step(clear, [=](int k) { set(columns[k], rows[k]); });
     const int front = choose_one_by_one(team, order, clear, set);
@@ -49,13 +51,16 @@ class SerialDictatorship {
  private:
   static constexpr uint16_t kServed = 0x8000;  // added to who has chosen
 
-  // Blocks and places by falling saliency and weight, those of one value by index.
+  // Blocks by falling value and places by falling weight, those of one value by index.
   struct Order {
     PUZZLEMIX_HD int row(int k) const { return rows[k] & ~kServed; }
     PUZZLEMIX_HD int column(int k) const { return columns[k] & ~kServed; }
-    PUZZLEMIX_HD double saliency(int k) const { return blocks.saliency()[row(k)]; }
+    PUZZLEMIX_HD double value_of(int i) const {
+      return shown ? blocks.worth_of(i, blocks.heaviest()) : blocks.saliency()[i];
+    }
+    PUZZLEMIX_HD double value(int k) const { return value_of(row(k)); }
     PUZZLEMIX_HD double weight(int k) const { return blocks.weight()[column(k)]; }
-    PUZZLEMIX_HD double worth(int k, int l) const { return blocks.worth(saliency(k), weight(l)); }
+    PUZZLEMIX_HD double worth(int k, int l) const { return blocks.worth_of(row(k), weight(l)); }
 
     // The blocks from k on that are worth the same in place l, and the places from l on in which
     // block k is worth the same: where they end.
@@ -70,7 +75,7 @@ class SerialDictatorship {
 
     // Whether block k is worth something in place k, and all that tie are alike.
     PUZZLEMIX_HD bool clear(int k) const {
-      return worth(k, k) != 0 && saliency(last_row(k, k) - 1) == saliency(k) &&
+      return worth(k, k) != 0 && value(last_row(k, k) - 1) == value(k) &&
              weight(last_column(k, k) - 1) == weight(k);
     }
 
@@ -92,14 +97,16 @@ class SerialDictatorship {
 
     Blocks blocks;
     const uint16_t *rows, *columns;
+    bool shown;  // weights are 0 and w; then the value of a block is its worth at w, else its
+                 // saliency
   };
 
-  template <typename Team>
-  PUZZLEMIX_HD static void sort_by_falling(Team& team, int n, const double* values,
-                                           uint16_t* order) {
+  template <typename Team, typename Value>
+  PUZZLEMIX_HD static void sort_by_falling(Team& team, int n, uint16_t* order, Value value) {
     team.step(n, [=](int i) { order[i] = static_cast<uint16_t>(i); });
     sort_values(team, n, order, [=](uint16_t a, uint16_t b) {
-      return values[a] > values[b] || (values[a] == values[b] && a < b);
+      const double first = value(a), second = value(b);
+      return first > second || (first == second && a < b);
     });
   }
 
@@ -112,7 +119,7 @@ class SerialDictatorship {
     int first_row = front, first_column = front;
     while (first_row < n && order.worth(first_row, first_column) != 0) {
       int end = order.last_row(first_row, first_column);
-      const bool rows_alike = order.saliency(end - 1) == order.saliency(first_row);
+      const bool rows_alike = order.value(end - 1) == order.value(first_row);
       const int row = lowest(team, rows, first_row, rows_alike ? first_row + 1 : end);
       end = order.last_column(row, first_column);
       const bool columns_alike = order.weight(end - 1) == order.weight(first_column);
@@ -126,6 +133,7 @@ class SerialDictatorship {
       while (first_row < n && rows[first_row] >= kServed) ++first_row;
       while (first_column < n && columns[first_column] >= kServed) ++first_column;
     }
+    team.step(0, [](int) {});  // all have read the orders before they change
     return Least()(first_row, first_column);
   }
 
