@@ -21,20 +21,25 @@ namespace puzzlemix {
 class SerialDictatorship {
  public:
   PUZZLEMIX_HD SerialDictatorship(Arena& arena, int64_t n)
-      : SerialDictatorship(arena.take<uint16_t>(n), arena.take<uint16_t>(n)) {}
-  // Works in memory that a solver has at hand: 2 x n.
-  PUZZLEMIX_HD SerialDictatorship(uint16_t* rows, uint16_t* columns)
-      : rows_(rows), columns_(columns) {}
+      : value_(arena.take<double>(n)),
+        rows_(arena.take<uint16_t>(n)),
+        columns_(arena.take<uint16_t>(n)) {}
 
   // set(place, block), for all places.
   template <typename Team, typename Set>
-  PUZZLEMIX_HD void solve(Team& team, const Blocks& blocks, Set set) const {
-    const Order order{blocks, rows_, columns_, blocks.shown_or_not(team)};
+  PUZZLEMIX_HD void solve(Team& team, const Blocks& sample, Set set) const {
+    const Blocks blocks = sample;
     const int n = blocks.cells();
+    double* const value = value_;
     uint16_t *const rows = rows_, *const columns = columns_;
-    const double* const weight = blocks.weight();
-    sort_by_falling(team, n, rows, [=](int i) { return order.value_of(i); });
-    sort_by_falling(team, n, columns, [=](int j) { return weight[j]; });
+    const bool shown = blocks.shown_or_not(team);
+    team.step(n, [=](int i) {
+      value[i] = shown ? blocks.worth_of(i, blocks.heaviest()) : blocks.saliency()[i];
+      rows[i] = columns[i] = static_cast<uint16_t>(i);
+    });
+    sort_values(team, n, rows, Falling{value});
+    sort_values(team, n, columns, Falling{blocks.weight()});
+    const Order order{blocks, value, rows, columns};
     const int clear = team.reduce(n, n, [=](int k) { return order.clear(k) ? n : k; }, Least());
     team.step(clear, [=](int k) { set(columns[k], rows[k]); });
     const int front = choose_one_by_one(team, order, clear, set);
@@ -51,64 +56,64 @@ class SerialDictatorship {
  private:
   static constexpr uint16_t kServed = 0x8000;  // added to who has chosen
 
-  // Blocks by falling value and places by falling weight, those of one value by index.
+  // Indices by falling value, those of one value in ascending order.
+  struct Falling {
+    PUZZLEMIX_HD bool operator()(uint16_t a, uint16_t b) const {
+      return values[a] > values[b] || (values[a] == values[b] && a < b);
+    }
+    const double* values;
+  };
+
+  // Ranks of blocks and places.
   struct Order {
     PUZZLEMIX_HD int row(int k) const { return rows[k] & ~kServed; }
     PUZZLEMIX_HD int column(int k) const { return columns[k] & ~kServed; }
-    PUZZLEMIX_HD double value_of(int i) const {
-      return shown ? blocks.worth_of(i, blocks.heaviest()) : blocks.saliency()[i];
-    }
-    PUZZLEMIX_HD double value(int k) const { return value_of(row(k)); }
-    PUZZLEMIX_HD double weight(int k) const { return blocks.weight()[column(k)]; }
-    PUZZLEMIX_HD double worth(int k, int l) const { return blocks.worth_of(row(k), weight(l)); }
-
-    // The blocks from k on that are worth the same in place l, and the places from l on in which
-    // block k is worth the same: where they end.
-    PUZZLEMIX_HD int last_row(int k, int l) const {
-      const double tied = worth(k, l);
-      return end_of(k, [&](int other) { return worth(other, l) == tied; });
-    }
-    PUZZLEMIX_HD int last_column(int k, int l) const {
-      const double tied = worth(k, l);
-      return end_of(l, [&](int other) { return worth(k, other) == tied; });
+    PUZZLEMIX_HD double worth(int k, int l) const {
+      return blocks.worth_of(row(k), blocks.weight()[column(l)]);
     }
 
     // Whether block k is worth something in place k, and all that tie are alike.
     PUZZLEMIX_HD bool clear(int k) const {
-      return worth(k, k) != 0 && value(last_row(k, k) - 1) == value(k) &&
-             weight(last_column(k, k) - 1) == weight(k);
+      return worth(k, k) != 0 && row_end(k, k) == k + 1 && column_end(k, k) == k + 1;
     }
 
-    template <typename Tied>
-    PUZZLEMIX_HD int end_of(int begin, const Tied& tied) const {
+    // Of the blocks from k on that are worth the same in place l, and of the places from l on in
+    // which block k is worth the same, where those end from which the lowest has to be found: at
+    // the next where all are alike, as these are in ascending order.
+    PUZZLEMIX_HD int row_end(int k, int l) const {
+      const double tied = worth(k, l), mine = value[row(k)];
+      const int other = end_of(k, [&](int m) { return value[row(m)] == mine; });
+      const auto ties = [&](int m) { return worth(m, l) == tied; };
+      return other == blocks.cells() || !ties(other) ? k + 1 : end_of(other, ties);
+    }
+    PUZZLEMIX_HD int column_end(int k, int l) const {
+      const double tied = worth(k, l), mine = blocks.weight()[column(l)];
+      const int other = end_of(l, [&](int m) { return blocks.weight()[column(m)] == mine; });
+      const auto ties = [&](int m) { return worth(k, m) == tied; };
+      return other == blocks.cells() || !ties(other) ? l + 1 : end_of(other, ties);
+    }
+
+    // Where those end from `begin` on that are alike; `begin` is.
+    template <typename Alike>
+    PUZZLEMIX_HD int end_of(int begin, const Alike& alike) const {
       const int n = blocks.cells();
-      int in = begin, apart = 1;  // gallops: ties are short
-      while (in + apart < n && tied(in + apart)) {
+      int in = begin, apart = 1;  // gallops, as ties are short
+      while (in + apart < n && alike(in + apart)) {
         in += apart;
         apart *= 2;
       }
       int out = Least()(in + apart, n);
       while (out - in > 1) {
         const int middle = (in + out) / 2;
-        (tied(middle) ? in : out) = middle;
+        (alike(middle) ? in : out) = middle;
       }
       return out;
     }
 
     Blocks blocks;
+    const double* value;
     const uint16_t *rows, *columns;
-    bool shown;  // weights are 0 and w; then the value of a block is its worth at w, else its
-                 // saliency
   };
-
-  template <typename Team, typename Value>
-  PUZZLEMIX_HD static void sort_by_falling(Team& team, int n, uint16_t* order, Value value) {
-    team.step(n, [=](int i) { order[i] = static_cast<uint16_t>(i); });
-    sort_values(team, n, order, [=](uint16_t a, uint16_t b) {
-      const double first = value(a), second = value(b);
-      return first > second || (first == second && a < b);
-    });
-  }
 
   // From rank `front` on, until nothing that is left is worth anything. Returns the rank before
   // which all have chosen and are chosen. Three phases for each that chooses.
@@ -118,13 +123,8 @@ class SerialDictatorship {
     uint16_t *const rows = rows_, *const columns = columns_;
     int first_row = front, first_column = front;
     while (first_row < n && order.worth(first_row, first_column) != 0) {
-      int end = order.last_row(first_row, first_column);
-      const bool rows_alike = order.value(end - 1) == order.value(first_row);
-      const int row = lowest(team, rows, first_row, rows_alike ? first_row + 1 : end);
-      end = order.last_column(row, first_column);
-      const bool columns_alike = order.weight(end - 1) == order.weight(first_column);
-      const int column =
-          lowest(team, columns, first_column, columns_alike ? first_column + 1 : end);
+      const int row = lowest(team, rows, first_row, order.row_end(first_row, first_column));
+      const int column = lowest(team, columns, first_column, order.column_end(row, first_column));
       team.step(1, [=](int) {
         set(columns[column], rows[row]);
         rows[row] |= kServed;
@@ -146,6 +146,7 @@ class SerialDictatorship {
     return static_cast<int>(found & 0xffff);
   }
 
+  double* value_;  // by block: what it is served by
   uint16_t *rows_, *columns_;
 };
 

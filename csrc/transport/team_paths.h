@@ -41,9 +41,6 @@ class TeamPaths {
     row_[column] = static_cast<uint16_t>(row);
   }
 
-  // Memory for the first prices.
-  PUZZLEMIX_HD double* spare() const { return dual_; }
-
   // `costs` is called with a row and a column. Overwrites the words of `waiting`.
   template <typename Team, typename Costs>
   PUZZLEMIX_HD void assign(Team& team, const Costs& costs, int n, const WaitingRows& waiting,

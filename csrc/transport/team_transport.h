@@ -21,17 +21,14 @@ namespace puzzlemix {
 class TeamBlockApprox {
  public:
   PUZZLEMIX_HD TeamBlockApprox(Arena& arena, int height, int width)
-      : matching_(arena, height * width, true) {}
+      : matching_(arena, height * width, true), dictatorship_(arena, height * width) {}
 
   template <typename Team>
   PUZZLEMIX_HD void solve(Team& team, const Blocks& sample) const {
     const Blocks blocks = sample;
     const TeamMatching matching = matching_;
     if (blocks.step() == 0) {
-      const WaitingRows spare = matching.spare();
-      SerialDictatorship(spare.row, spare.choice).solve(team, blocks, [=](int j, int i) {
-        matching.set_row(j, i);
-      });
+      dictatorship_.solve(team, blocks, [=](int j, int i) { matching.set_row(j, i); });
       return;
     }
     const int waiting = team.reduce(
@@ -92,6 +89,7 @@ class TeamBlockApprox {
   };
 
   TeamMatching matching_;
+  SerialDictatorship dictatorship_;
 };
 
 // A minimum-cost assignment (see block_exact.h): the identity at prices at which few blocks violate
@@ -103,7 +101,8 @@ class TeamBlockExact {
       : paths_(arena, height * width),
         waiting_(arena, height * width),
         least_(arena.take<double>(height * width)),
-        prices_(arena, height, width) {}
+        prices_(arena, height, width),
+        dictatorship_(arena, height * width) {}
 
   template <typename Team>
   PUZZLEMIX_HD void solve(Team& team, const Blocks& sample) const {
@@ -111,9 +110,7 @@ class TeamBlockExact {
     const TeamPaths paths = paths_;
     const int n = blocks.cells();
     if (blocks.step() == 0 && blocks.shown_or_not(team)) {
-      SerialDictatorship(waiting_.row, waiting_.choice).solve(team, blocks, [=](int j, int i) {
-        paths.set_row(j, i);
-      });
+      dictatorship_.solve(team, blocks, [=](int j, int i) { paths.set_row(j, i); });
       return;
     }
     const double* const least = least_;
@@ -164,6 +161,7 @@ class TeamBlockExact {
   WaitingRows waiting_;
   double* least_;  // by block: bounds the price less the worth of any place from below
   Prices prices_;
+  SerialDictatorship dictatorship_;
 };
 
 // masked_transport by an engine.
