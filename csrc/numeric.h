@@ -18,8 +18,8 @@ PUZZLEMIX_HD inline double round_even(double x) {
   return (x + kShift) - kShift;
 }
 
-// Rounds half to even to an integer of 32 bits, the low word of the shifted sum. Unlike a conversion it
-// vectorises without SSE4.1.
+// Rounds half to even to an integer of 32 bits, the low word of the shifted sum. Unlike a
+// conversion it vectorises without SSE4.1.
 PUZZLEMIX_HD inline int32_t round_to_int(double x) {
   const double shifted = x + 6755399441055744.0;
   int64_t bits;

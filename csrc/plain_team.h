@@ -13,11 +13,13 @@ class PlainTeam {
 
   template <typename F>
   void step(int n, F f) {
+    expect_values_captured(f);
     for (int i = 0; i < n; ++i) f(i);
   }
 
   template <typename F>
   void step(int rows, int columns, F f) {
+    expect_values_captured(f);
     for (int y = 0; y < rows; ++y) {
       for (int x = 0; x < columns; ++x) f(y, x);
     }
@@ -25,28 +27,34 @@ class PlainTeam {
 
   template <typename F>
   bool any(int n, F f) {
+    expect_values_captured(f);
     bool some = false;
-    for (int i = 0; i < n; ++i) some |= f(i);
+    for (int i = 0; i < n; ++i) some = some | f(i);
     return some;
   }
 
-  // Four at a time: a single result would wait for each comparison.
+  // In lanes, which vectorise; one alone would wait for each operation.
   template <typename T, typename F, typename Op>
   T reduce(int n, T none, F f, Op op) {
-    T part[4] = {none, none, none, none};
+    expect_values_captured(f);
+    constexpr int kLanes = 8;
+    T lanes[kLanes], items[kLanes];
+    for (T& lane : lanes) lane = none;
     int i = 0;
-    for (; i + 4 <= n; i += 4) {
-      for (int k = 0; k < 4; ++k) part[k] = op(part[k], f(i + k));
+    for (; i + kLanes <= n; i += kLanes) {
+      for (int k = 0; k < kLanes; ++k) items[k] = f(i + k);
+      for (int k = 0; k < kLanes; ++k) lanes[k] = op(lanes[k], items[k]);
     }
-    for (; i < n; ++i) part[0] = op(part[0], f(i));
-    return op(op(part[0], part[1]), op(part[2], part[3]));
+    for (; i < n; ++i) lanes[0] = op(lanes[0], f(i));
+    for (int half = kLanes / 2; half > 0; half /= 2) {
+      for (int k = 0; k < half; ++k) lanes[k] = op(lanes[k], lanes[k + half]);
+    }
+    return lanes[0];
   }
 
   template <typename F>
   double add(int n, F f) {
-    double all = 0;
-    for (int i = 0; i < n; ++i) all += f(i);
-    return all;
+    return reduce(n, 0.0, f, Sum());
   }
 };
 

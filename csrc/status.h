@@ -1,6 +1,6 @@
 // How a batched solver ended. A value that the contract forbids is reported by its place, and one
-// place in Python (puzzlemix/validate.py) turns that into an exception that names the argument, what
-// came and what was expected; nothing is scanned a second time.
+// place in Python (puzzlemix/validate.py) turns that into an exception that names the argument,
+// what came and what was expected; nothing is scanned a second time.
 #pragma once
 
 #include <cstdint>

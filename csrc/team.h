@@ -7,8 +7,8 @@
 // one writes (another thread may be ahead), and must write nothing.
 //
 // Four teams run the same code: BlockTeam is CUDA's thread block (a single warp for small grids),
-// PlainTeam (plain_team.h) one thread of the CPU, ShuffledTeam one thread of the host that takes the
-// items of each phase in random order, and ThreadedTeam (tests/team) real threads for
+// PlainTeam (plain_team.h) one thread of the CPU, ShuffledTeam one thread of the host that takes
+// the items of each phase in random order, and ThreadedTeam (tests/team) real threads for
 // ThreadSanitizer. An answer that depends on the order is a race.
 //
 //   kChecked                   values are checked once they are read, so they are read as they are;

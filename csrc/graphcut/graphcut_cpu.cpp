@@ -9,14 +9,13 @@
 #include "graphcut/grid_cut.h"
 #include "graphcut/integers.h"
 #include "graphcut/swap.h"
-#include "host_memory.h"
+#include "owned.h"
 #include "plain_team.h"
 
 namespace puzzlemix {
 namespace {
 
-// ---- Checks: the first entry that is not allowed, by the number of its argument
-// ------------------
+// ---- Checks: the first entry that is not allowed ------------------------------------------------
 
 // Edges over the border are 0, which is allowed, and so is the padding of a plane.
 bool all_capacities(const double* values, int count) {
@@ -60,17 +59,13 @@ Status check_labeling(const GivenLabeling& given, GridShape shape, int labels, i
   return check_edges(given.edges, shape, b, unary_argument + 1);
 }
 
-// ---- Solvers of one sample after another, each with its own storage
-// ------------------------------
+// ---- Solvers of one sample after another, each with its own storage -----------------------------
 
 template <int Words, int Width>
 class MinCut {
  public:
   explicit MinCut(const MinCutProblem& p)
-      : shape_(p.height, p.width),
-        memory_(
-            [&](Arena& arena) { return Work{GivenCut(arena, kPlane), IntegerCut(arena, kPlane)}; }),
-        cut_(p.height, p.width) {
+      : shape_(p.height, p.width), memory_(kPlane), cut_(p.height, p.width) {
     for (int i = 0; i < shape_.cells(); ++i) all_.set(i);
   }
 
@@ -101,12 +96,14 @@ class MinCut {
  private:
   static constexpr int kPlane = Words * 64;
   struct Work {
+    Work(Arena& arena, int plane) : given(arena, plane), integers(arena, plane) {}
+
     GivenCut given;
     IntegerCut integers;
   };
 
   const GridShape shape_;
-  HostMemory<Work> memory_;
+  Owned<Work> memory_;
   GridCut<Words, Width> cut_;
   Flow<Words> flow_;
   Bits<Words> all_ = Bits<Words>::none();
@@ -122,10 +119,7 @@ struct CostedProblem : LabelingProblem {
 class Labeling {
  public:
   Labeling(const CostedProblem& p, int plane)
-      : shape_(p.height, p.width), cost_(p.cost), memory_([&](Arena& arena) {
-          return Work{GivenLabeling(arena, plane, p.labels),
-                      IntegerLabeling(arena, shape_, plane, p.labels)};
-        }) {}
+      : shape_(p.height, p.width), cost_(p.cost), memory_(shape_, plane, p.labels) {}
 
   bool fits(const CostedProblem& p) const {
     return p.height == shape_.height && p.width == shape_.width && p.cost == cost_;
@@ -149,13 +143,16 @@ class Labeling {
   }
 
   struct Work {
+    Work(Arena& arena, GridShape shape, int plane, int labels)
+        : given(arena, plane, labels), integers(arena, shape, plane, labels) {}
+
     GivenLabeling given;
     IntegerLabeling integers;
   };
 
   const GridShape shape_;
   const LabelCost cost_;
-  HostMemory<Work> memory_;
+  Owned<Work> memory_;
 };
 
 template <int Words, int Width>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "puzzle/stages.h"
+#include "transport/blocks.h"
 
 namespace puzzlemix {
 
@@ -63,15 +64,32 @@ PUZZLEMIX_HD void look_through(Team& team, const PuzzleCall& call, const Decisio
   see_shares(team, call, view, 1, work.seen[1]);
 }
 
+// The transport of one image, which is hidden where its label is `hidden`. Returns the sum of the
+// squared distances of its moves.
+template <typename Team, typename Engines>
+PUZZLEMIX_HD int64_t move(Team& team, const PuzzleCall& call, const Blocks& given,
+                          const double* shares, const int32_t* label, int hidden, Engines& engines,
+                          int64_t* source) {
+  Blocks blocks = given;
+  double *const saliency = blocks.saliency(), *const weight = blocks.weight();
+  const int tall = call.tall, wide = call.wide, width = call.width;
+  team.step(call.fine_height, call.fine_width, [=](int y, int x) {
+    const int place = y * width * wide + x;
+    saliency[place] = shares[place];
+    weight[place] = label[y / tall * width + x / wide] != hidden ? 1.0 : 0.0;
+  });
+  blocks.scale(team, call.xi);
+  return engines.transport(team, blocks, source);
+}
+
 // Decides pair b, whose pooled images are in `images`, and writes the plan. The engines have
 //   cut(team, integers, label)
-//   transport(team, shares, label, hidden, source): the block of each place of an image that is
-//     hidden where its label is `hidden`.
-// Returns whether the costs are within their bound.
+//   transport(team, blocks, source), which returns the sum of the squared distances of all moves.
+// `blocks` have been laid out. Returns whether the costs are within their bound.
 template <typename Team, typename Engines>
 PUZZLEMIX_HD bool decide(Team& team, const PuzzleCall& call, const LabelCost& cost,
-                         const DecisionWork& work, const View& images, int64_t b,
-                         Engines& engines) {
+                         const DecisionWork& work, const Blocks& blocks, const View& images,
+                         int64_t b, Engines& engines) {
   const int places = call.fine_cells();
   const bool moves = call.transport != Transport::none;
   int64_t* const source1 = moves ? call.source1 + b * places : nullptr;
@@ -88,15 +106,16 @@ PUZZLEMIX_HD bool decide(Team& team, const PuzzleCall& call, const LabelCost& co
     engines.cut(team, work.integers, work.label);
     int64_t* const trial1 = cycle == 0 ? source1 : work.trial[0];
     int64_t* const trial2 = cycle == 0 ? source2 : work.trial[1];
+    int64_t squared = 0;
     if (moves) {
-      engines.transport(team, images.shares[0], work.label, 0, trial1);
-      engines.transport(team, images.shares[1], work.label, call.labels - 1, trial2);
-      if (cycle > 0 || squared_moves(team, call, trial1, trial2) > 0) {
-        look_through(team, call, work, images, b, trial1, trial2);
-      }
+      squared =
+          move(team, call, blocks, images.shares[0], work.label, 0, engines, trial1) +
+          move(team, call, blocks, images.shares[1], work.label, call.labels - 1, engines, trial2);
+      // Where nothing has moved, what was seen is seen.
+      if (cycle > 0 || squared > 0) look_through(team, call, work, images, b, trial1, trial2);
     }
     const double value = objective(team, call, work.seen[0], work.seen[1], work.down, work.right,
-                                   work.table, work.label, trial1, trial2, work.lines);
+                                   work.table, work.label, squared, work.lines);
     if (cycle > 0 && !(value < best)) break;
     best = value;
     write_mask(team, call, b, work.label);

@@ -9,7 +9,7 @@
 #include "batch.h"
 #include "graphcut/exact.h"
 #include "graphcut/swap.h"
-#include "host_memory.h"
+#include "owned.h"
 #include "plain_team.h"
 #include "puzzle/decide.h"
 #include "transport/block_approx.h"
@@ -51,15 +51,13 @@ struct Sizes {
 template <int Words, int Width>
 class Planner {
  public:
-  explicit Planner(const CpuCall& call)
-      : sizes_(call),
-        cost_(call.cost),
-        memory_([&](Arena& arena) { return Work(arena, call); }),
-        blocks_(call.fine_height, call.fine_width) {
+  explicit Planner(const CpuCall& call) : sizes_(call), cost_(call.cost), memory_(call) {
     const IntegerLabeling& integers = memory_->decision.integers;
     call.exact_cut ? void(exact_.emplace(integers, cost_)) : void(swap_.emplace(integers, cost_));
-    if (call.transport == Transport::approx) approx_.emplace(blocks_);
-    if (call.transport == Transport::exact) exact_transport_.emplace(blocks_);
+    memory_->blocks.lay_out(team_);
+    const int height = call.fine_height, width = call.fine_width;
+    if (call.transport == Transport::approx) approx_.emplace(height, width);
+    if (call.transport == Transport::exact) exact_transport_.emplace(height, width);
   }
 
   bool fits(const CpuCall& call) const { return sizes_ == Sizes(call); }
@@ -78,7 +76,8 @@ class Planner {
                       {work.shares[0], work.shares[1]},
                       {nullptr, nullptr},
                       nullptr};
-    if (!decide(team_, call, cost_, work.decision, images, b, *this)) return {Fault::sum, -1, b, 0};
+    if (!decide(team_, call, cost_, work.decision, work.blocks, images, b, *this))
+      return {Fault::sum, -1, b, 0};
     return {};
   }
 
@@ -88,16 +87,8 @@ class Planner {
     swap_ ? swap_->solve(-1, label) : exact_->solve(label);
   }
 
-  void transport(PlainTeam&, const double* shares, const int32_t* label, int hidden,
-                 int64_t* source) {
-    std::copy_n(shares, call_->fine_cells(), blocks_.saliency.begin());
-    double* weight = blocks_.weight.data();
-    for (int y = 0; y < call_->fine_height; ++y) {
-      const int32_t* const row = label + y / call_->tall * call_->width;
-      for (int x = 0; x < call_->fine_width; ++x) *weight++ = row[x / call_->wide] != hidden;
-    }
-    blocks_.scale_by(call_->xi);
-    approx_ ? approx_->solve(source) : exact_transport_->solve(source);
+  int64_t transport(PlainTeam&, const Blocks& blocks, int64_t* source) {
+    return approx_ ? approx_->solve(blocks, source) : exact_transport_->solve(blocks, source);
   }
 
  private:
@@ -109,7 +100,8 @@ class Planner {
           sums(arena.take<double>(call.fine_cells())),
           shares{arena.take<double>(call.fine_cells()), arena.take<double>(call.fine_cells())},
           cells{arena.take<double>(call.image_cells() + kAliasing),
-                arena.take<double>(call.image_cells())} {}
+                arena.take<double>(call.image_cells())},
+          blocks(arena, call.fine_height, call.fine_width) {}
 
     // Planes at a multiple of 4 KB from each other would be mistaken for one another by the
     // processor's store buffer.
@@ -118,6 +110,7 @@ class Planner {
     DecisionWork decision;
     double *line, *sums;
     double *shares[2], *cells[2];
+    Blocks blocks;
   };
 
   static bool in_unit_interval(double x) { return x >= 0 && x <= 1; }
@@ -170,12 +163,11 @@ class Planner {
 
   const Sizes sizes_;
   const LabelCost cost_;
-  HostMemory<Work> memory_;
+  Owned<Work> memory_;
   PlainTeam team_;
   const PuzzleCall* call_ = nullptr;
   std::optional<AlphaBetaSwap<Words, Width>> swap_;
   std::optional<ExactLabeling<Words, Width>> exact_;
-  BlockSample blocks_;
   std::optional<BlockApprox> approx_;
   std::optional<BlockExact> exact_transport_;
 };

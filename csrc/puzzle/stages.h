@@ -558,33 +558,13 @@ PUZZLEMIX_HD void write_costs(Team& team, const PuzzleCall& call, const double* 
 
 // ---- The objective ------------------------------------------------------------------------------
 
-// The sum of all squared distances by which blocks move.
-template <typename Team>
-PUZZLEMIX_HD double squared_moves(Team& team, const PuzzleCall& call, const int64_t* source1,
-                                  const int64_t* source2) {
-  if (!source1) return 0;
-  const int places = call.fine_cells(), width = call.fine_width;
-  const View view{{nullptr, nullptr}, {nullptr, nullptr}, {source1, source2}, nullptr};
-  return static_cast<double>(team.reduce(
-      2 * places, int64_t{0},
-      [=](int i) {
-        const int a = i < places ? 0 : 1, place = i - a * places;
-        const int from = source_of(view, a, place, places);
-        if (from == place) return int64_t{0};
-        const int down = from / width - place / width, right = (from - place) - down * width;
-        return int64_t{down} * down + int64_t{right} * right;
-      },
-      Sum()));
-}
-
-// The objective of a labelling with its permutations; distances and shares as they are seen through
-// these. `lines` has room for 4 times kMaxSide sums.
+// The objective of a labelling; distances and shares as they are seen through its permutations,
+// whose moves have this sum of squared distances. `lines` has room for 4 times kMaxSide sums.
 template <typename Team>
 PUZZLEMIX_HD double objective(Team& team, const PuzzleCall& call, const double* shares1,
                               const double* shares2, const EdgePlanes& down_planes,
                               const EdgePlanes& right_planes, const LabelTable& labels,
-                              const int32_t* label, const int64_t* source1, const int64_t* source2,
-                              double* lines) {
+                              const int32_t* label, int64_t squared, double* lines) {
   const EdgePlanes down = down_planes, right = right_planes;
   const LabelTable table = labels;
   const int height = call.height, width = call.width;
@@ -615,10 +595,9 @@ PUZZLEMIX_HD double objective(Team& team, const PuzzleCall& call, const double* 
     lines[2 * kMaxSide + x] = touching;
     lines[3 * kMaxSide + x] = prior;
   });
-  const double squared = squared_moves(team, call, source1, source2);
   const int longest = Most()(call.fine_height, call.fine_width) - 1;
   const double far = static_cast<double>(longest) * longest;
-  const double transport = longest > 0 ? squared * (call.xi / far) : 0;
+  const double transport = longest > 0 ? static_cast<double>(squared) * (call.xi / far) : 0;
   const double saliency = -add_columns(lines, width);
   const double smooth = add_columns(lines + kMaxSide, width) * call.smoothness;
   const double data = add_columns(lines + 2 * kMaxSide, width);

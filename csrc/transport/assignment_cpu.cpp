@@ -6,7 +6,8 @@
 #include <vector>
 
 #include "batch.h"
-#include "numeric.h"
+#include "plain_team.h"
+#include "transport/cost_scale.h"
 #include "transport/deferred_acceptance.h"
 #include "transport/exact_assignment.h"
 #include "transport/small_assignment.h"
@@ -54,15 +55,23 @@ class Matrix {
  public:
   explicit Matrix(int n) : n_(n) {}
 
-  // False where a cost is not finite, or the range isn't.
-  bool set(const T* costs) {
+  // What is wrong where a cost is not finite, or the range isn't.
+  Status set(const T* costs, int64_t b) {
     costs_ = costs;
-    const Extent<T> extent = puzzlemix::extent(costs, int64_t{n_} * n_);
-    const double range = static_cast<double>(extent.most) - static_cast<double>(extent.least);
-    if (!extent.finite || !(range <= std::numeric_limits<double>::max())) return false;
-    least_ = static_cast<double>(extent.least);
-    scale_ = power_scale(range);
-    return true;
+    const int64_t count = int64_t{n_} * n_;
+    const Extent<T> extent = puzzlemix::extent(costs, count);
+    if (!extent.finite) {
+      const T* const at = std::find_if(costs, costs + count, [](T x) { return !(x - x == 0); });
+      // Another thread may have changed it since.
+      return {Fault::value, 0, b, std::min<int64_t>(at - costs, count - 1)};
+    }
+    if (std::is_integral<T>::value) return {};
+    const double least = static_cast<double>(extent.least), most = static_cast<double>(extent.most);
+    if (!(most - least <= std::numeric_limits<double>::max())) {
+      return {Fault::sum, 0, b, std::max_element(costs, costs + count) - costs};
+    }
+    scale_ = CostScale(least, most);
+    return {};
   }
 
   // As given, for deferred acceptance.
@@ -72,60 +81,61 @@ class Matrix {
   // As integers, for the exact assignment.
   void fill(int i, double* out) const {
     const T* costs = row(i);
-    const double least = least_, scale = scale_;
+    const CostScale scale = scale_;
     for (int j = 0; j < n_; ++j) {
       const double cost = static_cast<double>(costs[j]);
-      out[j] = std::is_integral<T>::value ? cost : round_even((cost - least) * scale);
+      out[j] = std::is_integral<T>::value ? cost : scale.integer(cost);
     }
   }
 
  private:
   const int n_;
   const T* costs_ = nullptr;
-  double least_ = 0, scale_ = 1;
+  CostScale scale_;
 };
 
+// Serves any number of samples of one size, of any call.
 template <typename T>
 class Workspace {
  public:
-  explicit Workspace(const AssignmentProblem& problem)
-      : problem_(problem), n_(static_cast<int>(problem.n)), matrix_(n_) {}
+  explicit Workspace(const AssignmentProblem& p) : n_(static_cast<int>(p.n)), matrix_(n_) {}
 
-  Status operator()(int64_t b) {
-    if (!matrix_.set(costs(b))) return {Fault::value, 0, b, 0};
-    int64_t* const source = problem_.source + b * n_;
-    if (problem_.exact && n_ <= SmallAssignment::kMost) {
+  bool fits(const AssignmentProblem& p) const { return p.n == n_; }
+
+  Status solve(const AssignmentProblem& problem, int64_t b) {
+    const Status status = matrix_.set(costs(problem, b), b);
+    if (!status.ok()) return status;
+    int64_t* const source = problem.source + b * n_;
+    if (problem.exact && n_ <= SmallAssignment::kMost) {
       small_.solve(n_, matrix_, source);
-    } else if (problem_.exact) {
+    } else if (problem.exact) {
       exact_.solve(n_, matrix_, source);
     } else {
       match(source);
     }
-    double total = 0;
-    for (int j = 0; j < n_; ++j) {
-      total += static_cast<double>(matrix_.at(static_cast<int>(source[j]), j));
-    }
-    problem_.total[b] = total;
+    const Matrix<T> matrix = matrix_;
+    problem.total[b] = PlainTeam().add(
+        n_, [=](int j) { return static_cast<double>(matrix.at(static_cast<int>(source[j]), j)); });
     return {};
   }
 
  private:
   // The types without arithmetic of their own are unpacked to double.
-  const T* costs(int64_t b) {
+  const T* costs(const AssignmentProblem& problem, int64_t b) {
     const int64_t count = int64_t{n_} * n_;
-    const Dtype dtype = problem_.cost.dtype;
+    const Dtype dtype = problem.cost.dtype;
     if constexpr (std::is_same<T, double>::value) {
       if (dtype != Dtype::float64) {
         unpacked_.resize(count);
-        load(problem_.cost, b * count, count, unpacked_.data());
+        load(problem.cost, b * count, count, unpacked_.data());
         return unpacked_.data();
       }
     }
-    const T* const given = static_cast<const T*>(problem_.cost.data) + b * count;
+    const T* const given = static_cast<const T*>(problem.cost.data) + b * count;
     // The exact solvers rely on finding a row as it was, which another thread may write to. Copies
     // of larger matrices cost up to half as much as solving.
     constexpr int kCopied = 1024;
-    if (!problem_.exact || n_ > kCopied) return given;
+    if (!problem.exact || n_ > kCopied) return given;
     copied_.assign(given, given + count);
     return copied_.data();
   }
@@ -138,7 +148,6 @@ class Workspace {
     for (int j = 0; j < n_; ++j) source[j] = matching_.row(j);
   }
 
-  const AssignmentProblem& problem_;
   const int n_;
   Matrix<T> matrix_;
   std::vector<double> unpacked_;
@@ -151,8 +160,7 @@ class Workspace {
 template <typename T>
 Status solve(const AssignmentProblem& p, int threads) {
   constexpr int64_t kWorthwhile = 10000;  // entries that pay for waking a thread
-  return solve_batch(p.batch, 1 + kWorthwhile / (p.n * p.n), threads,
-                     [&p] { return Workspace<T>(p); });
+  return solve_batch<Workspace<T>>(p, 1 + kWorthwhile / (p.n * p.n), threads);
 }
 
 }  // namespace

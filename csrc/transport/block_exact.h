@@ -1,26 +1,31 @@
-// The exact block transport: shortest augmenting paths from the identity, opened ring by ring.
+// The exact block transport on a CPU thread: shortest augmenting paths (Jonker and Volgenant 1987)
+// from the identity, opened ring by ring.
 //
-// Duals. A place of weight w costs a price p(w) on top. Blocks whose own place is the cheapest, at
-// these prices, stay; the identity and the prices are then an optimal part of the assignment, and
-// only the unhappy blocks are left to assign. With p(w) chosen well these are few (masks from cuts,
-// xi = 0.8: 4 of 256, 16 of 1024). The price of a step up in weight is the one that clears the
-// market: as many blocks would pay it to cross over to the nearest place of more weight as would
-// rather have it and leave. (The price that leaves fewest blocks unhappy leaves them all on one
-// side; each of those then moves the price of a whole group in a search over all of it, ten times
-// the work at xi = 0.01.)
+// Duals. A place of weight w costs a price p(w) on top (prices.h). Blocks whose own place is the
+// cheapest, at these prices, stay; the identity and the prices are then an optimal part of the
+// assignment, and only the blocks that violate complementary slackness are left to assign. With
+// p(w) chosen well these are few (masks from cuts, xi = 0.8: 4 of 256, 16 of 1024).
 //
-// Repairs. From each unhappy block a Dijkstra search over reduced costs finds the nearest free
+// Repairs. From each of these blocks a Dijkstra search over reduced costs finds the nearest free
 // place. A block reached doesn't look at all n places but at those within a small distance, and
 // puts its next ring of moves on the queue at the least it can cost: D * d^2 + min over w of
 // p(w) - S(w), which stays a bound because the prices of single places only rise from p(w). The
-// search ends at the first free place that no open ring can undercut. n x n costs are never formed.
+// search ends at the first free place that no ring in the queue can undercut. n x n costs are never
+// formed.
 #pragma once
 
-#include "transport/block_grid.h"
-#include "transport/block_prices.h"
-#include "transport/block_turns.h"
+#include <algorithm>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "owned.h"
+#include "transport/blocks.h"
 #include "transport/exact_assignment.h"
+#include "transport/moves.h"
 #include "transport/path_search.h"
+#include "transport/prices.h"
+#include "transport/serial_dictatorship.h"
 
 namespace puzzlemix {
 
@@ -56,14 +61,14 @@ struct Rings {
   std::vector<int> begin;       // of each ring among the moves, and the end
 };
 
+// Serves any number of samples of one shape.
 class BlockExact {
  public:
-  explicit BlockExact(const BlockSample& sample)
-      : sample_(sample),
-        rings_(sample.height, sample.width),
-        prices_(sample),
-        turns_(sample),
-        n_(sample.cells()),
+  BlockExact(int height, int width)
+      : n_(height * width),
+        rings_(height, width),
+        prices_(height, width),
+        dictatorship_(n_),
         home_(n_),
         suspects_(n_),
         least_(n_),
@@ -77,47 +82,49 @@ class BlockExact {
     search_.resize(n_, rings_.cells);
     for (int cell = 0; cell < rings_.cells; ++cell) search_.close(cell);
     for (int i = 0; i < n_; ++i) {
-      home_[i] = rings_.first + i / sample.width * rings_.stride + i % sample.width;
+      home_[i] = rings_.first + i / width * rings_.stride + i % width;
       index_[home_[i]] = i;
       search_.open(home_[i]);
     }
   }
 
-  // Returns the total.
-  double solve(int64_t* source) {
-    if (sample_.step == 0) return move_for_free(source);
-    std::iota(source, source + n_, int64_t{0});
-    if (!prices_.set(matching_.dual, least_)) return sample_.total(source, 0);
-    settle();
-    if (unhappy_.empty()) return sample_.total(source, 0);
-    if (repair()) {
-      for (int i = 0; i < n_; ++i) source[index_[matching_.column[i]]] = i;
+  // source[place] becomes the block that goes there. Returns the sum of squared distances.
+  int64_t solve(const Blocks& blocks, int64_t* source) {
+    blocks_ = &blocks;
+    PlainTeam team;
+    if (blocks.step() == 0) {
+      move_for_free(source);
     } else {
-      dense_.solve_hard(n_, *this, source);
+      std::iota(source, source + n_, int64_t{0});
+      if (!prices_->set(team, blocks, matching_.dual.data(), least_.data())) return 0;
+      settle();
+      if (violators_.empty()) return 0;
+      move(source);
     }
-    return sample_.total(source);
+    return blocks.squared_distances(team, [=](int j) { return source[j]; });
   }
 
   // For the dense solver: a row of costs.
-  void fill(int i, double* costs) const { sample_.costs(i, costs); }
+  void fill(int i, double* costs) const { blocks_->costs(i, costs); }
 
   // For the search: a stage is a ring.
   double bound(int i, int ring) const {
     if (ring == rings_.count()) return std::numeric_limits<double>::infinity();
-    return sample_.step * rings_.squared[rings_.begin[ring]] + least_[i];
+    return blocks_->step() * rings_.squared[rings_.begin[ring]] + least_[i];
   }
 
   // In two passes: the first, over all moves of the ring, has no branch to mispredict.
   bool open(int i, int ring, PathSearch& search) {
-    const double s = sample_.saliency[i], scale = sample_.scale, step = sample_.step;
+    const Blocks blocks = *blocks_;
+    const double s = blocks.saliency()[i], step = blocks.step();
     const double base = search.base(i);
     const int home = home_[i];
     looks_ -= rings_.begin[ring + 1] - rings_.begin[ring];
     int count = 0;
     for (int k = rings_.begin[ring]; k < rings_.begin[ring + 1]; ++k) {
       const int cell = home + rings_.offset[k];
-      const double distance = base + step * rings_.squared[k] -
-                              round_even(scale * (s * weight_[cell])) + matching_.price[cell];
+      const double distance =
+          base + step * rings_.squared[k] - blocks.worth(s, weight_[cell]) + matching_.price[cell];
       found_[count] = {distance, cell};
       count += search.improves(cell, distance);
     }
@@ -135,73 +142,85 @@ class BlockExact {
     int cell;
   };
 
-  // With weights 0 and w the most salient blocks are shown, which is also what blocks in turn do.
-  // Between more weights, rounding alone may make another assignment cheaper by a few units.
-  double move_for_free(int64_t* source) {
-    const bool shown_or_not =
-        std::all_of(sample_.weight.begin(), sample_.weight.end(),
-                    [this](double w) { return w == 0 || w == sample_.heaviest; });
-    if (shown_or_not) return turns_.solve(source);
-    dense_.solve(n_, *this, source);
-    return sample_.total(source);
+  // With weights 0 and w the most salient blocks are shown, which is also what a serial
+  // dictatorship does. Between more weights, rounding alone may make another assignment cheaper by
+  // a few units.
+  void move_for_free(int64_t* source) {
+    PlainTeam team;
+    if (blocks_->shown_or_not(team)) {
+      dictatorship_->solve(team, *blocks_, [=](int j, int i) { source[j] = i; });
+    } else {
+      dense_.solve(n_, *this, source);
+    }
   }
 
-  // False if that takes too long: where the prices are no good, every search spans the grid.
-  bool repair() {
+  // Searches from the violators; where the prices are no good, every search spans the grid, and
+  // then an auction takes less.
+  void move(int64_t* source) {
     looks_ = kLooks * n_ * n_;
-    return std::all_of(unhappy_.begin(), unhappy_.end(),
-                       [this](int i) { return search_.assign(*this, matching_, i); });
+    const bool repaired = std::all_of(violators_.begin(), violators_.end(), [this](int i) {
+      return search_.assign(*this, matching_, i);
+    });
+    if (repaired) {
+      for (int i = 0; i < n_; ++i) source[index_[matching_.column[i]]] = i;
+    } else {
+      dense_.solve_hard(n_, *this, source);
+    }
   }
 
-  // Leaves all blocks at home but the unhappy ones.
+  // Leaves all blocks at home but those that violate complementary slackness. Finds the prices of
+  // places in matching_.dual.
   void settle() {
-    const int width = sample_.width;
+    const Blocks blocks = *blocks_;
+    const int width = blocks.width();
+    double* const dual = matching_.dual.data();
     for (int i = 0; i < n_; i += width) {
-      std::copy_n(&matching_.dual[i], width, &matching_.price[home_[i]]);
-      std::copy_n(&sample_.weight[i], width, &weight_[home_[i]]);
+      std::copy_n(dual + i, width, &matching_.price[home_[i]]);
+      std::copy_n(blocks.weight() + i, width, &weight_[home_[i]]);
       std::iota(&matching_.row[home_[i]], &matching_.row[home_[i]] + width, i);
     }
     std::copy(home_.begin(), home_.end(), matching_.column.begin());
-    sample_.less_worth_at_home(matching_.dual.data());
+    PlainTeam().step(n_, [=](int i) { dual[i] -= blocks.worth_at_home(i); });
     int count = 0;
     for (int i = 0; i < n_; ++i) {
       suspects_[count] = i;
-      count += sample_.step + least_[i] < matching_.dual[i];
+      count += blocks.step() + least_[i] < dual[i];
     }
-    unhappy_.clear();
+    violators_.clear();
     for (int k = 0; k < count; ++k) {
-      if (!happy(suspects_[k])) unhappy_.push_back(suspects_[k]);
+      if (violates_slackness(suspects_[k])) violators_.push_back(suspects_[k]);
     }
-    for (int i : unhappy_) matching_.row[home_[i]] = -1;
+    for (int i : violators_) matching_.row[home_[i]] = -1;
   }
 
-  // Whether no place would cost the block less than its own.
-  bool happy(int i) const {
-    const double s = sample_.saliency[i], dual = matching_.dual[i];
+  // Whether some place would cost the block less than its own, prices included.
+  bool violates_slackness(int i) const {
+    const Blocks blocks = *blocks_;
+    const double s = blocks.saliency()[i], dual = matching_.dual[i];
     for (int ring = 0; bound(i, ring) < dual; ++ring) {
-      int better = 0;
+      int cheaper = 0;
       for (int k = rings_.begin[ring]; k < rings_.begin[ring + 1]; ++k) {
         const int cell = home_[i] + rings_.offset[k];
-        const double cost = sample_.step * rings_.squared[k] - sample_.worth(s, weight_[cell]) +
+        const double cost = blocks.step() * rings_.squared[k] - blocks.worth(s, weight_[cell]) +
                             matching_.price[cell];
-        better += (cost < dual) & (index_[cell] >= 0);
+        cheaper += (cost < dual) & (index_[cell] >= 0);
       }
-      if (better) return false;
+      if (cheaper) return true;
     }
-    return true;
+    return false;
   }
 
-  const BlockSample& sample_;
+  const int n_;
   const Rings rings_;
-  BlockPrices prices_;
-  BlockTurns turns_;
+  Owned<Prices> prices_;
+  Owned<SerialDictatorship> dictatorship_;
+  const Blocks* blocks_ = nullptr;  // while solving
   PathSearch search_;
   ExactAssignment dense_;
   Matching matching_;  // its columns are cells
-  const int n_;
   // By block.
   std::vector<int> home_;  // cells
-  std::vector<int> suspects_, unhappy_;
+  std::vector<int> suspects_, violators_;
   std::vector<double> least_;  // bounds the price less worth of any place from below
   // By cell.
   std::vector<double> weight_;

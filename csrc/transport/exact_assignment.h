@@ -359,7 +359,7 @@ class ExactAssignment {
           matching_.dual[matching_.row[entry.column]] += rise;
         }
         matching_.dual[root] = limit;
-        shift_rows(matching_, from_, j, root);
+        augment_along_path(matching_, from_, j, root);
         return;
       }
       settled_.push_back({j, limit});

@@ -1,36 +1,100 @@
 // masked_transport on the CPU: the batch over threads, one workspace a thread.
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
 #include "batch.h"
+#include "owned.h"
 #include "transport/block_approx.h"
 #include "transport/block_exact.h"
+#include "transport/transport.h"
 
 namespace puzzlemix {
 namespace {
 
-template <typename Solver>
+// Serves any number of samples of one shape, of any call.
+template <typename Engine>
 class Workspace {
  public:
-  explicit Workspace(const TransportProblem& problem)
-      : problem_(problem),
-        sample_(static_cast<int>(problem.height), static_cast<int>(problem.width)),
-        solver_(sample_) {}
+  explicit Workspace(const TransportProblem& p)
+      : blocks_(static_cast<int>(p.height), static_cast<int>(p.width)),
+        engine_(static_cast<int>(p.height), static_cast<int>(p.width)) {
+    PlainTeam team;
+    blocks_->lay_out(team);
+  }
 
-  Status operator()(int64_t b) {
-    if (!sample_.load(problem_, b)) return {Fault::value, 0, b, 0};
-    problem_.total[b] = solver_.solve(problem_.source + b * sample_.cells());
+  bool fits(const TransportProblem& p) const {
+    return p.height == blocks_->height() && p.width == blocks_->width();
+  }
+
+  Status solve(const TransportProblem& problem, int64_t b) {
+    PlainTeam team;
+    Blocks& blocks = *blocks_;
+    const Status status = load(problem, b);
+    if (!status.ok()) return status;
+    blocks.scale(team, problem.xi);
+    int64_t* const source = problem.source + b * blocks.cells();
+    const int64_t squared = engine_.solve(blocks, source);
+    problem.total[b] = blocks.total(team, squared, [=](int j) { return source[j]; });
     return {};
   }
 
  private:
-  const TransportProblem& problem_;
-  BlockSample sample_;
-  Solver solver_;
+  // Tensors of the function, in the order of its signature.
+  static constexpr int kSaliency = 0, kMask = 1;
+
+  Status load(const TransportProblem& problem, int64_t b) const {
+    const Blocks blocks = *blocks_;
+    const int n = blocks.cells();
+    double *const s = blocks.saliency(), *const w = blocks.weight();
+    puzzlemix::load(problem.saliency, b * n, n, s);
+    puzzlemix::load(problem.mask, b * n, n, w);
+    if (!allowed(s, w, n)) return first_fault(s, w, n, b);
+    PlainTeam team;
+    const double most = team.reduce(n, 0.0, [=](int i) { return s[i]; }, Most());
+    // No move costs more than twice xi; a bound that doesn't depend on the grid is the contract's.
+    if (!(2 * problem.xi + most <= std::numeric_limits<double>::max())) {
+      return {Fault::sum, kSaliency, b, std::max_element(s, s + n) - s};
+    }
+    if (problem.indicator) team.step(n, [=](int i) { w[i] = w[i] > 0 ? 1.0 : 0.0; });
+    return {};
+  }
+
+  // Saliency finite and not negative, the mask in [0, 1]. Zero times a number is +0 unless that is
+  // negative (-0), infinite or not a number; adding 0 first makes +0 of -0, which is welcome.
+  static bool allowed(const double* saliency, const double* mask, int n) {
+    uint64_t wrong = 0;
+    const auto look = [&wrong](double x) {
+      const double zero = (x + 0.0) * 0.0;
+      uint64_t bits;
+      std::memcpy(&bits, &zero, sizeof bits);
+      wrong |= bits;
+    };
+    for (int i = 0; i < n; ++i) {
+      look(saliency[i]);
+      look(mask[i]);
+      look(1.0 - mask[i]);
+    }
+    return wrong == 0;
+  }
+
+  static Status first_fault(const double* saliency, const double* mask, int n, int64_t b) {
+    constexpr double kMost = std::numeric_limits<double>::max();
+    const auto salient = [](double x) { return x >= 0 && x <= kMost; };
+    const double* const at = std::find_if_not(saliency, saliency + n, salient);
+    if (at != saliency + n) return {Fault::value, kSaliency, b, at - saliency};
+    const auto share = [](double x) { return x >= 0 && x <= 1; };
+    return {Fault::value, kMask, b, std::find_if_not(mask, mask + n, share) - mask};
+  }
+
+  Owned<Blocks> blocks_;
+  Engine engine_;
 };
 
-template <typename Solver>
+template <typename Engine>
 Status solve(const TransportProblem& p, int threads) {
   constexpr int64_t kWorthwhile = 4096;  // cells that pay for waking a thread
-  return solve_batch(p.batch, 1 + kWorthwhile / (p.height * p.width), threads,
-                     [&p] { return Workspace<Solver>(p); });
+  return solve_batch<Workspace<Engine>>(p, 1 + kWorthwhile / (p.height * p.width), threads);
 }
 
 }  // namespace

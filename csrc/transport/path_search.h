@@ -28,7 +28,8 @@ struct Matching {
 
 // Gives the free column `target` to the row from which it was reached, that row's column to the
 // next one, and so on back to `root`, which had none.
-inline void shift_rows(Matching& matching, const std::vector<int>& from, int target, int root) {
+inline void augment_along_path(Matching& matching, const std::vector<int>& from, int target,
+                               int root) {
   int column = target, row;
   do {
     row = from[column];
@@ -73,12 +74,12 @@ class PathSearch {
     }
     if (going) raise_prices(matching, root);
     for (int column : reached_) distance_[column] = kInfinity;
-    if (going) shift_rows(matching, from_, target_, root);
+    if (going) augment_along_path(matching, from_, target_, root);
     return going;
   }
 
   // For Rows::open: the distance of the row opened, to which a column's cost is added; whether a
-  // distance is news; and the telling of it.
+  // distance would improve a column's; and the improvement.
   double base(int row) const { return base_[row]; }
   bool improves(int column, double distance) const {
     return (distance < distance_[column]) & (distance < limit_);

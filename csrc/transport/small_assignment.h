@@ -141,29 +141,29 @@ class SmallAssignment {
 
   // The shortest path from a row without a column to a free column, by Dijkstra's algorithm.
   void augment(int root) {
-    int scanned = 0;
+    int count = 0;
     std::fill_n(distance_, padded_, kInfinity);
-    std::copy_n(price_, padded_, open_);
+    std::copy_n(price_, padded_, search_price_);
     double limit, base = 0;
     int i = root, j;
     while (true) {
       limit = relax(i, base, j);
       if (row_[j] < 0) break;
-      done_[scanned++] = j;
+      scanned_[count++] = j;
       reached_[j] = limit;
       i = row_[j];
       base = limit - cost_[i];
-      // No distance is below that of a column that is done: one of -infinity off its cost.
-      open_[j] = -kInfinity;
+      // At a price of -infinity no way to a scanned column is shorter.
+      search_price_[j] = -kInfinity;
       distance_[j] = kInfinity;
     }
-    for (int k = 0; k < scanned; ++k) {
-      const double rise = limit - reached_[done_[k]];
-      price_[done_[k]] -= rise;
-      cost_[row_[done_[k]]] += rise;
+    for (int k = 0; k < count; ++k) {
+      const double rise = limit - reached_[scanned_[k]];
+      price_[scanned_[k]] -= rise;
+      cost_[row_[scanned_[k]]] += rise;
     }
     cost_[root] = limit;
-    // Back along the path, everyone moves up.
+    // Augments along the path.
     int row;
     do {
       row = from_[j];
@@ -173,23 +173,23 @@ class SmallAssignment {
   }
 
   // Lowers the distances by way of row i, whose column is `base` away; the least one of those that
-  // are open, and its column, a free one if there is a choice.
+  // are not scanned, and its column, a free one if there is a choice.
   double relax(int i, double base, int& column) {
     const double* __restrict const cost = costs(i);
-    const double* __restrict const open = open_;
+    const double* __restrict const price = search_price_;
     double* __restrict const distance = distance_;
     double least[kLanes];
     std::fill_n(least, kLanes, kInfinity);
     for (int j = 0; j < padded_; j += kLanes) {
       for (int l = 0; l < kLanes; ++l) {
-        const double x = cost[j + l] - open[j + l] + base;
-        news_[j + l] = x < distance[j + l];
+        const double x = cost[j + l] - price[j + l] + base;
+        improved_[j + l] = x < distance[j + l];
         const double shorter = x < distance[j + l] ? x : distance[j + l];
         distance[j + l] = shorter;
         least[l] = shorter < least[l] ? shorter : least[l];
       }
     }
-    for (int j = 0; j < n_; ++j) from_[j] = news_[j] ? i : from_[j];
+    for (int j = 0; j < n_; ++j) from_[j] = improved_[j] ? i : from_[j];
     const double nearest = *std::min_element(least, least + kLanes);
     column = -1;
     for (int j = 0; j < n_; ++j) {
@@ -202,9 +202,9 @@ class SmallAssignment {
   std::vector<double> costs_;  // [n, padded]
   std::vector<int> waiting_, left_;
   // By column.
-  double price_[kMost], open_[kMost], distance_[kMost], reached_[kMost];
-  int row_[kMost], from_[kMost], done_[kMost];
-  int32_t news_[kMost];
+  double price_[kMost], search_price_[kMost], distance_[kMost], reached_[kMost];
+  int row_[kMost], from_[kMost], scanned_[kMost];
+  int32_t improved_[kMost];
   // By row.
   int column_[kMost];
   double cost_[kMost];  // what its column costs it, price off

@@ -8,7 +8,7 @@
 #include <algorithm>
 
 #include "element.h"
-#include "numeric.h"
+#include "transport/cost_scale.h"
 #include "transport/team_matching.h"
 #include "transport/team_paths.h"
 #include "transport/transport.h"
@@ -120,7 +120,7 @@ class TeamAssignmentExact {
     const int n = static_cast<int>(problem.n);
     const TeamPaths paths = work.paths;
     WaitingRows waiting = work.waiting;
-    Matrix matrix{problem.cost, b * n * n, n, 0, 1};
+    Matrix matrix{problem.cost, b * n * n, n, {}};
     const Matrix raw = matrix;
     const double most = team.reduce(
         n, raw.value(0, 0),
@@ -137,17 +137,12 @@ class TeamAssignmentExact {
         Most());
     const double least =
         team.reduce(n, raw.value(0, 0), [=](int j) { return paths.price(j); }, Least());
-    const double range = most - least;
-    if (problem.cost.dtype != Dtype::int32) {
-      // Where the range overflows, all integers are 0.
-      matrix.least = range - range == 0 ? least : 0;
-      matrix.scale = range - range == 0 ? power_scale(range) : 0;
-    }
+    if (problem.cost.dtype != Dtype::int32) matrix.scale = CostScale(least, most);
     const Matrix costs = matrix;
     uint16_t* const rows = waiting.row;
     team.step(n, [=](int i) {
       paths.vacate(i);
-      paths.price(i) = -costs.integer(paths.price(i));
+      paths.price(i) = -costs.scale.integer(paths.price(i));
       rows[i] = static_cast<uint16_t>(i);
     });
     const int count = paths.auction(team, costs, n, waiting);
@@ -156,18 +151,17 @@ class TeamAssignmentExact {
   }
 
  private:
-  // Costs as in assignment_cpu.cpp; int32 stays as it is.
+  // The costs as integers, made on the fly.
   struct Matrix {
     PUZZLEMIX_HD double value(int i, int j) const {
       return finite_element(costs, first + int64_t{i} * n + j);
     }
-    PUZZLEMIX_HD double integer(double x) const { return round_even((x - least) * scale); }
-    PUZZLEMIX_HD double operator()(int i, int j) const { return integer(value(i, j)); }
+    PUZZLEMIX_HD double operator()(int i, int j) const { return scale.integer(value(i, j)); }
 
     Array costs;
     int64_t first;
     int n;
-    double least, scale;
+    CostScale scale;
   };
 };
 

@@ -59,8 +59,6 @@ class TeamMatching {
   PUZZLEMIX_HD void set_row(int column, int row) const {
     holder_[column] = static_cast<uint16_t>(row);
   }
-  // Memory for who matches by other means, and sets the rows.
-  PUZZLEMIX_HD WaitingRows spare() const { return waiting_; }
 
   // For propose: the row in a slot (kNobody: none), what it bids, who would take that, and doing
   // it.

@@ -1,11 +1,11 @@
 // Shortest augmenting paths for a team (Jonker and Volgenant 1987), each found in rounds.
 //
-// A round takes the open columns whose distance is within a margin of the least one, and offers
-// every column its way through each of these; a column that is improved is open again. When a free
-// column is nearer than all open ones, the distances below its own are final, as in Dijkstra's
-// algorithm, which takes one column at a time. The margin follows from how many columns rounds
-// take. Phases a sample, of both: 360 and 890 for 256 rows of uniform costs, 1700 and 4100 for the
-// distances of 256 random points, 1750 and 5300 for 16 x 16 blocks with xi = 0.01.
+// A round takes the labelled columns whose distance is within a margin of the least one, and offers
+// every column its way through each of these; a column that is improved is labelled again. When a
+// free column is nearer than all labelled ones, the distances below its own are final, as in
+// Dijkstra's algorithm, which takes one column at a time. The margin follows from how many columns
+// rounds take. Phases a sample, of both: 360 and 890 for 256 rows of uniform costs, 1700 and 4100
+// for the distances of 256 random points, 1750 and 5300 for 16 x 16 blocks with xi = 0.01.
 //
 // Costs are integers in doubles, made on the fly. With costs in a range C, no first price above P
 // and none of a free column above C, the nearest free column is no further than 2 C, as each is one
@@ -28,7 +28,7 @@ class TeamPaths {
         dual_(arena.take<double>(n)),
         from_(arena.take<uint16_t>(n)),
         column_(arena.take<uint16_t>(n)),
-        open_(arena.take<bool>(n)) {}
+        labelled_(arena.take<bool>(n)) {}
 
   // Item i of a phase that comes first calls one of these: column i is free, or row i has it.
   PUZZLEMIX_HD void vacate(int i) const { start(i, kNobody); }
@@ -40,9 +40,6 @@ class TeamPaths {
   PUZZLEMIX_HD void set_row(int column, int row) const {
     row_[column] = static_cast<uint16_t>(row);
   }
-
-  // Memory for the first prices.
-  PUZZLEMIX_HD double* spare() const { return dual_; }
 
   // `costs` is called with a row and a column. Overwrites the words of `waiting`.
   template <typename Team, typename Costs>
@@ -102,7 +99,7 @@ class TeamPaths {
     uint64_t nearest = team.reduce(
         n, kNone,
         [=](int j) {
-          self.open_[j] = true;
+          self.labelled_[j] = true;
           self.from_[j] = static_cast<uint16_t>(first);
           return self.key_[j] = self.key(cost(first, j) + self.price_[j], j);
         },
@@ -111,8 +108,8 @@ class TeamPaths {
       const double limit = distance(nearest) + margin;
       team.mask(n, words, [=](int j) {
         const double reached = distance(self.key_[j]);
-        if (!self.open_[j] || self.row_[j] == kNobody || reached > limit) return false;
-        self.open_[j] = false;
+        if (!self.labelled_[j] || self.row_[j] == kNobody || reached > limit) return false;
+        self.labelled_[j] = false;
         self.dual_[j] = cost(self.row_[j], j) + self.price_[j] - reached;
         return true;
       });
@@ -134,9 +131,9 @@ class TeamPaths {
             if (key < self.key_[j]) {
               self.key_[j] = key;
               self.from_[j] = from;
-              self.open_[j] = true;
+              self.labelled_[j] = true;
             }
-            return self.open_[j] ? self.key_[j] : kNone;
+            return self.labelled_[j] ? self.key_[j] : kNone;
           },
           Least());
       if (taken > kMost) margin = margin / 2;
@@ -229,7 +226,7 @@ class TeamPaths {
   uint16_t* row_;  // of each column
   double* dual_;   // what the row of a column pays, less the distance
   uint16_t *from_, *column_;
-  bool* open_;
+  bool* labelled_;
 };
 
 }  // namespace puzzlemix

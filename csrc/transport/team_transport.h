@@ -1,104 +1,79 @@
-// masked_transport as device algorithms (see team_run.h and transport.h).
+// Block transport as device algorithms (see team_run.h and transport.h).
 //
 // Phases a sample of 16 x 16 blocks with smooth saliency and the masks of three labels, from
-// loading to the total, for xi = 0.8, 0.1 and 0.01: approx 10, 21 and 61, exact 23, 208 and 1750.
+// loading to the total, for xi = 0.8, 0.1 and 0.01: approx 12, 19 and 38, exact 30, 152 and 914.
 #pragma once
 
+#include "element.h"
+#include "transport/prices.h"
+#include "transport/serial_dictatorship.h"
 #include "transport/team_matching.h"
 #include "transport/team_paths.h"
-#include "transport/team_prices.h"
-#include "transport/team_turns.h"
+#include "transport/transport.h"
 
 namespace puzzlemix {
 
-// Writes what row_of(place) says, and the total.
-template <typename Team, typename RowOf>
-PUZZLEMIX_HD void write_transport(Team& team, const TransportProblem& problem,
-                                  const TeamBlocks& sample, int64_t b, RowOf row_of) {
-  const TeamBlocks blocks = sample;
-  const int n = blocks.cells();
-  int64_t* const source = problem.source + b * n;
-  const double total = team.add(n, [=](int j) {
-    const int i = row_of(j);
-    source[j] = i;
-    return blocks.unit() * blocks.squared_distance(i, j) - blocks.saliency(i) * blocks.weight(j);
-  });
-  double* const totals = problem.total;
-  team.step(1, [=](int) { totals[b] = total; });
-}
-
-// The stable matching (block_approx.h): blocks that could gain less than a step elsewhere stay, the
-// others propose, each a thread that walks the rings around its place.
-class TeamTransportApprox {
+// The stable matching by deferred acceptance (Gale and Shapley 1962; see block_approx.h): blocks
+// that could gain less than a step elsewhere stay, the others propose, each a thread that walks the
+// rings around its place.
+//
+// An engine is made in an arena; solve leaves in row(place) the block that goes there.
+class TeamBlockApprox {
  public:
-  using Problem = TransportProblem;
-
-  struct Work {
-    PUZZLEMIX_HD Work(Arena& arena, const Problem& p)
-        : blocks(arena, p), matching(arena, p.height * p.width, true) {}
-
-    TeamBlocks blocks;
-    TeamMatching matching;
-  };
-
-  PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) { return Work(arena, p); }
-  static int items(const Problem& p) { return static_cast<int>(p.height * p.width); }
+  PUZZLEMIX_HD TeamBlockApprox(Arena& arena, int height, int width)
+      : matching_(arena, height * width, true), dictatorship_(arena, height * width) {}
 
   template <typename Team>
-  PUZZLEMIX_HD static void solve(Team& team, const Work& work, const Problem& problem, int64_t b) {
-    TeamBlocks loaded = work.blocks;
-    loaded.load(team, problem, b);
-    const TeamBlocks blocks = loaded;
-    TeamMatching matching = work.matching;
-    if (blocks.step() == 0 && blocks.shown_or_not(team)) {
-      const TeamMatching result = matching;
-      TeamTurns(matching.spare()).solve(team, blocks, [=](int j, int i) { result.set_row(j, i); });
-    } else {
-      const TeamMatching started = matching;
-      const int waiting = team.reduce(
-          blocks.cells(), 0,
-          [=](int i) {
-            const double home = blocks.worth_at_home(i);
-            const bool moves = blocks.worth_of(i, blocks.heaviest()) - home >= blocks.step();
-            if (moves) {
-              started.wait(i);
-            } else {
-              started.stay(i, -home);
-            }
-            return moves ? 1 : 0;
-          },
-          Sum());
-      matching.solve(team, Rows{blocks}, blocks.cells(), waiting);
+  PUZZLEMIX_HD void solve(Team& team, const Blocks& sample) const {
+    const Blocks blocks = sample;
+    const TeamMatching matching = matching_;
+    if (blocks.step() == 0) {
+      dictatorship_.solve(team, blocks, [=](int j, int i) { matching.set_row(j, i); });
+      return;
     }
-    const TeamMatching result = matching;
-    write_transport(team, problem, blocks, b, [=](int j) { return result.row(j); });
+    const int waiting = team.reduce(
+        blocks.cells(), 0,
+        [=](int i) {
+          const double home = blocks.worth_at_home(i);
+          const bool moves = blocks.worth_of(i, blocks.heaviest()) - home >= blocks.step();
+          if (moves) {
+            matching.wait(i);
+          } else {
+            matching.stay(i, -home);
+          }
+          return moves ? 1 : 0;
+        },
+        Sum());
+    TeamMatching rounds = matching;
+    rounds.solve(team, Rows{blocks}, blocks.cells(), waiting);
   }
+
+  PUZZLEMIX_HD int row(int place) const { return matching_.row(place); }
 
  private:
   struct Rows {
     template <typename Team>
     PUZZLEMIX_HD void propose(Team& team, int slots, const TeamMatching& state) const {
       const TeamMatching matching = state;
-      const TeamBlocks sample = blocks;
+      const Blocks sample = blocks;
       team.step(slots, [=](int s) {
         const int row = matching.waiting(s);
         if (row == kNobody) return;
         const int column = choose(sample, matching, row);
-        matching.template bid<Team>(s, column, matching.key(sample(row, column), row));
+        matching.template bid<Team>(s, column, matching.key(sample.cost(row, column), row));
       });
     }
 
     // The cheapest place that accepts the block: no ring from r on has one for less than
     // D * r^2 - (the block's worth in a place of the largest weight).
-    PUZZLEMIX_HD static int choose(const TeamBlocks& blocks, const TeamMatching& matching,
-                                   int row) {
+    PUZZLEMIX_HD static int choose(const Blocks& blocks, const TeamMatching& matching, int row) {
       const double most = blocks.worth_of(row, blocks.heaviest()), step = blocks.step();
       const int last = blocks.last_ring(row);
       double least = 0;
       int column = -1;
       for (int r = 0; r <= last && (column < 0 || step * (r * r) - most <= least); ++r) {
         blocks.ring(row, r, [&](int j, int squared) {
-          const double cost = step * squared - blocks.worth_of(row, blocks.weight(j));
+          const double cost = step * squared - blocks.worth_of(row, blocks.weight()[j]);
           if (column >= 0 && (cost > least || (cost == least && j > column))) return;
           if (!matching.accepts(j, matching.key(cost, row), row)) return;
           least = cost;
@@ -108,60 +83,144 @@ class TeamTransportApprox {
       return column;
     }
 
-    PUZZLEMIX_HD double cost(int row, int column) const { return blocks(row, column); }
+    PUZZLEMIX_HD double cost(int row, int column) const { return blocks.cost(row, column); }
 
-    TeamBlocks blocks;
+    Blocks blocks;
   };
+
+  TeamMatching matching_;
+  SerialDictatorship dictatorship_;
 };
 
-// A minimum-cost assignment (block_exact.h): the identity at prices that leave few blocks unhappy,
-// and a shortest augmenting path for each of these.
-class TeamTransportExact {
+// A minimum-cost assignment (see block_exact.h): the identity at prices at which few blocks violate
+// complementary slackness, and a shortest augmenting path (Jonker and Volgenant 1987) for each of
+// these.
+class TeamBlockExact {
+ public:
+  PUZZLEMIX_HD TeamBlockExact(Arena& arena, int height, int width)
+      : paths_(arena, height * width),
+        waiting_(arena, height * width),
+        least_(arena.take<double>(height * width)),
+        prices_(arena, height, width),
+        dictatorship_(arena, height * width) {}
+
+  template <typename Team>
+  PUZZLEMIX_HD void solve(Team& team, const Blocks& sample) const {
+    const Blocks blocks = sample;
+    const TeamPaths paths = paths_;
+    const int n = blocks.cells();
+    if (blocks.step() == 0 && blocks.shown_or_not(team)) {
+      dictatorship_.solve(team, blocks, [=](int j, int i) { paths.set_row(j, i); });
+      return;
+    }
+    const double* const least = least_;
+    if (!prices_.set(team, blocks, &paths.price(0), least_)) {
+      team.step(n, [=](int i) { paths.stay(i); });
+      return;
+    }
+    WaitingRows waiting = waiting_;
+    team.mask(n, waiting.words, [=](int i) {
+      const bool moves = violates_slackness(blocks, paths, least, i);
+      if (moves) {
+        paths.vacate(i);
+      } else {
+        paths.stay(i);
+      }
+      return moves;
+    });
+    const int count = waiting.pick(team, n, [=](int i) { return i; });
+    paths.assign(team, Costs{blocks}, n, waiting, count);
+  }
+
+  PUZZLEMIX_HD int row(int place) const { return paths_.row(place); }
+
+ private:
+  struct Costs {
+    PUZZLEMIX_HD double operator()(int row, int column) const { return blocks.cost(row, column); }
+
+    Blocks blocks;
+  };
+
+  // Whether some place would cost the block less than its own, prices included.
+  PUZZLEMIX_HD static bool violates_slackness(const Blocks& blocks, const TeamPaths& paths,
+                                              const double* least, int i) {
+    const double dual = paths.price(i) - blocks.worth_at_home(i);
+    const int last = blocks.last_ring(i);
+    bool cheaper = false;
+    for (int r = 1; !cheaper && r <= last && blocks.step() * (r * r) + least[i] < dual; ++r) {
+      blocks.ring(i, r, [&](int j, int squared) {
+        const double cost =
+            blocks.step() * squared - blocks.worth_of(i, blocks.weight()[j]) + paths.price(j);
+        cheaper = cheaper || cost < dual;
+      });
+    }
+    return cheaper;
+  }
+
+  TeamPaths paths_;
+  WaitingRows waiting_;
+  double* least_;  // by block: bounds the price less the worth of any place from below
+  Prices prices_;
+  SerialDictatorship dictatorship_;
+};
+
+// masked_transport by an engine.
+template <typename Engine>
+class TeamTransport {
  public:
   using Problem = TransportProblem;
 
   struct Work {
-    PUZZLEMIX_HD Work(Arena& arena, const Problem& p)
-        : paths(arena, p.height * p.width),
-          blocks(arena, p),
-          waiting(arena, p.height * p.width),
-          prices(arena, p.height * p.width, paths.spare()) {}
+    PUZZLEMIX_HD Work(Arena& arena, int height, int width)
+        : engine(arena, height, width), blocks(arena, height, width) {}
 
-    TeamPaths paths;
-    TeamBlocks blocks;
-    WaitingRows waiting;
-    TeamPrices prices;
+    Engine engine;
+    Blocks blocks;
   };
 
-  PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) { return Work(arena, p); }
+  PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) {
+    return Work(arena, static_cast<int>(p.height), static_cast<int>(p.width));
+  }
   static int items(const Problem& p) { return static_cast<int>(p.height * p.width); }
 
   template <typename Team>
   PUZZLEMIX_HD static void solve(Team& team, const Work& work, const Problem& problem, int64_t b) {
-    TeamBlocks loaded = work.blocks;
-    loaded.load(team, problem, b);
-    const TeamBlocks blocks = loaded;
-    const TeamPaths paths = work.paths;
-    WaitingRows waiting = work.waiting;
-    if (blocks.step() == 0 && blocks.shown_or_not(team)) {
-      TeamTurns(waiting).solve(team, blocks, [=](int j, int i) { paths.set_row(j, i); });
-    } else {
-      const TeamPrices prices = work.prices;
-      prices.set(team, blocks, &paths.price(0));
-      team.mask(blocks.cells(), waiting.words, [=](int i) {
-        const bool moves = !prices.happy(blocks, &paths.price(0), i);
-        if (moves) {
-          paths.vacate(i);
-        } else {
-          paths.stay(i);
-        }
-        return moves;
-      });
-      const int count = waiting.pick(team, blocks.cells(), [=](int i) { return i; });
-      paths.assign(team, blocks, blocks.cells(), waiting, count);
-    }
-    write_transport(team, problem, blocks, b, [=](int j) { return paths.row(j); });
+    Blocks blocks = work.blocks;
+    blocks.lay_out(team);
+    load(team, blocks, problem, b);
+    blocks.scale(team, problem.xi);
+    const Engine engine = work.engine;
+    engine.solve(team, blocks);
+    const auto row = [=](int j) { return engine.row(j); };
+    const double total = blocks.total(team, blocks.squared_distances(team, row), row);
+    const int n = blocks.cells();
+    int64_t* const source = problem.source + b * n;
+    double* const at = problem.total + b;
+    team.step(n, [=](int j) {
+      source[j] = engine.row(j);
+      if (j == 0) *at = total;
+    });
+  }
+
+ private:
+  // What is forbidden counts as the nearest that isn't, or as 0.
+  template <typename Team>
+  PUZZLEMIX_HD static void load(Team& team, const Blocks& blocks, const Problem& problem,
+                                int64_t b) {
+    const int n = blocks.cells();
+    const int64_t first = b * n;
+    const Array saliency = problem.saliency, mask = problem.mask;
+    const bool indicator = problem.indicator;
+    double *const s = blocks.saliency(), *const w = blocks.weight();
+    team.step(n, [=](int i) {
+      s[i] = capacity_element(saliency, first + i);
+      const double z = Least()(capacity_element(mask, first + i), 1.0);
+      w[i] = indicator && z > 0 ? 1.0 : z;
+    });
   }
 };
+
+using TeamTransportApprox = TeamTransport<TeamBlockApprox>;
+using TeamTransportExact = TeamTransport<TeamBlockExact>;
 
 }  // namespace puzzlemix

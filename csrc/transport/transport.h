@@ -8,7 +8,7 @@
 //   Puzzle Mix (Kim, Choo and Song, ICML 2020, section 4.2) tend to.
 // exact: a minimum-cost assignment of the integer costs below.
 //
-// Totals are the caller's own costs, summed over columns in ascending order, in double.
+// Totals are the caller's own costs, added up in double.
 #pragma once
 
 #include "tensor.h"
