@@ -35,9 +35,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from . import ops
-from ._operators import OPERATORS
-from .options import (
+from . import (
+    _interim,  # noqa: F401
+    ops,
+)
+from .ops import OPERATORS
+from .sums import sum_blocks, sum_last, sum_pixels
+from .validate import (
     Grid,
     Model,
     PerChannel,
@@ -51,7 +55,6 @@ from .options import (
     model_of,
     reads_values,
 )
-from .sums import sum_blocks, sum_last, sum_pixels
 
 __all__ = ["Blocks", "Costs", "Objective", "Pairs", "Problem", "View", "blocks_of", "objective"]
 

@@ -16,7 +16,7 @@ from itertools import combinations, count
 import torch
 from torch import Tensor
 
-from . import check, integers
+from . import integers, validate
 from .arrays import accepts_numpy
 from .results import Assignment, GridMinCut, Labeling
 
@@ -47,8 +47,8 @@ def grid_min_cut(
     Returns ``segment`` [B, H, W], True on the sink side, and ``flow`` [B], what is paid.
     """
     capacities = (source_caps, sink_caps, vertical, horizontal)
-    check.grid_min_cut(*capacities)
-    check.grid_min_cut_values(*capacities)
+    validate.grid_min_cut(*capacities)
+    validate.expect_values("grid_min_cut", *capacities)
     source, sink, down, right = integers.cut_integers(*capacities)
     first, second, weight = _edges(down, right)
     side = _sink_side(source.flatten(), sink.flatten(), first, second, weight, weight)
@@ -81,8 +81,8 @@ def alpha_beta_swap(
     Returns ``labels`` [B, H, W] and ``energy`` [B].
     """
     costs = (unary, vertical, horizontal, label_cost)
-    check.labeling(*costs, max_cycles)
-    check.labeling_values(*costs, convex=False)
+    validate.labeling(*costs, max_cycles)
+    validate.expect_values("alpha_beta_swap", *costs)
     whole = integers.labeling_integers(*costs)
     labels = whole.unary.argmin(3)
     energy = _energy(labels, *whole)
@@ -112,8 +112,8 @@ def exact_labeling(
     on the sink side if the cell's label is above k.
     """
     costs = (unary, vertical, horizontal, label_cost)
-    check.labeling(*costs)
-    check.labeling_values(*costs, convex=True)
+    validate.labeling(*costs)
+    validate.expect_values("exact_labeling", *costs)
     whole = integers.labeling_integers(*costs)
     pair = integers.convex_label_cost(whole.label_cost)
     first, second, weight = _edges(whole.vertical, whole.horizontal)
@@ -155,10 +155,9 @@ def labeling_energy(
 ) -> Tensor:
     """Energy [B], double, of ``labels`` [B, H, W]; costs as for ``alpha_beta_swap``."""
     costs = (unary, vertical, horizontal, label_cost)
-    check.labeling(*costs)
-    check.labels(labels, unary)
-    check.labeling_values(*costs, convex=False, bounded=False)
-    check.labels_values(labels, unary.shape[3])
+    validate.labeling(*costs)
+    validate.labels(labels, unary)
+    validate.expect_values("labeling_energy", labels, *costs)
     return _caller_energy(labels.long(), *costs)
 
 
@@ -176,8 +175,8 @@ def assignment(cost: Tensor, *, method: str = "approx") -> Assignment:
     Returns ``source`` [B, N], the row given to each column, and ``total`` [B], the sum of the
     entries chosen.
     """
-    check.assignment(cost, method)
-    check.assignment_values(cost)
+    validate.assignment(cost, method)
+    validate.expect_values("assignment", cost)
     real = cost.double()
     if method == "approx":
         source = _stable_matching(real)
@@ -205,8 +204,8 @@ def masked_transport(
     Returns ``source`` [B, H, W], the index (row * W + column) of the block that comes to each
     place, and ``total`` [B].
     """
-    check.masked_transport(saliency, mask, xi, weight, method)
-    check.masked_transport_values(saliency, mask, xi)
+    validate.masked_transport(saliency, mask, xi, weight, method)
+    validate.expect_values("masked_transport", saliency, mask, xi=xi)
     _, height, width = saliency.shape
     place = torch.arange(height * width, device=saliency.device)
     row, column = place // width, place % width
@@ -243,10 +242,10 @@ def mix(
     type. Where z is 1, b isn't read, nor a where z is 0: what is no number there doesn't come
     through. Differentiable in the images and the mask.
     """
-    check.mix(x1, x2, mask, source1, source2)
+    validate.mix(x1, x2, mask, source1, source2)
     precision = torch.float64 if x1.dtype == torch.float64 else torch.float32
     mask = mask.to(precision)
-    check.mix_values(mask, source1, source2)
+    validate.expect_values("mix", x1, x2, mask, source1, source2)
     z = _to_pixels(mask, *x1.shape[2:])[:, None]
     a = _moved(x1, source1).to(precision)
     b = _moved(x2, source2).to(precision)

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._operators import OPERATORS
+from . import _interim  # noqa: F401
+from .ops import OPERATORS
 
 __all__ = ["pool_blocks", "sum_blocks", "sum_last", "sum_pixels"]
 

@@ -12,7 +12,7 @@ from calls import FUNCTIONS, LABELINGS, Arguments, call, good
 from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
-from puzzlemix import check
+from puzzlemix import validate
 
 FLOATS = "float16, bfloat16, float32 or float64"
 COSTS = "float16, bfloat16, float32, float64 or int32"
@@ -375,13 +375,13 @@ def check_all(
     cut: Arguments, labeling: Arguments, assignment: Arguments, transport: Arguments, mix: Arguments
 ) -> Tensor:
     """Every check of shapes once."""
-    check.grid_min_cut(**cut)
+    validate.grid_min_cut(**cut)
     labels = labeling.pop("labels")
-    check.labeling(**labeling, max_cycles=3)
-    check.labels(labels, labeling["unary"])
-    check.assignment(**assignment, method="exact")
-    check.masked_transport(**transport, xi=0.5, weight="mask", method="approx")
-    check.mix(**mix)
+    validate.labeling(**labeling, max_cycles=3)
+    validate.labels(labels, labeling["unary"])
+    validate.assignment(**assignment, method="exact")
+    validate.masked_transport(**transport, xi=0.5, weight="mask", method="approx")
+    validate.mix(**mix)
     return mix["x1"] + 1
 
 
