@@ -1,11 +1,14 @@
 // Where a problem runs: on the CPU, or enqueued on a CUDA stream; tests run it on a host team.
 //
-// What Python sees is one class an operator. Its constructor takes the fields of the problem by
-// name, and its C++ type, here called Operator, has
+// What Python sees of an operator is a module with a function for each. All take the fields of the
+// problem by name, from which `make` makes a Call, a type with
 //
 // - Status run(int threads) const: the solver of the CPU;
 // - Status on_device(use) const: calls use(Chosen<Algorithm>(), problem) with the device algorithm
 //   that serves (see team_run.h); not where a label cost in the host's memory is refused.
+//
+// No object of the extension's own types crosses: making one takes pybind11 longer than the rest,
+// and it is lost where memory runs out meanwhile.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -44,71 +47,84 @@ inline void expect_launched(int code) {
                            cuda_error(code));
 }
 
-template <typename Operator>
-void bind_cpu(pybind11::class_<Operator>& type) {
-  type.def("run", [](const Operator& call, int threads) {
-    Status status;
-    {
-      const pybind11::gil_scoped_release release;
-      status = call.run(threads);
-    }
-    return outcome(status);
-  });
+template <typename Call, typename... Fields, typename... Names>
+void bind_cpu(pybind11::module_& entries, Call (*make)(Fields...), const Names&... names) {
+  entries.def(
+      "run",
+      [make](int threads, Fields... fields) {
+        const Call call = make(fields...);
+        Status status;
+        {
+          const pybind11::gil_scoped_release release;
+          status = call.run(threads);
+        }
+        return outcome(status);
+      },
+      pybind11::arg("threads"), pybind11::kw_only(), names...);
 }
 
 // The bytes of scratch memory depend on the sizes, the options and the types alone.
-template <typename Operator>
-void bind_cuda(pybind11::class_<Operator>& type) {
-  type.def("scratch_bytes", [](const Operator& call) {
-    int64_t bytes = 0;
-    call.on_device([&](auto chosen, const auto& problem) {
-      bytes = scratch_bytes<typename decltype(chosen)::Type>(problem);
-    });
-    return bytes;
-  });
-  type.def("enqueue",
-           []([[maybe_unused]] const Operator& call, [[maybe_unused]] uintptr_t stream,
-              [[maybe_unused]] uintptr_t scratch) -> pybind11::object {
+template <typename Call, typename... Fields, typename... Names>
+void bind_cuda(pybind11::module_& entries, Call (*make)(Fields...), const Names&... names) {
+  entries.def(
+      "scratch_bytes",
+      [make](Fields... fields) {
+        int64_t bytes = 0;
+        make(fields...).on_device([&](auto chosen, const auto& problem) {
+          bytes = scratch_bytes<typename decltype(chosen)::Type>(problem);
+        });
+        return bytes;
+      },
+      pybind11::kw_only(), names...);
 #ifdef PUZZLEMIX_HAS_CUDA
-             Status status;
-             int code = 0;
-             {
-               const pybind11::gil_scoped_release release;
-               status = call.on_device([&](auto chosen, const auto& problem) {
-                 code = solve_cuda<typename decltype(chosen)::Type>(problem, pointer<void>(scratch),
-                                                                    pointer<void>(stream));
-               });
-             }
-             expect_launched(code);
-             return outcome(status);
-#else
-    throw std::runtime_error("puzzlemix: this build has no CUDA");
+  entries.def(
+      "enqueue",
+      [make](uintptr_t stream, uintptr_t scratch, Fields... fields) {
+        const Call call = make(fields...);
+        Status status;
+        int code = 0;
+        {
+          const pybind11::gil_scoped_release release;
+          status = call.on_device([&](auto chosen, const auto& problem) {
+            code = solve_cuda<typename decltype(chosen)::Type>(problem, pointer<void>(scratch),
+                                                               pointer<void>(stream));
+          });
+        }
+        expect_launched(code);
+        return outcome(status);
+      },
+      pybind11::arg("stream"), pybind11::arg("scratch"), pybind11::kw_only(), names...);
 #endif
-           });
 }
 
 // For tests: the device algorithm on a team that takes the items of each phase in an order drawn
 // from a seed. Returns the outcome and the number of phases.
-template <typename Operator>
-void bind_team(pybind11::module_& module) {
-  module.def("run_on_team", [](const Operator& call, uint64_t seed) {
-    Status status;
-    int64_t phases = 0;
-    {
-      const pybind11::gil_scoped_release release;
-      status = call.on_device([&](auto chosen, const auto& problem) {
-        phases = solve_shuffled<typename decltype(chosen)::Type>(problem, seed);
-      });
-    }
-    return pybind11::make_tuple(outcome(status), phases);
-  });
+template <typename Call, typename... Fields, typename... Names>
+void bind_team(pybind11::module_& entries, Call (*make)(Fields...), const Names&... names) {
+  entries.def(
+      "run_on_team",
+      [make](uint64_t seed, Fields... fields) {
+        const Call call = make(fields...);
+        Status status;
+        int64_t phases = 0;
+        {
+          const pybind11::gil_scoped_release release;
+          status = call.on_device([&](auto chosen, const auto& problem) {
+            phases = solve_shuffled<typename decltype(chosen)::Type>(problem, seed);
+          });
+        }
+        return pybind11::make_tuple(outcome(status), phases);
+      },
+      pybind11::arg("seed"), pybind11::kw_only(), names...);
 }
 
-template <typename Operator>
-void bind_operator(pybind11::module_& module, pybind11::class_<Operator>& type) {
-  bind_cpu(type);
-  bind_cuda(type);
-  bind_team<Operator>(module);
+template <typename Call, typename... Fields, typename... Names>
+void bind_operator(pybind11::module_& module, const char* name, Call (*make)(Fields...),
+                   const Names&... names) {
+  pybind11::module_ entries = module.def_submodule(name);
+  bind_cpu(entries, make, names...);
+  bind_cuda(entries, make, names...);
+  bind_team(entries, make, names...);
 }
 
 }  // namespace puzzlemix

@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _core
-from .ops import DTYPES, Triple, address, register, solve
+from .ops import DTYPES, OPERATORS, Triple, _core, address, register, solve
 
-__all__: list[str] = []
+__all__ = ["OPERATORS"]
 
 
 def _pair_costs_like(cells1: Tensor, cells2: Tensor, *pairs: Any) -> Triple:
@@ -62,7 +61,10 @@ def _pair(
     smoothness, gamma, eta, xi, bilinear = model
     sizes = (*cells1.shape[1:], *grid, *shares.shape[2:])
     count = log_prior.shape[1]
-    problem = _core.PairProblem(
+    solve(
+        _core.pair,
+        shares,
+        (shares.shape[0], sizes, count, labels is None),
         cells=(cells1.data_ptr(), cells2.data_ptr()),
         dtype=DTYPES[cells1.dtype],
         partner=address(partner),
@@ -78,7 +80,6 @@ def _pair(
         label=address(labels),
         terms=address(terms),
     )
-    solve(problem, shares, shares.shape[0], sizes, count, labels is None)
 
 
 def _block_sums_like(values: Tensor, rows: int, columns: int, precise: bool) -> Tensor:

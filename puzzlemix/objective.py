@@ -35,11 +35,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from . import (
-    _interim,  # noqa: F401
-    ops,
-)
-from .ops import OPERATORS
+from . import ops
+from ._interim import OPERATORS
 from .sums import sum_blocks, sum_last, sum_pixels
 from .validate import (
     Grid,

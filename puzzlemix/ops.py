@@ -32,7 +32,7 @@ from .results import Assignment, GridMinCut, Labeling
 from .validate import debug
 
 try:
-    from . import _core
+    from . import _core as _core
 except ImportError as error:
     raise ImportError(
         "puzzlemix: the compiled extension puzzlemix._core is missing or does not load: "
@@ -250,42 +250,48 @@ DTYPES = {
 }
 
 
-def solve(problem: Any, out: Tensor, *sizes: object) -> validate.Fault | None:
+def solve(
+    operator: Any, out: Tensor, sizes: tuple[object, ...], /, **problem: object
+) -> validate.Fault | None:
     """Solve where ``out`` is; what is returned is a value that is not allowed, if one was found.
 
-    ``sizes`` is all that the scratch memory on CUDA depends on, beside the problem's class.
+    ``problem`` has the fields of the struct that the operator takes; ``sizes`` is all that its
+    scratch memory on CUDA depends on.
     """
     if not out.is_cuda:
-        return run_on_cpu(problem)
-    key = type(problem), sizes
-    count: int | None = _scratch_bytes.get(key)
+        return run_on_cpu(operator, problem)
+    count = _scratch_bytes.get((operator, sizes))
     if count is None:
         if len(_scratch_bytes) >= 4096:
             _scratch_bytes.clear()
-        count = _scratch_bytes[key] = problem.scratch_bytes()
+        count = _scratch_bytes[operator, sizes] = int(operator.scratch_bytes(**problem))
+    if not count:
+        return _enqueue(operator, out, 0, problem)
     # Scratch memory comes from PyTorch, and is free again for what follows on the stream.
-    scratch = out.new_empty(count, dtype=torch.uint8) if count else None
-    return enqueue(problem, out, 0 if scratch is None else scratch.data_ptr())
+    scratch = torch.empty(count, dtype=torch.uint8, device=out.device)
+    return _enqueue(operator, out, scratch.data_ptr(), problem)
 
 
-_scratch_bytes: dict[object, int] = {}
+_scratch_bytes: dict[tuple[object, object], int] = {}
 
 
-def run_on_cpu(problem: Any) -> validate.Fault | None:
+def run_on_cpu(operator: Any, problem: dict[str, object]) -> validate.Fault | None:
     """Solve on PyTorch's threads. The tests put a host team in its place."""
-    fault: validate.Fault | None = problem.run(torch.get_num_threads())
+    fault: validate.Fault | None = operator.run(torch.get_num_threads(), **problem)
     return fault
 
 
-def enqueue(problem: Any, out: Tensor, *scratch: int) -> validate.Fault | None:
+def _enqueue(
+    operator: Any, out: Tensor, scratch: int, problem: dict[str, object]
+) -> validate.Fault | None:
     """Solve on the current stream of the device of ``out``, without waiting for it."""
     index = out.get_device()
     if index != torch.cuda.current_device():
         with torch.cuda.device(index):
-            return enqueue(problem, out, *scratch)
-    fault: validate.Fault | None = problem.enqueue(
-        torch._C._cuda_getCurrentRawStream(index), *scratch
-    )
+            return _enqueue(operator, out, scratch, problem)
+    # Builds of PyTorch without CUDA lack this, and tensors on CUDA too.
+    stream = torch._C._cuda_getCurrentRawStream(index)
+    fault: validate.Fault | None = operator.enqueue(stream, scratch, **problem)
     return fault
 
 
@@ -313,7 +319,10 @@ def _cut(source_caps: Tensor, sink_caps: Tensor, vertical: Tensor, horizontal: T
     # Layouts are dense on the other side.
     source, sink = source_caps.contiguous(), sink_caps.contiguous()
     down, right = vertical.contiguous(), horizontal.contiguous()
-    problem = _core.MinCutProblem(
+    fault = solve(
+        _core.grid_min_cut,
+        flow,
+        (batch, height, width),
         source=source.data_ptr(),
         source_dtype=DTYPES[source.dtype],
         sink=sink.data_ptr(),
@@ -329,7 +338,7 @@ def _cut(source_caps: Tensor, sink_caps: Tensor, vertical: Tensor, horizontal: T
         segment=segment.data_ptr(),
         flow=flow.data_ptr(),
     )
-    if fault := solve(problem, flow, batch, height, width):
+    if fault:
         given = source_caps, sink_caps, vertical, horizontal
         raise validate.refused("grid_min_cut", given, fault)
     return segment, flow
@@ -345,23 +354,21 @@ def _alpha_beta_swap(
     unary: Tensor, vertical: Tensor, horizontal: Tensor, label_cost: Tensor, max_cycles: int
 ) -> Pair:
     costs = unary, vertical, horizontal, label_cost
-    return _label("alpha_beta_swap", _core.SwapProblem, costs, max_cycles)
+    return _label(_core.alpha_beta_swap, "alpha_beta_swap", costs, max_cycles)
 
 
 def _exact_labeling(
     unary: Tensor, vertical: Tensor, horizontal: Tensor, label_cost: Tensor
 ) -> Pair:
     costs = unary, vertical, horizontal, label_cost
-    return _label("exact_labeling", _core.ExactLabelingProblem, costs)
+    return _label(_core.exact_labeling, "exact_labeling", costs)
 
 
-def _label(
-    function: str, kind: Callable[..., Any], costs: Sequence[Tensor], max_cycles: int = -1
-) -> Pair:
+def _label(operator: Any, function: str, costs: Sequence[Tensor], max_cycles: int = -1) -> Pair:
     if costs[0].is_cuda:
         _looked_at(function, *costs)
     labels, energy = _labeling_like(*costs)
-    if fault := _solve_labeling(kind, costs, labels, energy, max_cycles):
+    if fault := _solve_labeling(operator, costs, labels, energy, max_cycles):
         raise validate.refused(function, costs, fault)
     return labels, energy
 
@@ -378,13 +385,13 @@ def _energy(
         _looked_at("labeling_energy", labels, *costs)
     energy = _energy_like(labels, unary)
     given = labels.long().contiguous()
-    if fault := _solve_labeling(_core.LabelingEnergyProblem, costs, given, energy):
+    if fault := _solve_labeling(_core.labeling_energy, costs, given, energy):
         raise validate.refused("labeling_energy", (labels, *costs), fault)
     return energy
 
 
 def _solve_labeling(
-    kind: Callable[..., Any],
+    operator: Any,
     costs: Sequence[Tensor],
     labels: Tensor,
     energy: Tensor,
@@ -392,7 +399,10 @@ def _solve_labeling(
 ) -> validate.Fault | None:
     unary, down, right, label_cost = [cost.contiguous() for cost in costs]
     batch, height, width, count = unary.shape
-    problem = kind(
+    return solve(
+        operator,
+        energy,
+        (batch, height, width, count),
         unary=unary.data_ptr(),
         unary_dtype=DTYPES[unary.dtype],
         vertical=down.data_ptr(),
@@ -411,7 +421,6 @@ def _solve_labeling(
         energy=energy.data_ptr(),
         max_cycles=max_cycles,
     )
-    return solve(problem, energy, batch, height, width, count)
 
 
 # ---- Transport ----------------------------------------------------------------------------------
@@ -430,7 +439,10 @@ def _assignment(cost: Tensor, exact: bool) -> Pair:
     batch, count = source.shape
     given = cost.contiguous()
     dtype = DTYPES[given.dtype]
-    problem = _core.AssignmentProblem(
+    fault = solve(
+        _core.assignment,
+        total,
+        (batch, count, exact, dtype),
         cost=given.data_ptr(),
         cost_dtype=dtype,
         batch=batch,
@@ -439,7 +451,7 @@ def _assignment(cost: Tensor, exact: bool) -> Pair:
         source=source.data_ptr(),
         total=total.data_ptr(),
     )
-    if fault := solve(problem, total, batch, count, exact, dtype):
+    if fault:
         raise validate.refused("assignment", (cost,), fault)
     return source, total
 
@@ -456,7 +468,10 @@ def _transport(saliency: Tensor, mask: Tensor, xi: float, indicator: bool, exact
     source, total = _transport_like(saliency)
     batch, height, width = source.shape
     worth, shown = saliency.contiguous(), mask.contiguous()
-    problem = _core.TransportProblem(
+    fault = solve(
+        _core.masked_transport,
+        total,
+        (batch, height, width, exact),
         saliency=worth.data_ptr(),
         saliency_dtype=DTYPES[worth.dtype],
         mask=shown.data_ptr(),
@@ -470,7 +485,7 @@ def _transport(saliency: Tensor, mask: Tensor, xi: float, indicator: bool, exact
         source=source.data_ptr(),
         total=total.data_ptr(),
     )
-    if fault := solve(problem, total, batch, height, width, exact):
+    if fault:
         raise validate.refused("masked_transport", (saliency, mask), fault, xi=xi)
     return source, total
 
@@ -490,10 +505,16 @@ def _mix(
     mixed = _mix_like(x1)
     own, partner = x1.contiguous(), x2.contiguous()
     layout, alive = _layout(own, mask, source1, source2)
-    problem = _core.MixProblem(
-        **layout, x1=own.data_ptr(), x2=partner.data_ptr(), out=mixed.data_ptr()
+    fault = solve(
+        _core.mix,
+        mixed,
+        (),
+        **layout,
+        x1=own.data_ptr(),
+        x2=partner.data_ptr(),
+        out=mixed.data_ptr(),
     )
-    if fault := _run_kernel(problem, mixed):
+    if fault:
         raise validate.refused("mix", (x1, x2, mask, source1, source2), fault)
     del alive
     return mixed
@@ -534,7 +555,10 @@ def _mix_grad(
     # The images are read for the gradient of the mask alone.
     own, partner = (None if x is None else x.contiguous() for x in (x1, x2))
     layout, alive = _layout(above, mask, source1, source2)
-    problem = _core.MixGradProblem(
+    fault = solve(
+        _core.mix_grad,
+        above,
+        (),
         **layout,
         grad=above.data_ptr(),
         x1=address(own),
@@ -543,14 +567,10 @@ def _mix_grad(
         grad2=grad2,
         grad_mask=grad_mask,
     )
-    if fault := _run_kernel(problem, above):
+    if fault:
         raise validate.refused("mix", (x1, x2, mask, source1, source2), fault)
     del alive
     return gradients
-
-
-def _run_kernel(problem: Any, out: Tensor) -> validate.Fault | None:
-    return enqueue(problem, out) if out.is_cuda else run_on_cpu(problem)
 
 
 def _layout(

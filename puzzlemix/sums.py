@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import _interim  # noqa: F401
-from .ops import OPERATORS
+from ._interim import OPERATORS
 
 __all__ = ["pool_blocks", "sum_blocks", "sum_last", "sum_pixels"]
 

@@ -6,10 +6,9 @@ seed, which must not matter. Values go unchecked, as on CUDA.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from puzzlemix import _core, ops, validate
+from puzzlemix import ops, validate
 
 
 class Team:
@@ -26,20 +25,20 @@ class Team:
         """How many phases there were so far, of all samples: barriers, on CUDA."""
 
     def __enter__(self) -> Team:
-        self._on_cpu: Callable[[Any], validate.Fault | None] = ops.run_on_cpu
+        self._on_cpu = ops.run_on_cpu
         ops.run_on_cpu = self._run
         return self
 
     def __exit__(self, *exception: object) -> None:
         ops.run_on_cpu = self._on_cpu
 
-    def _run(self, problem: Any) -> validate.Fault | None:
-        if isinstance(problem, (_core.MixProblem, _core.MixGradProblem)):
-            return self._on_cpu(problem)
-        if validate.debugging() and (fault := self._on_cpu(problem)):
+    def _run(self, operator: Any, problem: dict[str, object]) -> validate.Fault | None:
+        if not hasattr(operator, "run_on_team"):
+            return self._on_cpu(operator, problem)
+        if validate.debugging() and (fault := self._on_cpu(operator, problem)):
             return fault
-        if hasattr(problem, "label_cost_in_host_memory"):
-            problem.label_cost_in_host_memory = self.seed % 2 == 0
-        fault, phases = _core.run_on_team(problem, self.seed)
+        if "label_cost_in_host_memory" in problem:
+            problem["label_cost_in_host_memory"] = self.seed % 2 == 0
+        fault, phases = operator.run_on_team(self.seed, **problem)
         self.phases += phases
         return fault

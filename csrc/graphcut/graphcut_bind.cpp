@@ -54,51 +54,50 @@ struct LabelingCall {
 };
 
 template <typename Algorithm>
+LabelingCall<Algorithm> labeling_call(uintptr_t unary, int unary_dtype, uintptr_t vertical,
+                                      int vertical_dtype, uintptr_t horizontal,
+                                      int horizontal_dtype, uintptr_t label_cost,
+                                      int label_cost_dtype, bool label_cost_in_host_memory,
+                                      bool integers, int64_t batch, int height, int width,
+                                      int labels, uintptr_t out, uintptr_t energy,
+                                      int64_t max_cycles) {
+  return {{array(unary, unary_dtype), array(vertical, vertical_dtype),
+           array(horizontal, horizontal_dtype), array(label_cost, label_cost_dtype), integers,
+           batch, height, width, labels, pointer<int64_t>(out), pointer<double>(energy)},
+          max_cycles,
+          label_cost_in_host_memory};
+}
+
+template <typename Algorithm>
 void bind_labeling(py::module_& module, const char* name) {
-  using Call = LabelingCall<Algorithm>;
-  py::class_<Call> type(module, name);
-  type.def(py::init([](uintptr_t unary, int unary_dtype, uintptr_t vertical, int vertical_dtype,
-                       uintptr_t horizontal, int horizontal_dtype, uintptr_t label_cost,
-                       int label_cost_dtype, bool label_cost_in_host_memory, bool integers,
-                       int64_t batch, int height, int width, int labels, uintptr_t out,
-                       uintptr_t energy, int64_t max_cycles) {
-             return Call{{array(unary, unary_dtype), array(vertical, vertical_dtype),
-                          array(horizontal, horizontal_dtype), array(label_cost, label_cost_dtype),
-                          integers, batch, height, width, labels, pointer<int64_t>(out),
-                          pointer<double>(energy)},
-                         max_cycles,
-                         label_cost_in_host_memory};
-           }),
-           py::kw_only(), py::arg("unary"), py::arg("unary_dtype"), py::arg("vertical"),
-           py::arg("vertical_dtype"), py::arg("horizontal"), py::arg("horizontal_dtype"),
-           py::arg("label_cost"), py::arg("label_cost_dtype"), py::arg("label_cost_in_host_memory"),
-           py::arg("integers"), py::arg("batch"), py::arg("height"), py::arg("width"),
-           py::arg("labels"), py::arg("out"), py::arg("energy"), py::arg("max_cycles") = -1);
-  type.def_readwrite("label_cost_in_host_memory", &Call::label_cost_in_host_memory);
-  bind_operator(module, type);
+  bind_operator(module, name, &labeling_call<Algorithm>, py::arg("unary"), py::arg("unary_dtype"),
+                py::arg("vertical"), py::arg("vertical_dtype"), py::arg("horizontal"),
+                py::arg("horizontal_dtype"), py::arg("label_cost"), py::arg("label_cost_dtype"),
+                py::arg("label_cost_in_host_memory"), py::arg("integers"), py::arg("batch"),
+                py::arg("height"), py::arg("width"), py::arg("labels"), py::arg("out"),
+                py::arg("energy"), py::arg("max_cycles"));
+}
+
+MinCutCall min_cut_call(uintptr_t source, int source_dtype, uintptr_t sink, int sink_dtype,
+                        uintptr_t vertical, int vertical_dtype, uintptr_t horizontal,
+                        int horizontal_dtype, bool integers, int64_t batch, int height, int width,
+                        uintptr_t segment, uintptr_t flow) {
+  return {{array(source, source_dtype), array(sink, sink_dtype), array(vertical, vertical_dtype),
+           array(horizontal, horizontal_dtype), integers, batch, height, width,
+           pointer<bool>(segment), pointer<double>(flow)}};
 }
 
 }  // namespace
 
 void bind_graphcut(py::module_& module) {
-  py::class_<MinCutCall> cut(module, "MinCutProblem");
-  cut.def(py::init([](uintptr_t source, int source_dtype, uintptr_t sink, int sink_dtype,
-                      uintptr_t vertical, int vertical_dtype, uintptr_t horizontal,
-                      int horizontal_dtype, bool integers, int64_t batch, int height, int width,
-                      uintptr_t segment, uintptr_t flow) {
-            return MinCutCall{{array(source, source_dtype), array(sink, sink_dtype),
-                               array(vertical, vertical_dtype), array(horizontal, horizontal_dtype),
-                               integers, batch, height, width, pointer<bool>(segment),
-                               pointer<double>(flow)}};
-          }),
-          py::kw_only(), py::arg("source"), py::arg("source_dtype"), py::arg("sink"),
-          py::arg("sink_dtype"), py::arg("vertical"), py::arg("vertical_dtype"),
-          py::arg("horizontal"), py::arg("horizontal_dtype"), py::arg("integers"), py::arg("batch"),
-          py::arg("height"), py::arg("width"), py::arg("segment"), py::arg("flow"));
-  bind_operator(module, cut);
-  bind_labeling<TeamSwap>(module, "SwapProblem");
-  bind_labeling<TeamExact>(module, "ExactLabelingProblem");
-  bind_labeling<TeamLabelingEnergy>(module, "LabelingEnergyProblem");
+  bind_operator(module, "grid_min_cut", &min_cut_call, py::arg("source"), py::arg("source_dtype"),
+                py::arg("sink"), py::arg("sink_dtype"), py::arg("vertical"),
+                py::arg("vertical_dtype"), py::arg("horizontal"), py::arg("horizontal_dtype"),
+                py::arg("integers"), py::arg("batch"), py::arg("height"), py::arg("width"),
+                py::arg("segment"), py::arg("flow"));
+  bind_labeling<TeamSwap>(module, "alpha_beta_swap");
+  bind_labeling<TeamExact>(module, "exact_labeling");
+  bind_labeling<TeamLabelingEnergy>(module, "labeling_energy");
 }
 
 }  // namespace puzzlemix

@@ -41,32 +41,29 @@ struct TransportCall {
   }
 };
 
+AssignmentCall assignment_call(uintptr_t cost, int cost_dtype, int64_t batch, int64_t n, bool exact,
+                               uintptr_t source, uintptr_t total) {
+  return {
+      {array(cost, cost_dtype), batch, n, exact, pointer<int64_t>(source), pointer<double>(total)}};
+}
+
+TransportCall transport_call(uintptr_t saliency, int saliency_dtype, uintptr_t mask, int mask_dtype,
+                             int64_t batch, int64_t height, int64_t width, double xi,
+                             bool indicator, bool exact, uintptr_t source, uintptr_t total) {
+  return {{array(saliency, saliency_dtype), array(mask, mask_dtype), batch, height, width, xi,
+           indicator, exact, pointer<int64_t>(source), pointer<double>(total)}};
+}
+
 }  // namespace
 
 void bind_transport(py::module_& module) {
-  py::class_<AssignmentCall> assignment(module, "AssignmentProblem");
-  assignment.def(py::init([](uintptr_t cost, int cost_dtype, int64_t batch, int64_t n, bool exact,
-                             uintptr_t source, uintptr_t total) {
-                   return AssignmentCall{{array(cost, cost_dtype), batch, n, exact,
-                                          pointer<int64_t>(source), pointer<double>(total)}};
-                 }),
-                 py::kw_only(), py::arg("cost"), py::arg("cost_dtype"), py::arg("batch"),
-                 py::arg("n"), py::arg("exact"), py::arg("source"), py::arg("total"));
-  bind_operator(module, assignment);
-
-  py::class_<TransportCall> transport(module, "TransportProblem");
-  transport.def(py::init([](uintptr_t saliency, int saliency_dtype, uintptr_t mask, int mask_dtype,
-                            int64_t batch, int64_t height, int64_t width, double xi, bool indicator,
-                            bool exact, uintptr_t source, uintptr_t total) {
-                  return TransportCall{{array(saliency, saliency_dtype), array(mask, mask_dtype),
-                                        batch, height, width, xi, indicator, exact,
-                                        pointer<int64_t>(source), pointer<double>(total)}};
-                }),
-                py::kw_only(), py::arg("saliency"), py::arg("saliency_dtype"), py::arg("mask"),
-                py::arg("mask_dtype"), py::arg("batch"), py::arg("height"), py::arg("width"),
-                py::arg("xi"), py::arg("indicator"), py::arg("exact"), py::arg("source"),
+  bind_operator(module, "assignment", &assignment_call, py::arg("cost"), py::arg("cost_dtype"),
+                py::arg("batch"), py::arg("n"), py::arg("exact"), py::arg("source"),
                 py::arg("total"));
-  bind_operator(module, transport);
+  bind_operator(module, "masked_transport", &transport_call, py::arg("saliency"),
+                py::arg("saliency_dtype"), py::arg("mask"), py::arg("mask_dtype"), py::arg("batch"),
+                py::arg("height"), py::arg("width"), py::arg("xi"), py::arg("indicator"),
+                py::arg("exact"), py::arg("source"), py::arg("total"));
 }
 
 }  // namespace puzzlemix
