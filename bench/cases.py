@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from puzzlemix import _native
+from puzzlemix import _core
 
 REFERENCE = "reference"
 SLOW_REFERENCE = "reference, 2 samples"
@@ -39,7 +39,7 @@ class Ours(NamedTuple):
 
 
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-GPU = bool(_native.CUDA_TOOLKIT) and torch.cuda.is_available()
+GPU = bool(_core.cuda_toolkit) and torch.cuda.is_available()
 
 PUZZLEMIX = "puzzlemix"
 THREADED = {

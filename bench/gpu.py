@@ -36,7 +36,7 @@ from torch import Tensor
 import puzzlemix
 from bench import published
 from bench.instances import ImagePairs, image_pairs, labeling_problem, smooth_saliency
-from puzzlemix import _native, ops
+from puzzlemix import _core, ops
 
 Row = dict[str, Any]
 Solve = Callable[[], Any]
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--small", action="store_true", help="check against the CPU, no timing")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the table goes")
     options = parser.parse_args(arguments)
-    usable = torch.cuda.is_available() and bool(_native.CUDA_TOOLKIT)
+    usable = torch.cuda.is_available() and bool(_core.cuda_toolkit)
     device = torch.device("cuda" if usable else "cpu")
     print(f"device: {device_name(device)}", flush=True)
     if options.small:
@@ -396,8 +396,8 @@ def write(rows: list[Row], device: torch.device, out: Path | None) -> None:
         "device": name,
         "date": today,
         "torch": torch.__version__,
-        "cuda": _native.CUDA_TOOLKIT,
-        "architectures": _native.CUDA_ARCHITECTURES,
+        "cuda": _core.cuda_toolkit,
+        "architectures": _core.cuda_architectures,
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(markdown(rows, facts))

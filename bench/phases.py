@@ -7,16 +7,21 @@ the median, the 99th percentile and the most over the samples.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 import puzzlemix
-from puzzlemix import _native
 
 from .instances import labeling_problem, smooth_saliency
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+
+from teams import Team
 
 SAMPLES = 100
 Solve = Callable[..., tuple[Tensor, Tensor]]
@@ -62,7 +67,7 @@ def phases(case: Case) -> Tensor:
     counts = []
     for b in range(batch):
         one = (*(tensor[b : b + 1] for tensor in given[:3]), *shared)
-        with _native.Team(seed=2 * b) as team:
+        with Team(seed=2 * b) as team:
             answer = solve(*one, **options)
         counts.append(team.phases)
         torch.testing.assert_close(answer[1], solve(*one, **options)[1], rtol=1e-9, atol=1e-12)

@@ -21,10 +21,8 @@ T* pointer(uintptr_t address) {
   return reinterpret_cast<T*>(address);
 }
 
-using Input = std::pair<uintptr_t, int>;  // address, dtype
-
-inline Array array(const Input& input) {
-  return {pointer<const void>(input.first), static_cast<Dtype>(input.second)};
+inline Array array(uintptr_t address, int dtype) {
+  return {pointer<const void>(address), static_cast<Dtype>(dtype)};
 }
 
 }  // namespace puzzlemix

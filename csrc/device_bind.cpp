@@ -19,7 +19,6 @@ void bind_device(pybind11::module_& module) {
     const CudaDevices devices = cuda_devices();
     return std::pair(devices.count, devices.problem);
   });
-  module.def("cuda_error", &cuda_error);
 }
 
 }  // namespace puzzlemix

@@ -1,115 +1,49 @@
-from collections.abc import Sequence
+from typing import Any
 
 cuda_toolkit: str
 cuda_architectures: str
 
 def cuda_devices() -> tuple[int, str]: ...
-def cuda_error(code: int, /) -> str: ...
 
-# Addresses and sizes in, a status out: 0 where all is well. For the order of dtypes see
-# csrc/tensor.h; the contracts stand in csrc/*/*.h.
+_Fault = tuple[int, int, int, int]  # fault, argument, sample, entry: see csrc/status.h
 
-_Input = tuple[int, int]  # address, dtype
-_Map = tuple[int, int, int]  # address or 0, rows, columns
-# dtype, mask, its grid, two maps, [B, C, Y, X]
-_Layout = tuple[int, _Input, Sequence[int], _Map, _Map, Sequence[int]]
+class _Kernel:
+    """The entries of an operator. They take the problem by the names of csrc/*/*_bind.cpp.
 
-_Where = tuple[int, int, int]  # place, what it takes, scratch memory: see csrc/where.h
+    Addresses are of dense row-major layouts, 0 where there is no tensor; for the order of dtypes
+    see csrc/tensor.h, for the contracts csrc/*/*.h.
+    """
 
-# These return a status on the CPU, a cudaError_t on CUDA, bytes of scratch memory where that is
-# to be measured, and the number of phases of a team.
-def grid_min_cut(
-    costs: Sequence[_Input],
-    integers: bool,
-    shape: Sequence[int],
-    segment: int,
-    flow: int,
-    where: _Where,
-    /,
-) -> int: ...
-def alpha_beta_swap(
-    costs: Sequence[_Input],
-    integers: bool,
-    label_cost_in_host_memory: bool,
-    shape: Sequence[int],
-    labels: int,
-    energy: int,
-    max_cycles: int,
-    where: _Where,
-    /,
-) -> int: ...
-def exact_labeling(
-    costs: Sequence[_Input],
-    integers: bool,
-    label_cost_in_host_memory: bool,
-    shape: Sequence[int],
-    labels: int,
-    energy: int,
-    where: _Where,
-    /,
-) -> int: ...
-def labeling_energy(
-    costs: Sequence[_Input],
-    integers: bool,
-    label_cost_in_host_memory: bool,
-    shape: Sequence[int],
-    labels: int,
-    energy: int,
-    where: _Where,
-    /,
-) -> int: ...
-def assignment(
-    cost: _Input,
-    batch: int,
-    n: int,
-    exact: bool,
-    source: int,
-    total: int,
-    where: _Where,
-    /,
-) -> int: ...
-def masked_transport(
-    saliency: _Input,
-    mask: _Input,
-    shape: Sequence[int],
-    xi: float,
-    indicator: bool,
-    exact: bool,
-    source: int,
-    total: int,
-    where: _Where,
-    /,
-) -> int: ...
-def pair(
-    cells: Sequence[_Input],
-    partner: int,
-    shares: int,
-    log_prior: int,
-    sources: int,
-    moved: bool,
-    batch: int,
-    images: int,
-    sizes: Sequence[int],  # C, Y', X', h, w, h', w'
-    model: tuple[int, float, float, float, float, bool],  # labels, smoothness, gamma, eta, xi, ...
-    costs: Sequence[int],
-    label: int,
-    terms: int,
-    where: _Where,
-    /,
-) -> int: ...
+    @staticmethod
+    def run(threads: int, **problem: Any) -> _Fault | None: ...
+    @staticmethod
+    def scratch_bytes(**problem: Any) -> int: ...
+    @staticmethod
+    def enqueue(stream: int, scratch: int, **problem: Any) -> _Fault | None:
+        """In builds with CUDA."""
+
+class _Operator(_Kernel):
+    @staticmethod
+    def run_on_team(seed: int, **problem: Any) -> tuple[_Fault | None, int]:
+        """For tests: what the device algorithm refuses, and the number of its phases."""
+
+grid_min_cut: _Operator
+alpha_beta_swap: _Operator
+exact_labeling: _Operator
+labeling_energy: _Operator
+assignment: _Operator
+masked_transport: _Operator
+mix: _Kernel
+mix_grad: _Kernel
+pair: _Operator
+
 def block_sums(
-    values: _Input, planes: int, sizes: Sequence[int], sums: int, precise: bool, threads: int, /
-) -> int: ...
-def mix(layout: _Layout, x1: int, x2: int, out: int, stream: int, threads: int, /) -> int: ...
-def mix_grad(
-    layout: _Layout,
-    grad: int,
-    x1: int,
-    x2: int,
-    grad1: int,
-    grad2: int,
-    grad_mask: int,
-    stream: int,
+    values: int,
+    dtype: int,
+    planes: int,
+    sizes: tuple[int, int, int, int],
+    sums: int,
+    precise: bool,
     threads: int,
     /,
-) -> int: ...
+) -> None: ...

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from . import ops
-from ._operators import OPERATORS
-from .options import Grid, Model, constants, expect_range, reads_values
+from ._interim import OPERATORS
+from .validate import Grid, Model, constants, expect_range, reads_values
 from .sums import sum_last, sum_pixels
 
 __all__ = ["Blocks", "Costs", "Pairs", "blocks_of"]

@@ -45,6 +45,16 @@ def accepts_numpy(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        # Nearly every call: tensors in their order, and options that are no arrays.
+        for value in args:
+            if not isinstance(value, Tensor):
+                return call_with_any(*args, **kwargs)
+        for name in kwargs:
+            if name in strict:
+                return call_with_any(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    def call_with_any(*args: P.args, **kwargs: P.kwargs) -> R:
         has_array = has_tensor = False
         # No more names than arguments: the compiler of PyTorch 2.4 wants a zip of equal lengths.
         for name, value in chain(zip(names[: len(args)], args, strict=False), kwargs.items()):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import torch
 
-from . import __version__, _native
+from . import __version__, _core
 from .puzzle import CUTS, TRANSPORTS, puzzle_mix
 
 if TYPE_CHECKING:
@@ -98,8 +98,8 @@ def _info(arguments: argparse.Namespace) -> None:
 
 
 def _facts() -> list[tuple[str, str]]:
-    toolkit, architectures = _native.CUDA_TOOLKIT, _native.CUDA_ARCHITECTURES
-    count, problem = _native.cuda_devices()
+    toolkit, architectures = _core.cuda_toolkit, _core.cuda_architectures
+    count, problem = _core.cuda_devices()
     names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     return [
         ("puzzlemix", __version__),

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from torch.utils.data import get_worker_info
 
 from ._pairs import Pairs, blocks_of
-from .check import FLOATS
-from .options import (
+from .plan import Plan
+from .puzzle import decide, expect_methods, puzzle_mix
+from .validate import (
+    FLOATS,
     Grid,
     expect_divides,
     expect_dtype,
@@ -29,8 +31,6 @@ from .options import (
     mixing_ratio,
     model_of,
 )
-from .plan import Plan
-from .puzzle import decide, expect_methods, puzzle_mix
 
 __all__ = ["CutMix", "Cutout", "MixUp", "Mixer", "PuzzleMix"]
 

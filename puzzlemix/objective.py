@@ -31,7 +31,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .options import (
+from .validate import (
     Grid,
     Model,
     PerChannel,

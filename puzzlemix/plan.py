@@ -21,8 +21,7 @@ from torch import Tensor
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from . import ops
-from .check import FLOATS
-from .options import expect_dtype, expect_tensor, reads_values
+from .validate import FLOATS, expect_dtype, expect_tensor, reads_values
 
 __all__ = ["Plan"]
 

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from . import ops
 from ._pairs import Pairs, blocks_of
-from .options import (
+from .results import PuzzleMixResult
+from .validate import (
     PerChannel,
     expect_grids,
     expect_integer,
@@ -25,7 +26,6 @@ from .options import (
     model_of,
     reads_values,
 )
-from .results import PuzzleMixResult
 
 __all__ = ["Decision", "decide", "expect_methods", "puzzle_mix"]
 

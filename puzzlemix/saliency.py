@@ -23,8 +23,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.parallel import DistributedDataParallel
 
-from .check import FLOATS
-from .options import expect_dtype, expect_integer, expect_tensor
+from .validate import FLOATS, expect_dtype, expect_integer, expect_tensor
 
 __all__ = ["gradient_saliency", "magnitude", "spectral_saliency", "undisturbed", "unwrapped"]
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._operators import OPERATORS
+from ._interim import OPERATORS
 
 __all__ = ["pool_blocks", "sum_blocks", "sum_last", "sum_pixels"]
 

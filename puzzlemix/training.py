@@ -16,17 +16,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.amp import GradScaler
 
-from .check import FLOATS
 from .mixers import Mixer, PuzzleMix
-from .options import (
+from .plan import Plan
+from .saliency import magnitude, undisturbed, unwrapped
+from .validate import (
+    FLOATS,
     expect_dtype,
     expect_images,
     expect_number,
     expect_tensor,
     per_channel,
 )
-from .plan import Plan
-from .saliency import magnitude, undisturbed, unwrapped
 
 __all__ = ["puzzle_mix_backward"]
 

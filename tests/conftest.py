@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import settings
+from teams import Team
 
-from puzzlemix import _native, check, ops, reference
+from puzzlemix import _core, ops, reference, validate
 from puzzlemix.arrays import accepts_numpy
 
 # The benchmarks, behind the installed package, which the checkout must not hide here.
@@ -24,7 +25,7 @@ torch.set_num_threads(1)
 settings.register_profile("puzzlemix", deadline=None, max_examples=60)
 settings.load_profile("puzzlemix")
 
-DEVICES = ("cpu", "cuda") if _native.CUDA_TOOLKIT and torch.cuda.is_available() else ("cpu",)
+DEVICES = ("cpu", "cuda") if _core.cuda_toolkit and torch.cuda.is_available() else ("cpu",)
 
 
 def pytest_report_header() -> str:
@@ -32,9 +33,9 @@ def pytest_report_header() -> str:
     if not torch.cuda.is_available():
         return "puzzlemix: no CUDA device, device algorithms run on host teams only"
     name = torch.cuda.get_device_name()
-    if not _native.CUDA_TOOLKIT:
+    if not _core.cuda_toolkit:
         return f"puzzlemix: built without CUDA, device {name} is not used"
-    return f"puzzlemix: CUDA {_native.CUDA_TOOLKIT} build, device {name}"
+    return f"puzzlemix: CUDA {_core.cuda_toolkit} build, device {name}"
 
 
 @pytest.fixture(params=DEVICES)
@@ -54,10 +55,10 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Any]:
         yield {"reference": reference, "ops": ops}[request.param]
         return
     on = _on_cuda if request.param == "cuda" else partial(_on_team, int(request.param[-1]))
-    before = check.debugging()
-    check.debug(True)
+    before = validate.debugging()
+    validate.debug(True)
     yield SimpleNamespace(**{name: on(getattr(ops, name)) for name in _SOLVERS})
-    check.debug(before)
+    validate.debug(before)
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def _on_team(seed: int, solve: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(solve)
     def call(*args: Any, **kwargs: Any) -> Any:
-        with _native.Team(seed):
+        with Team(seed):
             return solve(*args, **kwargs)
 
     return call

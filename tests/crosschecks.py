@@ -17,9 +17,10 @@ import certificates
 import pairs
 import problems
 import torch
+from teams import Team
 from torch import Tensor
 
-from puzzlemix import _native, integers, ops, puzzle, reference
+from puzzlemix import integers, ops, puzzle, reference
 from puzzlemix.objective import objective
 
 TIERS = ("reference", "proved")
@@ -196,7 +197,7 @@ class Checked:
         """Whom to hold the CPU against: a name, a context to be in, and who has the functions."""
         seeds = [self.block.seed % 1000, self.block.seed % 1000 + 1]
         for seed in seeds if self.block.tier == "reference" else seeds[:1]:
-            yield f"team {seed}", _native.Team(seed), ops
+            yield f"team {seed}", Team(seed), ops
         if self.block.tier == "reference":
             yield "reference", nullcontext(), reference
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from puzzlemix import _native
+from puzzlemix import _core
 
 EXTENSION = Path(importlib.util.find_spec("puzzlemix._core").origin)
 
@@ -33,13 +33,13 @@ def test_exports_its_entry_alone():
 
 
 def test_says_what_it_was_built_with():
-    count, problem = _native.cuda_devices()
+    count, problem = _core.cuda_devices()
     assert (count > 0) == (problem == "")
-    if not _native.CUDA_TOOLKIT:
+    if not _core.cuda_toolkit:
         assert problem == "this build has no CUDA"
     else:
-        assert _native.CUDA_ARCHITECTURES
-    if torch.cuda.is_available() and _native.CUDA_TOOLKIT:
+        assert _core.cuda_architectures
+    if torch.cuda.is_available() and _core.cuda_toolkit:
         assert count == torch.cuda.device_count()
 
 
@@ -47,7 +47,7 @@ def test_without_the_extension(tmp_path):
     """In sources alone the import says what to do."""
     copy = tmp_path / "puzzlemix"
     copy.mkdir()
-    for source in Path(_native.__file__).parent.glob("*.py"):
+    for source in Path(_core.__file__).parent.glob("*.py"):
         (copy / source.name).write_text(source.read_text())
     code = (
         f"import sys, torch, numpy; sys.path[:] = [{str(tmp_path)!r}] + "

@@ -12,7 +12,7 @@ from calls import FUNCTIONS, LABELINGS, Arguments, call, good
 from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
-from puzzlemix import check
+from puzzlemix import validate
 
 FLOATS = "float16, bfloat16, float32 or float64"
 COSTS = "float16, bfloat16, float32, float64 or int32"
@@ -375,13 +375,13 @@ def check_all(
     cut: Arguments, labeling: Arguments, assignment: Arguments, transport: Arguments, mix: Arguments
 ) -> Tensor:
     """Every check of shapes once."""
-    check.grid_min_cut(**cut)
+    validate.grid_min_cut(**cut)
     labels = labeling.pop("labels")
-    check.labeling(**labeling, max_cycles=3)
-    check.labels(labels, labeling["unary"])
-    check.assignment(**assignment, method="exact")
-    check.masked_transport(**transport, xi=0.5, weight="mask", method="approx")
-    check.mix(**mix)
+    validate.labeling(**labeling, max_cycles=3)
+    validate.labels(labels, labeling["unary"])
+    validate.assignment(**assignment, method="exact")
+    validate.masked_transport(**transport, xi=0.5, weight="mask", method="approx")
+    validate.mix(**mix)
     return mix["x1"] + 1
 
 
@@ -396,3 +396,49 @@ def test_checks_run_on_fake_tensors_and_trace() -> None:
             for name in names
         ]
         assert torch.equal(compiled(*arguments), arguments[-1]["x1"] + 1)
+
+
+# ---- What the compiled solvers refuse by its place ----
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_place_is_worded_as_the_values_are(
+    function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One entry is read, and the words are those of a look at all values."""
+    monkeypatch.setattr(validate, "PLACES_ARE_KNOWN", True)
+    arguments = good(function)
+    for argument, (name, tensor) in enumerate(arguments.items()):
+        if name in ("x1", "x2", "label_cost"):
+            continue
+        bad = tensor.clone()
+        bad[1].view(-1)[-2] = float("nan") if bad.is_floating_point() else -1
+        given = tuple({**arguments, name: bad}.values())
+        fault = (1, argument, 1, bad[1].numel() - 2)
+        with pytest.raises(ValueError, match=f"^{name}: expected") as error:
+            validate.expect_values(function, *given)
+        assert str(validate.refused(function, given, fault)) == str(error.value)
+        # Another thread has put it right meanwhile.
+        text = str(validate.refused(function, tuple(arguments.values()), fault))
+        assert text.startswith(f"{name}: expected ")
+        assert text.endswith("got some while they were read")
+
+
+def test_other_faults_are_worded_as_the_values_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validate, "PLACES_ARE_KNOWN", True)
+    cut, labeling, images = (good(name) for name in ("grid_min_cut", "exact_labeling", "mix"))
+    cut["vertical"][1, 0, 2] = labeling["horizontal"][1, 0, 2] = 1e308
+    curved = {**good("exact_labeling"), "label_cost": labeling["label_cost"].sqrt().sqrt()}
+    images["source2"][1, 5, 7] = images["source2"][1, 0, 0]
+    transport = good("masked_transport")
+    for function, given, fault, xi in (
+        ("grid_min_cut", cut, (2, 0, 1, 0), 0.0),
+        ("exact_labeling", labeling, (2, 0, 1, 0), 0.0),
+        ("exact_labeling", curved, (4, 3, 0, 0), 0.0),
+        ("masked_transport", transport, (2, 0, 0, 0), 1e308),
+        ("mix", images, (3, 4, 1, 47), 0.0),
+    ):
+        tensors = tuple(given.values())
+        with pytest.raises(ValueError, match="expected") as error:
+            validate.expect_values(function, *tensors, xi=xi)
+        assert str(validate.refused(function, tensors, fault, xi)) == str(error.value)

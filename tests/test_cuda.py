@@ -20,13 +20,13 @@ from calls import FUNCTIONS, call, good
 from torch import Tensor
 
 import puzzlemix
-from puzzlemix import _native, check, integers
+from puzzlemix import _core, integers, validate
 
 DEVICE = "cuda"
 
 if not torch.cuda.is_available():
     pytest.skip("no CUDA device", allow_module_level=True)
-if not _native.CUDA_TOOLKIT:
+if not _core.cuda_toolkit:
     pytest.skip("a CUDA device, but this build has no CUDA", allow_module_level=True)
 
 # That switching the mode on is a prototype is the only thing that the warning says.
@@ -635,9 +635,9 @@ def test_mask_that_is_not_finite(value):
 
 @pytest.fixture
 def debugging() -> Iterator[None]:
-    check.debug(True)
+    validate.debug(True)
     yield
-    check.debug(False)
+    validate.debug(False)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -648,7 +648,7 @@ def test_debugging_refuses_bad_values(function, debugging):
     given[name].view(-1)[3] = float("nan")
     with pytest.raises(ValueError, match=f"^{name}: expected .*, got nan at"):
         call(puzzlemix, function, given)
-    check.debug(False)
+    validate.debug(False)
     call(puzzlemix, function, given)
 
 

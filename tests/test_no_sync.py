@@ -197,7 +197,7 @@ def test_tensors_on_the_device() -> None:
 
 def test_lambda_from_the_cpu_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     # Its values are there to be checked, but not those of a fake.
-    module = importlib.import_module("puzzlemix.options")
+    module = importlib.import_module("puzzlemix.validate")
     monkeypatch.setattr(module, "expect_range", lambda *_, **__: None)
     with pytest.raises(AssertionError, match="_to_copy"), watched():
         puzzle_mix(*pairs(), torch.empty(5), grid=4)

@@ -11,13 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pairs import make_mask, make_pairs, make_sources
+from teams import Team
 from torch import Tensor
 
-from puzzlemix import _native, ops, sums
+from puzzlemix import ops, sums
 from puzzlemix._pairs import Costs, Pairs, blocks_of
 from puzzlemix.objective import Objective, objective
-from puzzlemix.options import mixing_ratio, model_of
 from puzzlemix.sums import pool_blocks, sum_blocks
+from puzzlemix.validate import mixing_ratio, model_of
 
 TERMS = ("saliency", "label_smoothness", "data_smoothness", "prior", "transport", "total")
 DEFAULTS: dict[str, Any] = {
@@ -311,7 +312,7 @@ def test_the_device_computes_the_same_costs(seed: int) -> None:
     problem = compiled(pairs, (4, 4), (8, 4))
     for moved in (None, sources):
         costs, value = problem.costs(moved), problem.objective(label, moved)
-        with _native.Team(seed) as team:
+        with Team(seed) as team:
             assert all(map(torch.equal, costs, problem.costs(moved)))
             torch.testing.assert_close(problem.objective(label, moved), value, rtol=1e-13, atol=0)
         assert team.phases > 0

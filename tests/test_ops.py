@@ -11,7 +11,7 @@ import torch
 from calls import FUNCTIONS, call, good
 
 import puzzlemix
-from puzzlemix import _native, check, reference
+from puzzlemix import ops, reference, validate
 
 OPERATORS = torch.ops.puzzlemix
 
@@ -108,14 +108,14 @@ def test_decisions_need_no_gradient(function):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which other tests use")
 def test_cuda_tensors_are_refused_with_a_word_on_what_to_do():
     with pytest.raises(RuntimeError, match=r"mix: got a CUDA tensor.*PUZZLEMIX_CUDA=ON|only `mix`"):
-        raise _native.missing_cuda("mix")
+        raise ops.missing_cuda("mix")
 
 
 def test_debug_can_be_switched():
     puzzlemix.debug(True)
-    assert check.debugging()
+    assert validate.debugging()
     puzzlemix.debug(False)
-    assert not check.debugging()
+    assert not validate.debugging()
 
 
 # ---- Threads and processes ----

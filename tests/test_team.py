@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from teams import Team
 
-from puzzlemix import _native, ops
+from puzzlemix import ops
 
 ROOT = Path(__file__).parents[1]
 SIDES = st.integers(1, 9)
@@ -29,7 +31,7 @@ SEEDS = st.integers(0, 10**6)
 def agree(solve: Callable[..., Any], *args: Any, seed: int = 0, **options: Any) -> None:
     """The team's answer is the CPU's: decisions bit for bit, sums but for their rounding."""
     decided, value = solve(*args, **options)
-    with _native.Team(seed) as team:
+    with Team(seed) as team:
         again, its_value = solve(*args, **options)
     assert team.phases > 0 or len(decided) == 0
     assert torch.equal(again, decided)
@@ -79,7 +81,7 @@ def same_total(solve: Callable[..., Any], *args: Any, seed: int, **options: Any)
     total = solve(*args, method="exact", **options).total
     teams = []
     for team in (seed, seed + 2):
-        with _native.Team(team):
+        with Team(team):
             teams.append(solve(*args, method="exact", **options))
     assert torch.equal(teams[0].source, teams[1].source)
     count = teams[0].source[0].numel()
@@ -108,7 +110,7 @@ def test_forbidden_values_give_a_labeling(bad: float, where: int) -> None:
         problem[where].view(-1)[:: 1 + seed] = bad
         if where == 3 and seed % 2 == 0:
             continue  # a label cost in the host's memory is looked at: the next test
-        with _native.Team(seed):
+        with Team(seed):
             for solve in (ops.alpha_beta_swap, ops.exact_labeling):
                 result = solve(*problem)
                 assert bool(((result.labels >= 0) & (result.labels < 3)).all())
@@ -119,18 +121,15 @@ def test_forbidden_values_give_a_labeling(bad: float, where: int) -> None:
 def test_a_label_cost_in_host_memory_is_looked_at() -> None:
     problem = problems.labeling("uniform")
     problem.label_cost[0, 1] = float("nan")
-    with _native.Team(0), pytest.raises(ValueError, match="label_cost"):
+    with Team(0), pytest.raises(ValueError, match="label_cost"):
         ops.alpha_beta_swap(*problem)
-    energy, labels = torch.empty(2), torch.empty(2, 3, 3, dtype=torch.int64)
-    given = _native._labeling(problem, labels, energy)
-    assert _native._core.alpha_beta_swap(*given, -1, (_native._MEASURE, 0, 0)) < 0
 
 
 def test_integers_out_of_bounds_give_a_labeling() -> None:
     problem = problems.labeling("integers", height=4, width=5)
     unary = problem.unary * 100_000_000
     for seed in (0, 1):
-        with _native.Team(seed):
+        with Team(seed):
             for solve in (ops.alpha_beta_swap, ops.exact_labeling):
                 labels = solve(unary, *problem[1:]).labels
                 assert bool(((labels >= 0) & (labels < 3)).all())
@@ -143,7 +142,7 @@ def test_forbidden_values_give_a_permutation(bad: float, method: str) -> None:
     cost = problems.matrix("uniform", count=20)
     for values in (saliency, mask, cost):
         values.view(-1)[::3] = bad
-    with _native.Team(0):
+    with Team(0):
         found = [
             ops.masked_transport(saliency, mask, method=method, weight=weight).source.flatten(1)
             for weight in ("indicator", "mask")
@@ -155,12 +154,27 @@ def test_forbidden_values_give_a_permutation(bad: float, method: str) -> None:
 
 def test_small_grids_need_no_memory_but_the_fast_one() -> None:
     problem = problems.labeling("puzzle", height=16, width=16, labels=3)
-    energy = torch.empty(2, dtype=torch.float64)
-    labels = torch.empty(2, 16, 16, dtype=torch.int64)
-    given = _native._labeling(problem, labels, energy)
-    measure = _native._MEASURE, 0, 0
-    assert _native._core.alpha_beta_swap(*given, -1, measure) == 0
-    assert _native._core.exact_labeling(*given, measure) == 0
+    with measured() as needed:
+        ops.alpha_beta_swap(*problem)
+        ops.exact_labeling(*problem)
+    assert needed == [0, 0]
+    large = problems.labeling("puzzle", height=64, width=64, labels=16, batch=1)
+    with measured() as needed:
+        ops.alpha_beta_swap(*large)
+    assert needed[0] > 0
+
+
+@contextmanager
+def measured() -> Iterator[list[int]]:
+    """The bytes of scratch memory that each call would need on CUDA; nothing is solved."""
+    needed: list[int] = []
+
+    def measure(operator: Any, problem: dict[str, object]) -> None:
+        needed.append(operator.scratch_bytes(**problem))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ops, "run_on_cpu", measure)
+        yield needed
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++ for its sanitizers")

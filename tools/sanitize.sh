@@ -69,8 +69,8 @@ if [ "$what" = asan ]; then
   preload="$(library asan) $preload $(library stdc++)"
 fi
 LD_PRELOAD=$preload "$python" - <<'PROBE'
-from puzzlemix import _native
+from puzzlemix import _core
 
-print("testing", _native._core.__file__)
+print("testing", _core.__file__)
 PROBE
 LD_PRELOAD=$preload "$python" -m pytest -q -p no:cacheprovider "${tests[@]}" "$@"

@@ -1,9 +1,6 @@
-#include <pybind11/stl.h>
-
-#include "bindings.h"
+#include "dispatch.h"
 #include "graphcut/graphcut.h"
 #include "graphcut/team_graphcut.h"
-#include "where.h"
 
 namespace puzzlemix {
 
@@ -11,83 +8,96 @@ namespace py = pybind11;
 
 namespace {
 
-using Costs = std::array<Input, 4>;
+struct MinCutCall {
+  MinCutProblem problem;
 
-struct Call {
-  const Costs& costs;
-  bool integers;
-  bool label_cost_known;  // it is in the host's memory, whatever the others are in
-  const std::array<int, 4>& shape;
-  uintptr_t out, energy;
+  Status run(int threads) const { return grid_min_cut_cpu(problem, threads); }
+
+  template <typename Use>
+  Status on_device(const Use& use) const {
+    use(Chosen<TeamMinCut>(), problem);
+    return {};
+  }
 };
 
-LabelingProblem labeling_problem(const Call& call) {
-  const auto [batch, height, width, labels] = call.shape;
-  return {array(call.costs[0]),
-          array(call.costs[1]),
-          array(call.costs[2]),
-          array(call.costs[3]),
-          call.integers,
-          batch,
-          height,
-          width,
-          labels,
-          pointer<int64_t>(call.out),
-          pointer<double>(call.energy)};
+// The operators on a labelling problem share its fields and differ in what they do with it.
+template <typename Algorithm>
+struct LabelingCall {
+  LabelingProblem problem;
+  int64_t max_cycles;              // of the swap
+  bool label_cost_in_host_memory;  // then it crosses to the device by value
+
+  Status run(int threads) const {
+    if constexpr (std::is_same_v<Algorithm, TeamSwap>) {
+      return alpha_beta_swap_cpu(problem, max_cycles, threads);
+    } else if constexpr (std::is_same_v<Algorithm, TeamExact>) {
+      return exact_labeling_cpu(problem, threads);
+    } else {
+      return labeling_energy_cpu(problem, threads);
+    }
+  }
+
+  template <typename Use>
+  Status on_device(const Use& use) const {
+    constexpr bool kConvex = std::is_same_v<Algorithm, TeamExact>;
+    DeviceLabelingProblem given{problem, max_cycles, label_cost_in_host_memory, {}};
+    if (given.known) {
+      const bool valid =
+          read_label_cost(problem, given.known_cost) && (!kConvex || make_convex(given.known_cost));
+      // Its number among the tensors of the function: labels come before it in labeling_energy.
+      if (!valid)
+        return {Fault::label_cost, std::is_same_v<Algorithm, TeamLabelingEnergy> ? 4 : 3, 0, 0};
+    }
+    use(Chosen<Algorithm>(), given);
+    return {};
+  }
+};
+
+template <typename Algorithm>
+LabelingCall<Algorithm> labeling_call(uintptr_t unary, int unary_dtype, uintptr_t vertical,
+                                      int vertical_dtype, uintptr_t horizontal,
+                                      int horizontal_dtype, uintptr_t label_cost,
+                                      int label_cost_dtype, bool label_cost_in_host_memory,
+                                      bool integers, int64_t batch, int height, int width,
+                                      int labels, uintptr_t out, uintptr_t energy,
+                                      int64_t max_cycles) {
+  return {{array(unary, unary_dtype), array(vertical, vertical_dtype),
+           array(horizontal, horizontal_dtype), array(label_cost, label_cost_dtype), integers,
+           batch, height, width, labels, pointer<int64_t>(out), pointer<double>(energy)},
+          max_cycles,
+          label_cost_in_host_memory};
 }
 
-template <typename Algorithm, typename Cpu>
-int64_t label(const Call& call, int64_t max_cycles, bool convex, const Where& where,
-              const Cpu& cpu) {
-  const LabelingProblem given = labeling_problem(call);
-  DeviceLabelingProblem problem{given, max_cycles, call.label_cost_known, {}};
-  if (place(where) != Place::cpu && problem.known) {
-    const bool valid =
-        read_label_cost(given, problem.known_cost) && (!convex || make_convex(problem.known_cost));
-    if (!valid) return -1;
-  }
-  return run<Algorithm>(problem, where, [&](int threads) { return cpu(given, threads); });
+template <typename Algorithm>
+void bind_labeling(py::module_& module, const char* name) {
+  bind_operator(module, name, &labeling_call<Algorithm>, py::arg("unary"), py::arg("unary_dtype"),
+                py::arg("vertical"), py::arg("vertical_dtype"), py::arg("horizontal"),
+                py::arg("horizontal_dtype"), py::arg("label_cost"), py::arg("label_cost_dtype"),
+                py::arg("label_cost_in_host_memory"), py::arg("integers"), py::arg("batch"),
+                py::arg("height"), py::arg("width"), py::arg("labels"), py::arg("out"),
+                py::arg("energy"), py::arg("max_cycles"));
+}
+
+MinCutCall min_cut_call(uintptr_t source, int source_dtype, uintptr_t sink, int sink_dtype,
+                        uintptr_t vertical, int vertical_dtype, uintptr_t horizontal,
+                        int horizontal_dtype, bool integers, int64_t batch, int height, int width,
+                        uintptr_t segment, uintptr_t flow) {
+  return {{array(source, source_dtype), array(sink, sink_dtype), array(vertical, vertical_dtype),
+           array(horizontal, horizontal_dtype), integers, batch, height, width,
+           pointer<bool>(segment), pointer<double>(flow)}};
 }
 
 }  // namespace
 
 void bind_graphcut(py::module_& module) {
-  module.def("grid_min_cut", [](const Costs& costs, bool integers, const std::array<int, 3>& shape,
-                                uintptr_t segment, uintptr_t flow, const Where& where) {
-    const auto [batch, height, width] = shape;
-    const MinCutProblem problem{array(costs[0]),
-                                array(costs[1]),
-                                array(costs[2]),
-                                array(costs[3]),
-                                integers,
-                                batch,
-                                height,
-                                width,
-                                pointer<bool>(segment),
-                                pointer<double>(flow)};
-    return run<TeamMinCut>(problem, where,
-                           [&](int threads) { return grid_min_cut_cpu(problem, threads); });
-  });
-  module.def("alpha_beta_swap", [](const Costs& costs, bool integers, bool known,
-                                   const std::array<int, 4>& shape, uintptr_t out, uintptr_t energy,
-                                   int64_t max_cycles, const Where& where) {
-    return label<TeamSwap>({costs, integers, known, shape, out, energy}, max_cycles, false, where,
-                           [=](const LabelingProblem& problem, int threads) {
-                             return alpha_beta_swap_cpu(problem, max_cycles, threads);
-                           });
-  });
-  module.def("exact_labeling",
-             [](const Costs& costs, bool integers, bool known, const std::array<int, 4>& shape,
-                uintptr_t out, uintptr_t energy, const Where& where) {
-               return label<TeamExact>({costs, integers, known, shape, out, energy}, -1, true,
-                                       where, exact_labeling_cpu);
-             });
-  module.def("labeling_energy",
-             [](const Costs& costs, bool integers, bool known, const std::array<int, 4>& shape,
-                uintptr_t labels, uintptr_t energy, const Where& where) {
-               return label<TeamLabelingEnergy>({costs, integers, known, shape, labels, energy}, -1,
-                                                false, where, labeling_energy_cpu);
-             });
+  bind_operator(module, "grid_min_cut", &min_cut_call, py::arg("source"), py::arg("source_dtype"),
+                py::arg("sink"), py::arg("sink_dtype"), py::arg("vertical"),
+                py::arg("vertical_dtype"), py::arg("horizontal"), py::arg("horizontal_dtype"),
+                py::arg("integers"), py::arg("batch"), py::arg("height"), py::arg("width"),
+                py::arg("segment"), py::arg("flow"));
+  bind_labeling<TeamSwap>(module, "alpha_beta_swap");
+  bind_labeling<TeamExact>(module, "exact_labeling");
+  bind_labeling<TeamLabelingEnergy>(module, "labeling_energy");
 }
 
 }  // namespace puzzlemix

@@ -1,6 +1,6 @@
 #include <pybind11/stl.h>
 
-#include "bindings.h"
+#include "dispatch.h"
 #include "mix/mix.h"
 
 namespace puzzlemix {
@@ -9,68 +9,91 @@ namespace py = pybind11;
 
 namespace {
 
-using Side = std::pair<int64_t, int64_t>;
-using Map = std::tuple<uintptr_t, int64_t, int64_t>;  // address or 0, rows, cols
+using Sides = std::pair<int64_t, int64_t>;
+using Shape = std::array<int64_t, 4>;  // B, C, Y, X
 
-// dtype, mask, its grid, two maps, [B, C, Y, X]
-using Layout = std::tuple<int, Input, Side, Map, Map, std::array<int64_t, 4>>;
-
-BlockMap block_map(const Map& map) {
-  const auto [address, rows, cols] = map;
-  return {pointer<const int64_t>(address), {rows, cols}};
-}
-
-MixLayout layout(const Layout& given) {
-  const auto& [dtype, mask, grid, map1, map2, shape] = given;
+MixLayout layout(const Shape& shape, int dtype, uintptr_t mask, int mask_dtype,
+                 const Sides& mask_grid, uintptr_t source1, const Sides& grid1, uintptr_t source2,
+                 const Sides& grid2) {
+  const auto [batch, channels, height, width] = shape;
   return {static_cast<Dtype>(dtype),
-          array(mask),
-          {grid.first, grid.second},
-          block_map(map1),
-          block_map(map2),
-          shape[0],
-          shape[1],
-          shape[2],
-          shape[3]};
+          array(mask, mask_dtype),
+          {mask_grid.first, mask_grid.second},
+          {pointer<const int64_t>(source1), {grid1.first, grid1.second}},
+          {pointer<const int64_t>(source2), {grid2.first, grid2.second}},
+          batch,
+          channels,
+          height,
+          width};
 }
 
-#ifndef PUZZLEMIX_HAS_CUDA
-constexpr int (*mix_cuda)(const MixProblem&, void*) = nullptr;
-constexpr int (*mix_grad_cuda)(const MixGradProblem&, void*) = nullptr;
+struct MixCall {
+  MixProblem problem;
+
+  Status run(int threads) const { return mix_cpu(problem, threads); }
+};
+
+struct MixGradCall {
+  MixGradProblem problem;
+
+  Status run(int threads) const { return mix_grad_cpu(problem, threads); }
+};
+
+MixCall mix_call(const Shape& shape, int dtype, uintptr_t mask, int mask_dtype,
+                 const Sides& mask_grid, uintptr_t source1, const Sides& grid1, uintptr_t source2,
+                 const Sides& grid2, uintptr_t x1, uintptr_t x2, uintptr_t out) {
+  return {{layout(shape, dtype, mask, mask_dtype, mask_grid, source1, grid1, source2, grid2),
+           pointer<const void>(x1), pointer<const void>(x2), pointer<void>(out)}};
+}
+
+MixGradCall mix_grad_call(const Shape& shape, int dtype, uintptr_t mask, int mask_dtype,
+                          const Sides& mask_grid, uintptr_t source1, const Sides& grid1,
+                          uintptr_t source2, const Sides& grid2, uintptr_t grad, uintptr_t x1,
+                          uintptr_t x2, uintptr_t grad1, uintptr_t grad2, uintptr_t grad_mask) {
+  return {{layout(shape, dtype, mask, mask_dtype, mask_grid, source1, grid1, source2, grid2),
+           pointer<const void>(grad), pointer<const void>(x1), pointer<const void>(x2),
+           pointer<void>(grad1), pointer<void>(grad2), pointer<double>(grad_mask)}};
+}
+
+#ifdef PUZZLEMIX_HAS_CUDA
+int enqueue(const MixProblem& problem, void* stream) { return mix_cuda(problem, stream); }
+int enqueue(const MixGradProblem& problem, void* stream) { return mix_grad_cuda(problem, stream); }
 #endif
 
-// The only choice between CPU and CUDA: a stream of -1 means the CPU. On CUDA the result is the
-// launch's error code, 0 where all is well, as Fault::none is.
-template <typename Problem>
-int run(const Problem& problem, Status (*cpu)(const Problem&, int),
-        [[maybe_unused]] int (*cuda)(const Problem&, void*), int64_t stream, int threads) {
-  const py::gil_scoped_release release;
+// Kernels of their own, which need no scratch memory.
+template <typename Call, typename... Fields, typename... Names>
+void bind_kernels(py::module_& module, const char* name, Call (*make)(Fields...),
+                  const Names&... names) {
+  py::module_ entries = module.def_submodule(name);
+  bind_cpu(entries, make, names...);
+  entries.def("scratch_bytes", [](const py::kwargs&) { return 0; });
 #ifdef PUZZLEMIX_HAS_CUDA
-  if (stream >= 0) return cuda(problem, pointer<void>(stream));
+  entries.def(
+      "enqueue",
+      [make](uintptr_t stream, uintptr_t, Fields... fields) {
+        const Call call = make(fields...);
+        int code = 0;
+        {
+          const py::gil_scoped_release release;
+          code = enqueue(call.problem, pointer<void>(stream));
+        }
+        expect_launched(code);
+      },
+      py::arg("stream"), py::arg("scratch"), py::kw_only(), names...);
 #endif
-  return stream >= 0 ? -1 : static_cast<int>(cpu(problem, threads).fault);
 }
 
 }  // namespace
 
 void bind_mix(py::module_& module) {
-  module.def("mix", [](const Layout& given, uintptr_t x1, uintptr_t x2, uintptr_t out,
-                       int64_t stream, int threads) {
-    const MixProblem problem{layout(given), pointer<const void>(x1), pointer<const void>(x2),
-                             pointer<void>(out)};
-    return run(problem, mix_cpu, mix_cuda, stream, threads);
-  });
-  module.def("mix_grad",
-             [](const Layout& given, uintptr_t grad, uintptr_t x1, uintptr_t x2, uintptr_t grad1,
-                uintptr_t grad2, uintptr_t grad_mask, int64_t stream, int threads) {
-               const MixGradProblem problem{layout(given),
-                                            pointer<const void>(grad),
-                                            pointer<const void>(x1),
-                                            pointer<const void>(x2),
-                                            pointer<void>(grad1),
-                                            pointer<void>(grad2),
-                                            pointer<double>(grad_mask)};
-               return run(problem, mix_grad_cpu, mix_grad_cuda, stream, threads);
-             });
+  bind_kernels(module, "mix", &mix_call, py::arg("shape"), py::arg("dtype"), py::arg("mask"),
+               py::arg("mask_dtype"), py::arg("mask_grid"), py::arg("source1"), py::arg("grid1"),
+               py::arg("source2"), py::arg("grid2"), py::arg("x1"), py::arg("x2"), py::arg("out"));
+  bind_kernels(module, "mix_grad", &mix_grad_call, py::arg("shape"), py::arg("dtype"),
+               py::arg("mask"), py::arg("mask_dtype"), py::arg("mask_grid"), py::arg("source1"),
+               py::arg("grid1"), py::arg("source2"), py::arg("grid2"), py::arg("grad"),
+               py::arg("x1"), py::arg("x2"), py::arg("grad1"), py::arg("grad2"),
+               py::arg("grad_mask"));
 }
 
 }  // namespace puzzlemix

@@ -1,36 +1,69 @@
-#include <pybind11/stl.h>
-
-#include "bindings.h"
+#include "dispatch.h"
 #include "transport/team_assignment.h"
 #include "transport/team_transport.h"
 #include "transport/transport.h"
-#include "where.h"
 
 namespace puzzlemix {
 
 namespace py = pybind11;
 
+namespace {
+
+struct AssignmentCall {
+  AssignmentProblem problem;
+
+  Status run(int threads) const { return assignment_cpu(problem, threads); }
+
+  template <typename Use>
+  Status on_device(const Use& use) const {
+    if (problem.exact) {
+      use(Chosen<TeamAssignmentExact>(), problem);
+    } else {
+      use(Chosen<TeamAssignmentApprox>(), problem);
+    }
+    return {};
+  }
+};
+
+struct TransportCall {
+  TransportProblem problem;
+
+  Status run(int threads) const { return masked_transport_cpu(problem, threads); }
+
+  template <typename Use>
+  Status on_device(const Use& use) const {
+    if (problem.exact) {
+      use(Chosen<TeamTransportExact>(), problem);
+    } else {
+      use(Chosen<TeamTransportApprox>(), problem);
+    }
+    return {};
+  }
+};
+
+AssignmentCall assignment_call(uintptr_t cost, int cost_dtype, int64_t batch, int64_t n, bool exact,
+                               uintptr_t source, uintptr_t total) {
+  return {
+      {array(cost, cost_dtype), batch, n, exact, pointer<int64_t>(source), pointer<double>(total)}};
+}
+
+TransportCall transport_call(uintptr_t saliency, int saliency_dtype, uintptr_t mask, int mask_dtype,
+                             int64_t batch, int64_t height, int64_t width, double xi,
+                             bool indicator, bool exact, uintptr_t source, uintptr_t total) {
+  return {{array(saliency, saliency_dtype), array(mask, mask_dtype), batch, height, width, xi,
+           indicator, exact, pointer<int64_t>(source), pointer<double>(total)}};
+}
+
+}  // namespace
+
 void bind_transport(py::module_& module) {
-  module.def("assignment", [](const Input& cost, int64_t batch, int64_t n, bool exact,
-                              uintptr_t source, uintptr_t total, const Where& where) {
-    const AssignmentProblem problem{
-        array(cost), batch, n, exact, pointer<int64_t>(source), pointer<double>(total)};
-    const auto cpu = [&](int threads) { return assignment_cpu(problem, threads); };
-    return exact ? run<TeamAssignmentExact>(problem, where, cpu)
-                 : run<TeamAssignmentApprox>(problem, where, cpu);
-  });
-  module.def("masked_transport", [](const Input& saliency, const Input& mask,
-                                    const std::array<int64_t, 3>& shape, double xi, bool indicator,
-                                    bool exact, uintptr_t source, uintptr_t total,
-                                    const Where& where) {
-    const auto [batch, height, width] = shape;
-    const TransportProblem problem{
-        array(saliency),          array(mask),           batch, height, width, xi, indicator, exact,
-        pointer<int64_t>(source), pointer<double>(total)};
-    const auto cpu = [&](int threads) { return masked_transport_cpu(problem, threads); };
-    return exact ? run<TeamTransportExact>(problem, where, cpu)
-                 : run<TeamTransportApprox>(problem, where, cpu);
-  });
+  bind_operator(module, "assignment", &assignment_call, py::arg("cost"), py::arg("cost_dtype"),
+                py::arg("batch"), py::arg("n"), py::arg("exact"), py::arg("source"),
+                py::arg("total"));
+  bind_operator(module, "masked_transport", &transport_call, py::arg("saliency"),
+                py::arg("saliency_dtype"), py::arg("mask"), py::arg("mask_dtype"), py::arg("batch"),
+                py::arg("height"), py::arg("width"), py::arg("xi"), py::arg("indicator"),
+                py::arg("exact"), py::arg("source"), py::arg("total"));
 }
 
 }  // namespace puzzlemix

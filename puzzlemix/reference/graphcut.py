@@ -12,7 +12,7 @@ from itertools import combinations, count
 import torch
 from torch import Tensor
 
-from .. import check, integers
+from .. import integers, validate
 from ..arrays import accepts_numpy
 from ..results import GridMinCut, Labeling
 
@@ -32,8 +32,8 @@ def grid_min_cut(
     Returns ``segment`` [B, H, W], True on the sink side, and ``flow`` [B], what is paid.
     """
     capacities = (source_caps, sink_caps, vertical, horizontal)
-    check.grid_min_cut(*capacities)
-    check.grid_min_cut_values(*capacities)
+    validate.grid_min_cut(*capacities)
+    validate.expect_values("grid_min_cut", *capacities)
     source, sink, down, right = integers.cut_integers(*capacities)
     first, second, weight = _edges(down, right)
     side = _sink_side(source.flatten(), sink.flatten(), first, second, weight, weight)
@@ -66,8 +66,8 @@ def alpha_beta_swap(
     Returns ``labels`` [B, H, W] and ``energy`` [B].
     """
     costs = (unary, vertical, horizontal, label_cost)
-    check.labeling(*costs, max_cycles)
-    check.labeling_values(*costs, convex=False)
+    validate.labeling(*costs, max_cycles)
+    validate.expect_values("alpha_beta_swap", *costs)
     whole = integers.labeling_integers(*costs)
     labels = whole.unary.argmin(3)
     energy = _energy(labels, *whole)
@@ -97,8 +97,8 @@ def exact_labeling(
     on the sink side if the cell's label is above k.
     """
     costs = (unary, vertical, horizontal, label_cost)
-    check.labeling(*costs)
-    check.labeling_values(*costs, convex=True)
+    validate.labeling(*costs)
+    validate.expect_values("exact_labeling", *costs)
     whole = integers.labeling_integers(*costs)
     pair = integers.convex_label_cost(whole.label_cost)
     first, second, weight = _edges(whole.vertical, whole.horizontal)
@@ -140,10 +140,9 @@ def labeling_energy(
 ) -> Tensor:
     """Energy [B], double, of ``labels`` [B, H, W]; costs as for ``alpha_beta_swap``."""
     costs = (unary, vertical, horizontal, label_cost)
-    check.labeling(*costs)
-    check.labels(labels, unary)
-    check.labeling_values(*costs, convex=False, bounded=False)
-    check.labels_values(labels, unary.shape[3])
+    validate.labeling(*costs)
+    validate.labels(labels, unary)
+    validate.expect_values("labeling_energy", labels, *costs)
     return _caller_energy(labels.long(), *costs)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .. import check
+from .. import validate
 from ..arrays import accepts_numpy
 
 __all__ = ["mix", "moved"]
@@ -30,10 +30,10 @@ def mix(
     type. Where z is 1, b isn't read, nor a where z is 0: what is no number there doesn't come
     through. Differentiable in the images and the mask.
     """
-    check.mix(x1, x2, mask, source1, source2)
+    validate.mix(x1, x2, mask, source1, source2)
     precision = torch.float64 if x1.dtype == torch.float64 else torch.float32
     mask = mask.to(precision)
-    check.mix_values(mask, source1, source2)
+    validate.expect_values("mix", x1, x2, mask, source1, source2)
     z = _to_pixels(mask, *x1.shape[2:])[:, None]
     a = moved(x1, source1).to(precision)
     b = moved(x2, source2).to(precision)

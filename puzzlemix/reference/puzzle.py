@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..arrays import accepts_numpy
-from ..check import INDICES
-from ..options import (
+from ..validate import (
+    INDICES,
     Grid,
     Model,
     PerChannel,

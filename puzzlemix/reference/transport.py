@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .. import check, integers
+from .. import integers, validate
 from ..arrays import accepts_numpy
 from ..results import Assignment
 
@@ -26,8 +26,8 @@ def assignment(cost: Tensor, *, method: str = "approx") -> Assignment:
     Returns ``source`` [B, N], the row given to each column, and ``total`` [B], the sum of the
     entries chosen.
     """
-    check.assignment(cost, method)
-    check.assignment_values(cost)
+    validate.assignment(cost, method)
+    validate.expect_values("assignment", cost)
     real = cost.double()
     if method == "approx":
         source = _stable_matching(real)
@@ -55,8 +55,8 @@ def masked_transport(
     Returns ``source`` [B, H, W], the index (row * W + column) of the block that comes to each
     place, and ``total`` [B].
     """
-    check.masked_transport(saliency, mask, xi, weight, method)
-    check.masked_transport_values(saliency, mask, xi)
+    validate.masked_transport(saliency, mask, xi, weight, method)
+    validate.expect_values("masked_transport", saliency, mask, xi=xi)
     _, height, width = saliency.shape
     place = torch.arange(height * width, device=saliency.device)
     row, column = place // width, place % width

@@ -1,0 +1,887 @@
+"""What every argument may be: checked and worded in one place.
+
+The first part guards the low-level functions. A check named like its function looks at kinds,
+shapes, types and devices and reads no data: it works on fake tensors and while a compiler traces.
+`expect_values` reads the data, and `refused` words what a compiled solver found in it. The second
+part guards `puzzle_mix`, `objective` and the mixers, whose checks are named `expect_...` and read
+values where that waits for no device.
+
+TypeError: a wrong kind of object or element type. ValueError: a shape, a device, a number out of
+range, an unknown name, bad values. Each message names the argument, what was expected and what
+came; a check that passes builds none.
+
+Letters: B batch, H x W grid, L labels, N things to assign, C channels, Y x X pixels.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from . import integers
+
+__all__ = [
+    "FLOATS",
+    "INDICES",
+    "MAX_LABELS",
+    "MAX_SIDE",
+    "Fault",
+    "Grid",
+    "Model",
+    "PerChannel",
+    "assignment",
+    "constants",
+    "debug",
+    "debugging",
+    "expect_device",
+    "expect_divides",
+    "expect_dtype",
+    "expect_grids",
+    "expect_images",
+    "expect_integer",
+    "expect_mask",
+    "expect_model",
+    "expect_number",
+    "expect_one_of",
+    "expect_pairs",
+    "expect_range",
+    "expect_saliency",
+    "expect_sources",
+    "expect_tensor",
+    "expect_values",
+    "grid_min_cut",
+    "grid_of",
+    "labeling",
+    "labels",
+    "masked_transport",
+    "mix",
+    "mixing_ratio",
+    "model_of",
+    "per_channel",
+    "reads_values",
+    "refused",
+]
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+INT32 = (torch.int32,)
+COSTS = FLOATS + INT32
+_STRIDED = torch.strided
+INDICES = (torch.int64, torch.int32)
+INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
+MAX_FLOAT = sys.float_info.max
+MAX_SIDE = 64
+MAX_LABELS = 16
+MAX_ASSIGNMENT = 4096
+MAX_CUDA_PIXELS = 2**31 - 1
+METHODS = ("approx", "exact")
+WEIGHTS = ("indicator", "mask")
+SMOOTHNESS = ("quadratic", "bilinear")
+
+Grid = tuple[int, int]
+"""Rows and columns of blocks."""
+
+PerChannel = float | Sequence[float] | Tensor
+"""One number for all channels or one for each."""
+
+_debugging = False
+
+
+def debug(enabled: bool = True) -> None:
+    """Check values on CUDA too, at the price of waiting for the device at each call."""
+    global _debugging
+    _debugging = bool(enabled)
+
+
+def debugging() -> bool:
+    """Whether `debug` is on."""
+    return _debugging
+
+
+# ---- What the tensors of each low-level function hold -------------------------------------------
+
+
+class Holds(NamedTuple):
+    """What a tensor may hold; its dtypes follow from its function."""
+
+    layout: str
+    least: float = -math.inf
+    most: float = math.inf
+    """The range of its values, which are finite."""
+    kind: str = "values"
+    """Or "labels", below L; "permutation"; "label_cost", a semimetric; "pixels", which may be
+    anything."""
+
+
+_Table = dict[str, Holds]
+_CAPACITY = Holds("[B, H, W]", least=0)
+_PIXELS = Holds("[B, C, Y, X]", kind="pixels")
+_SOURCE = Holds("[B, h, w]", least=0, kind="permutation")
+
+_EDGES = {"vertical": Holds("[B, H-1, W]", least=0), "horizontal": Holds("[B, H, W-1]", least=0)}
+_CUT = {"source_caps": _CAPACITY, "sink_caps": _CAPACITY, **_EDGES}
+_LABELING = {
+    "unary": Holds("[B, H, W, L]"),
+    **_EDGES,
+    "label_cost": Holds("[L, L]", least=0, kind="label_cost"),
+}
+_ENERGY = {"labels": Holds("[B, H, W]", least=0, kind="labels"), **_LABELING}
+_ASSIGNMENT = {"cost": Holds("[B, N, N]")}
+_TRANSPORT = {"saliency": _CAPACITY, "mask": Holds("[B, H, W]", least=0, most=1)}
+_MIX = {
+    "x1": _PIXELS,
+    "x2": _PIXELS,
+    "mask": Holds("[B, h, w]"),
+    "source1": _SOURCE,
+    "source2": _SOURCE,
+}
+
+TENSORS: dict[str, _Table] = {
+    "grid_min_cut": _CUT,
+    "alpha_beta_swap": _LABELING,
+    "exact_labeling": _LABELING,
+    "labeling_energy": _ENERGY,
+    "assignment": _ASSIGNMENT,
+    "masked_transport": _TRANSPORT,
+    "mix": _MIX,
+}
+"""The tensors of the low-level functions, in the order of their signatures."""
+
+
+# ---- Kinds, shapes, types and devices of the low-level functions --------------------------------
+
+
+def grid_min_cut(
+    source_caps: Tensor, sink_caps: Tensor, vertical: Tensor, horizontal: Tensor
+) -> None:
+    """Two capacities a cell, and those of the edges."""
+    dtypes = _costs("source_caps", source_caps)
+    batch, height, width = _sizes(_CUT, "source_caps", source_caps, 3)
+    _expect_grid("source_caps", height, width)
+    first = "source_caps", source_caps, source_caps.dtype, source_caps.device
+    _follows(_CUT, "sink_caps", sink_caps, (batch, height, width), dtypes, first)
+    _edges(vertical, horizontal, batch, height, width, dtypes, first)
+
+
+def labeling(
+    unary: Tensor,
+    vertical: Tensor,
+    horizontal: Tensor,
+    label_cost: Tensor,
+    max_cycles: int | None = None,
+) -> None:
+    """Costs of the labels in each cell, edge weights, the cost of a pair of labels."""
+    dtypes = _costs("unary", unary)
+    batch, height, width, count = _sizes(_LABELING, "unary", unary, 4)
+    _expect_grid("unary", height, width)
+    if not 2 <= count <= MAX_LABELS:
+        raise ValueError(f"unary: expected 2 to {MAX_LABELS} labels, got {count}")
+    first = "unary", unary, unary.dtype, unary.device
+    _edges(vertical, horizontal, batch, height, width, dtypes, first)
+    _follows(_LABELING, "label_cost", label_cost, (count, count), dtypes, first, or_cpu=True)
+    if max_cycles is not None:
+        if not isinstance(max_cycles, int) or isinstance(max_cycles, bool):
+            raise TypeError(f"max_cycles: expected an int or None, got {type(max_cycles).__name__}")
+        expect_integer("max_cycles", max_cycles, least=0)
+
+
+def labels(labels: Tensor, unary: Tensor) -> None:
+    """A labelling of any integer type, beside costs that ``labeling`` has accepted."""
+    first = "unary", unary, torch.int64, unary.device
+    _follows(_ENERGY, "labels", labels, tuple(unary.shape[:3]), INTEGERS, first)
+
+
+def assignment(cost: Tensor, method: str) -> None:
+    """One square matrix a sample."""
+    _costs("cost", cost)
+    batch, rows, columns = _sizes(_ASSIGNMENT, "cost", cost, 3)
+    if rows != columns:
+        raise ValueError(f"cost: expected shape [B, N, N], got {[batch, rows, columns]}")
+    if not 1 <= rows <= MAX_ASSIGNMENT:
+        raise ValueError(f"cost: expected N from 1 to {MAX_ASSIGNMENT}, got {rows}")
+    expect_one_of("method", method, METHODS)
+
+
+def masked_transport(saliency: Tensor, mask: Tensor, xi: float, weight: str, method: str) -> None:
+    """Saliency and mask, of any float type; the price of a move; two names."""
+    batch, height, width = _sizes(_TRANSPORT, "saliency", saliency, 3)
+    _expect_grid("saliency", height, width)
+    _expect_dense("saliency", saliency, FLOATS)
+    first = "saliency", saliency, saliency.dtype, saliency.device
+    _follows(_TRANSPORT, "mask", mask, (batch, height, width), FLOATS, first)
+    expect_number("xi", xi, least=0)
+    expect_one_of("weight", weight, WEIGHTS)
+    expect_one_of("method", method, METHODS)
+
+
+def mix(
+    x1: Tensor, x2: Tensor, mask: Tensor, source1: Tensor | None, source2: Tensor | None
+) -> None:
+    """Two images of one type, a mask and permutations on grids that divide them."""
+    rows, columns = _sizes(_MIX, "x1", x1, 4)[2:]
+    _expect_dense("x1", x1, FLOATS)
+    if x1.is_cuda and rows * columns > MAX_CUDA_PIXELS:
+        raise ValueError(
+            f"x1: expected at most {MAX_CUDA_PIXELS} pixels a channel on CUDA, got {rows}x{columns}"
+        )
+    first = "x1", x1, x1.dtype, x1.device
+    _follows(_MIX, "x2", x2, x1.shape, (x1.dtype,), first)
+    _expect_blocks("mask", mask, FLOATS, x1)
+    if source1 is not None:
+        _expect_blocks("source1", source1, INDICES, x1)
+    if source2 is not None:
+        _expect_blocks("source2", source2, INDICES, x1)
+
+
+def _costs(name: str, tensor: Tensor) -> tuple[torch.dtype, ...]:
+    """The types that the costs beside this one may have: any float, or int32."""
+    _expect_dense(name, tensor, COSTS)
+    return INT32 if tensor.dtype is torch.int32 else FLOATS
+
+
+def _sizes(table: _Table, name: str, tensor: Tensor, rank: int) -> Sequence[int]:
+    shape = tensor.shape
+    if len(shape) != rank:
+        raise ValueError(f"{name}: expected shape {table[name].layout}, got {list(shape)}")
+    return shape
+
+
+def _expect_grid(name: str, height: int, width: int) -> None:
+    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+        raise ValueError(
+            f"{name}: expected a grid of 1x1 to {MAX_SIDE}x{MAX_SIDE}, got {height}x{width}"
+        )
+
+
+_First = tuple[str, Tensor, torch.dtype, torch.device]
+"""The argument that others follow: its name, itself, their likely type, and its device."""
+
+
+def _edges(
+    vertical: Tensor,
+    horizontal: Tensor,
+    batch: int,
+    height: int,
+    width: int,
+    dtypes: tuple[torch.dtype, ...],
+    first: _First,
+) -> None:
+    _follows(_EDGES, "vertical", vertical, (batch, height - 1, width), dtypes, first)
+    _follows(_EDGES, "horizontal", horizontal, (batch, height, width - 1), dtypes, first)
+
+
+def _follows(
+    table: _Table,
+    name: str,
+    tensor: Tensor,
+    shape: tuple[int, ...],
+    dtypes: tuple[torch.dtype, ...],
+    first: _First,
+    or_cpu: bool = False,
+) -> None:
+    """Hold an argument against the shape, the types and the device that the first one implies."""
+    dtype = tensor.dtype
+    if (
+        (dtype is first[2] or dtype in dtypes)
+        and tensor.shape == shape
+        and tensor.device == first[3]
+        and tensor.layout is _STRIDED
+    ):
+        return
+    _expect_dense(name, tensor, dtypes, first)
+    if tensor.shape != shape:
+        raise ValueError(
+            f"{name}: expected shape {table[name].layout} = {list(shape)}, got {list(tensor.shape)}"
+        )
+    if not (or_cpu and tensor.device.type == "cpu"):
+        expect_device(name, tensor, first[0], first[1], or_cpu=or_cpu)
+
+
+def _expect_blocks(
+    name: str, grid: Tensor, dtypes: tuple[torch.dtype, ...], images: Tensor
+) -> None:
+    """A grid [B, h, w] of blocks that tile the images [B, C, Y, X] named x1."""
+    _expect_dense(name, grid, dtypes)
+    batch, height, width = _sizes(_MIX, name, grid, 3)
+    whole, _, rows, columns = images.shape
+    if batch != whole:
+        raise ValueError(f"{name}: expected a batch of {whole} as in x1, got {batch}")
+    if height < 1 or width < 1 or rows % height or columns % width:
+        raise _does_not_divide(name, (height, width), f"the images of {rows}x{columns} pixels")
+    expect_device(name, grid, "x1", images)
+
+
+def _expect_dense(
+    name: str,
+    tensor: Tensor,
+    dtypes: tuple[torch.dtype, ...],
+    first: _First | None = None,
+) -> None:
+    """One of these types, in a tensor with strides; the error shows the type of the first too."""
+    if tensor.layout is not _STRIDED:
+        raise TypeError(f"{name}: expected a dense tensor, got layout {tensor.layout}")
+    if tensor.dtype not in dtypes:
+        beside = f" ({first[0]} is {_type_name(first[1].dtype)})" if first else ""
+        raise TypeError(
+            f"{name}: expected {_listed(dtypes)}{beside}, got {_type_name(tensor.dtype)}"
+        )
+
+
+# ---- Values of the low-level functions ----------------------------------------------------------
+
+
+def expect_values(function: str, *tensors: Tensor | None, xi: float = 0.0) -> None:
+    """Read the tensors of a low-level function, given in the order of its signature.
+
+    Finite, within their ranges; integers within the bound; a semimetric, also convex where the
+    function needs that; permutations. ``xi`` is that of ``masked_transport``.
+    """
+    given = dict(zip(TENSORS[function], tensors, strict=True))
+    for name, holds in TENSORS[function].items():
+        tensor = given[name]
+        if tensor is None or holds.kind == "pixels":
+            continue
+        if holds.kind == "label_cost":
+            _expect_label_cost(tensor, convex=function == "exact_labeling")
+        elif holds.kind == "permutation":
+            _expect_permutations(name, tensor)
+        else:
+            expect_range(name, tensor, **_limits(holds, given))
+    _expect_sums(function, given, xi)
+
+
+Fault = tuple[int, int, int, int]
+"""What a compiled solver refuses: which fault, the number of the tensor in the order of the
+function's signature, the sample, and the entry, row-major within the sample (csrc/status.h)."""
+
+_VALUE, _SUM, _REPEATED, _LABEL_COST = range(1, 5)
+
+PLACES_ARE_KNOWN = False
+"""Whether the solvers say which tensor and entry they refuse; else all values are read again."""
+
+
+def refused(
+    function: str, tensors: Sequence[Tensor | None], fault: Fault, xi: float = 0.0
+) -> ValueError:
+    """The error for what a compiled solver found, in the words of `expect_values`.
+
+    Reads the entry that is named, or the sample whose sum is too large.
+    """
+    kind, argument, sample, entry = fault
+    given: dict[str, Any] = dict(zip(TENSORS[function], tensors, strict=True))
+    name = tuple(given)[argument]
+    try:
+        if not PLACES_ARE_KNOWN:
+            expect_values(function, *tensors, xi=xi)
+        elif kind == _LABEL_COST:
+            _expect_label_cost(given["label_cost"], convex=function == "exact_labeling")
+        elif kind == _SUM:
+            _expect_sums(function, _sample(given, sample), xi, first=sample)
+        elif kind == _REPEATED:
+            _expect_permutations(name, given[name][sample : sample + 1], first=sample)
+        else:
+            _expect_entry(name, given[name], TENSORS[function][name], given, sample, entry)
+    except ValueError as error:
+        return error
+    # Another thread has changed it since.
+    return ValueError(f"{name}: expected values within its contract, got some while they were read")
+
+
+def _sample(given: dict[str, Any], sample: int) -> dict[str, Any]:
+    """The tensors of one sample, as a batch."""
+    return {
+        name: part if part is None or name == "label_cost" else part[sample : sample + 1]
+        for name, part in given.items()
+    }
+
+
+def _expect_entry(
+    name: str, tensor: Tensor, holds: Holds, given: dict[str, Any], sample: int, entry: int
+) -> None:
+    place = [sample]
+    for size in reversed(tensor.shape[1:]):
+        place.insert(1, entry % size)
+        entry //= size
+    limits = _limits(holds, given, tensor)
+    value = tensor[tuple(place)].item()
+    if not (math.isfinite(value) and limits["least"] <= value <= limits["most"]):
+        raise _out_of_range(name, f"{value} at {place}", **limits)
+
+
+def _limits(holds: Holds, given: dict[str, Any], tensor: Tensor | None = None) -> dict[str, Any]:
+    """The range of an argument's values, and the words for it."""
+    if holds.kind == "labels":
+        return {"least": 0, "most": given["unary"].shape[3] - 1, "what": ""}
+    if holds.kind == "permutation":
+        assert tensor is not None
+        return _of_indices(tensor)
+    return {"least": holds.least, "most": holds.most}
+
+
+def _expect_sums(function: str, given: dict[str, Any], xi: float, first: int = 0) -> None:
+    """Refuse the first sample whose costs add up to too much; ``first`` is its number if first."""
+    tensors = tuple(given.values())
+    if function == "grid_min_cut":
+        sums = integers.cut_magnitude(*tensors)
+        if (b := _too_large(sums, tensors[0])) is not None:
+            raise _too_much(_heaviest(given, b), sums, b, first, tensors[0])
+    elif function in ("alpha_beta_swap", "exact_labeling"):
+        cells, edges = integers.labeling_magnitude(*tensors)
+        if (b := _too_large(cells + edges, tensors[0])) is not None:
+            pair = {name: given[name] for name in ("vertical", "horizontal", "label_cost")}
+            name = "unary" if cells[b] >= edges[b] else _heaviest(pair, b)
+            raise _too_much(name, cells + edges, b, first, tensors[0])
+    elif function == "assignment" and tensors[0].numel():
+        low, high = tensors[0].double().flatten(1).aminmax(dim=1)
+        if (b := _first_of(~(high - low < math.inf))) is not None:
+            raise ValueError(
+                "cost: expected a largest less a smallest cost that is finite in double, "
+                f"got {float(high[b] - low[b])} at [{first + b}] ({float(low[b])} to "
+                f"{float(high[b])})"
+            )
+    elif function == "masked_transport":
+        most = integers.largest(tensors[0])
+        # No move costs more than twice xi.
+        if (b := _first_of(~(2.0 * xi + most < math.inf))) is not None:
+            name, value = ("saliency", float(most[b])) if most[b] > 2.0 * xi else ("xi", xi)
+            raise ValueError(f"{name}: expected costs whose sum is finite in double, got {value}")
+
+
+def _too_large(sums: Tensor, costs: Tensor) -> int | None:
+    """The first sample whose sum reaches what the costs may add up to; int32 is taken as given."""
+    return _first_of(sums >= (math.inf if costs.is_floating_point() else 2.0**integers.BITS))
+
+
+def _too_much(name: str, sums: Tensor, sample: int, first: int, costs: Tensor) -> ValueError:
+    limit = f"is below 2^{integers.BITS}"
+    if costs.is_floating_point():
+        limit = "is finite in double"
+    return ValueError(
+        f"{name}: expected costs whose sum over a sample's cells and edges {limit}, "
+        f"got {sums[sample].item()} at [{first + sample}]"
+    )
+
+
+def _heaviest(given: dict[str, Tensor], sample: int) -> str:
+    """Which argument has the largest entry in a sample."""
+    most = {
+        name: max(part.double().flatten().tolist(), default=0.0)
+        for name, part in _sample(given, sample).items()
+    }
+    return max(most, key=most.__getitem__)
+
+
+def _first_of(wrong: Tensor) -> int | None:
+    places = wrong.nonzero()
+    return int(places[0]) if len(places) else None
+
+
+def _expect_label_cost(label_cost: Tensor, convex: bool) -> None:
+    """Refuse what is no semimetric, or not convex in the label order where it must be."""
+    label_cost = label_cost.clone()  # another thread may write to the caller's
+    expect_range("label_cost", label_cost, least=0)
+    cost = label_cost.tolist()
+    for a, row in enumerate(cost):
+        if row[a] != 0:
+            raise ValueError(f"label_cost: expected a zero diagonal, got {row[a]} at [{a}, {a}]")
+        for b in range(a):
+            if row[b] != cost[b][a]:
+                raise ValueError(
+                    "label_cost: expected a symmetric matrix, "
+                    f"got {row[b]} at [{a}, {b}] and {cost[b][a]} at [{b}, {a}]"
+                )
+    entries = [entry for row in cost for entry in row]
+    least, most = min((entry for entry in entries if entry > 0), default=1), max(entries)
+    if most / least == math.inf:
+        raise ValueError(
+            "label_cost: expected entries whose quotients are finite in double, "
+            f"got {least} beside {most}"
+        )
+    if convex and not integers.is_convex(label_cost):
+        raise ValueError(
+            "label_cost: expected a cost convex in the label order "
+            f"(D[a,b] + D[a+1,b+1] <= D[a,b+1] + D[a+1,b]), got {cost}"
+        )
+
+
+def _of_indices(source: Tensor) -> dict[str, Any]:
+    count = source.shape[1] * source.shape[2]
+    return {
+        "least": 0,
+        "most": count - 1,
+        "what": "indices from",
+        "why": f" (a permutation of 0 to {count - 1} in each sample)",
+    }
+
+
+def _expect_permutations(name: str, source: Tensor, first: int = 0) -> None:
+    """Read [B, h, w]: each sample names every index once; ``first`` is the number of the first."""
+    if source.numel() == 0:
+        return
+    source = source.to(torch.int64, copy=True)  # another thread may write to the caller's
+    expect_range(name, source, **_of_indices(source))
+    flat = source.flatten(1)
+    # As many indices as targets: they are a permutation if every target is named.
+    if not torch.zeros_like(flat, dtype=torch.bool).scatter_(1, flat, True).all():
+        sample, place = next(
+            (sample, place)
+            for sample, row in enumerate(flat.tolist())
+            for place, index in enumerate(row)
+            if index in row[:place]
+        )
+        raise ValueError(
+            f"{name}: expected a permutation in each sample, "
+            f"got index {int(flat[sample, place])} twice in sample {first + sample}"
+        )
+
+
+# ---- Puzzle Mix, its objective and the mixers ---------------------------------------------------
+
+
+class Model(NamedTuple):
+    """The weights of the objective; ``puzzle_mix`` says what each of them is."""
+
+    labels: int
+    beta: float
+    gamma: float
+    eta: float
+    xi: float
+    neighborhood: int
+    smoothness: str
+    std: float | Tensor | None
+    """One number, or [C, 1, 1] float64 beside the images; ``mean`` cancels in every difference."""
+
+
+def model_of(
+    images: Tensor,
+    *,
+    labels: int,
+    beta: float,
+    gamma: float,
+    eta: float,
+    xi: float,
+    neighborhood: int,
+    smoothness: str,
+    mean: PerChannel | None,
+    std: PerChannel | None,
+) -> Model:
+    """The weights of the objective, each within its range, for the images x1."""
+    expect_model(labels, beta, gamma, eta, xi, neighborhood, smoothness)
+    expect_per_channel("mean", mean, "x1", images)
+    scale = per_channel("std", std, "x1", images, positive=True)
+    weights = (float(beta), float(gamma), float(eta), float(xi))
+    return Model(int(labels), *weights, int(neighborhood), smoothness, scale)
+
+
+def expect_model(
+    labels: int,
+    beta: float,
+    gamma: float,
+    eta: float,
+    xi: float,
+    neighborhood: int,
+    smoothness: str,
+) -> None:
+    """Refuse weights of the objective that are out of range whatever the images."""
+    expect_integer("labels", labels, least=2, most=MAX_LABELS)
+    for name, value in (("beta", beta), ("gamma", gamma), ("eta", eta), ("xi", xi)):
+        expect_number(name, value, least=0)
+    expect_integer("neighborhood", neighborhood, least=1)
+    expect_one_of("smoothness", smoothness, SMOOTHNESS)
+
+
+def grid_of(name: str, grid: int | Sequence[int]) -> Grid:
+    """A side or (rows, columns), as (rows, columns)."""
+    if isinstance(grid, Integral):
+        sides: tuple[Any, ...] = (grid, grid)
+    elif isinstance(grid, Sequence) and not isinstance(grid, str) and len(grid) == 2:
+        sides = tuple(grid)
+    else:
+        raise TypeError(f"{name}: expected a side or a pair (rows, columns), got {grid!r}")
+    for side in sides:
+        expect_integer(name, side, least=1, most=MAX_SIDE)
+    return int(sides[0]), int(sides[1])
+
+
+def expect_divides(name: str, grid: Grid, of: str, sizes: Sequence[int]) -> None:
+    """Refuse a grid that doesn't divide the last two of ``sizes``, those of the argument ``of``."""
+    rows, columns = sizes[-2], sizes[-1]
+    if min(grid) < 1 or min(rows, columns) < 1 or rows % grid[0] or columns % grid[1]:
+        raise _does_not_divide(name, grid, f"{of} of {rows}x{columns}")
+
+
+def _does_not_divide(name: str, grid: Grid, what: str) -> ValueError:
+    return ValueError(f"{name}: expected a grid that divides {what}, got {grid[0]}x{grid[1]}")
+
+
+def expect_grids(grid: Grid, fine: Grid, sizes: dict[str, Tensor], names: tuple[str, str]) -> None:
+    """Hold the cut's grid and the transport's against images and saliency maps, given by name."""
+    for of, tensor in sizes.items():
+        expect_divides(names[0], grid, of, tensor.shape)
+        expect_divides(names[1], fine, of, tensor.shape)
+    if fine[0] % grid[0] or fine[1] % grid[1]:
+        raise ValueError(
+            f"{names[1]}: expected a multiple of the cut's grid of {grid[0]}x{grid[1]}, "
+            f"got {fine[0]}x{fine[1]}"
+        )
+
+
+def expect_pairs(x1: Tensor, x2: Tensor, saliency1: Tensor, saliency2: Tensor) -> None:
+    """Images [B, C, Y, X] of one kind, saliency [B, Y', X'] beside them."""
+    expect_images("x1", x1)
+    expect_tensor("x2", x2)
+    if x2.shape != x1.shape:
+        raise ValueError(f"x2: expected the shape of x1, {list(x1.shape)}, got {list(x2.shape)}")
+    if x2.dtype != x1.dtype:
+        raise TypeError(f"x2: expected the dtype of x1, {x1.dtype}, got {x2.dtype}")
+    if x2.device != x1.device:
+        raise ValueError(f"x2: expected the device of x1, {x1.device}, got {x2.device}")
+    expect_saliency("saliency1", saliency1, "x1", x1)
+    expect_saliency("saliency2", saliency2, "x2", x2)
+
+
+def expect_images(name: str, images: Tensor) -> None:
+    """Images [B, C, Y, X] of a floating dtype."""
+    expect_tensor(name, images)
+    expect_dtype(name, images, FLOATS)
+    if images.dim() != 4 or min(images.shape[1:]) < 1:
+        raise ValueError(f"{name}: expected shape [B, C, Y, X], got {list(images.shape)}")
+
+
+def expect_saliency(name: str, saliency: Tensor, of: str, images: Tensor) -> None:
+    """Saliency [B, Y', X'] of any floating dtype; its values are read where they may be."""
+    _expect_plane(name, saliency, "[B, Y, X]", FLOATS, of, images)
+    if reads_values(saliency):
+        expect_range(name, saliency, least=0)
+
+
+def expect_mask(mask: Tensor, of: str, images: Tensor) -> None:
+    """A mask [B, h, w] of any floating dtype; its values are read where they may be."""
+    _expect_plane("mask", mask, "[B, h, w]", FLOATS, of, images)
+    if reads_values(mask):
+        expect_range("mask", mask, least=0, most=1)
+
+
+def expect_sources(source1: Tensor | None, source2: Tensor | None, of: str, images: Tensor) -> None:
+    """Permutations [B, h', w'] on one grid; their values are read where they may be."""
+    for name, source in (("source1", source1), ("source2", source2)):
+        if source is not None:
+            _expect_plane(name, source, "[B, h, w]", INDICES, of, images)
+            if reads_values(source):
+                _expect_permutations(name, source)
+    if source1 is not None and source2 is not None and source1.shape != source2.shape:
+        raise ValueError(
+            f"source2: expected the grid of source1, {list(source1.shape)}, "
+            f"got {list(source2.shape)}"
+        )
+
+
+def _expect_plane(
+    name: str,
+    values: Tensor,
+    layout: str,
+    dtypes: tuple[torch.dtype, ...],
+    of: str,
+    images: Tensor,
+) -> None:
+    """Two dimensions a sample, beside the images named ``of``."""
+    expect_tensor(name, values)
+    expect_dtype(name, values, dtypes)
+    if values.dim() != 3 or len(values) != len(images):
+        raise ValueError(
+            f"{name}: expected shape {layout} with B = {len(images)}, as in {of}, "
+            f"got {list(values.shape)}"
+        )
+    expect_device(name, values, of, images)
+
+
+def mixing_ratio(lam: float | Tensor, of: str, images: Tensor) -> Tensor:
+    """lambda as float64: [B] beside the images, from a tensor [] or [B]; from a number, [].
+
+    That is on the CPU, where it stays: kernels take it by value.
+    """
+    batch = len(images)
+    if isinstance(lam, Tensor):
+        expect_dtype("lam", lam, FLOATS)
+        if lam.dim() > 1 or (lam.dim() == 1 and len(lam) != batch):
+            raise ValueError(
+                f"lam: expected a number or shape [B] with B = {batch}, as in {of}, "
+                f"got {list(lam.shape)}"
+            )
+        if lam.device.type != "cpu":
+            expect_device("lam", lam, of, images)
+        if reads_values(lam):
+            expect_range("lam", lam, least=0, most=1)
+        # Non-blocking, so that a draw from a generator on the CPU doesn't wait for the device.
+        return lam.detach().to(images.device, torch.float64, non_blocking=True).expand(batch)
+    expect_number("lam", lam, least=0, most=1)
+    return torch.full((), float(lam), dtype=torch.float64, device="cpu")
+
+
+def per_channel(
+    name: str, value: PerChannel | None, of: str, images: Tensor, *, positive: bool = False
+) -> float | Tensor | None:
+    """One number, or one a channel as [C, 1, 1] float64 beside the images."""
+    numbers = expect_per_channel(name, value, of, images, positive=positive)
+    if numbers is None or isinstance(numbers, Tensor):
+        return None if numbers is None else numbers.detach().double().reshape(-1, 1, 1)
+    return numbers[0] if len(numbers) == 1 else constants(numbers, images.device).view(-1, 1, 1)
+
+
+def expect_per_channel(
+    name: str, value: PerChannel | None, of: str, images: Tensor, *, positive: bool = False
+) -> Sequence[float] | Tensor | None:
+    """One number for all channels or one for each, checked; numbers as a list."""
+    if value is None:
+        return None
+    channels = images.shape[1]
+    if isinstance(value, Tensor):
+        expect_dtype(name, value, FLOATS)
+        if value.numel() != 1 and value.shape.numel() != channels:
+            raise _not_per_channel(name, channels, f"shape {list(value.shape)}")
+        expect_device(name, value, of, images)
+        if positive and reads_values(value) and not bool((value > 0).all()):
+            raise ValueError(f"{name}: expected positive numbers, got {value.tolist()}")
+        return value
+    numbers: list[Any] = [value] if isinstance(value, Real) else list(_iterable(name, value))
+    for number in numbers:
+        expect_number(name, number)
+        if positive and not number > 0:
+            raise ValueError(f"{name}: expected positive numbers, got {number}")
+    if len(numbers) != 1 and len(numbers) != channels:
+        raise _not_per_channel(name, channels, str(len(numbers)))
+    return [float(number) for number in numbers]
+
+
+def _not_per_channel(name: str, channels: int, got: str) -> ValueError:
+    return ValueError(
+        f"{name}: expected one number or one for each of {channels} channels, got {got}"
+    )
+
+
+def _iterable(name: str, value: object) -> Iterable[Any]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(
+            f"{name}: expected a number, a sequence or a tensor, got {type(value).__name__}"
+        )
+    return value
+
+
+def constants(numbers: Sequence[float], device: torch.device) -> Tensor:
+    """A vector of float64 on any device, filled there: a copy to the GPU would wait for it."""
+    if device.type == "cpu":
+        return torch.tensor(numbers, dtype=torch.float64, device=device)
+    filled = torch.full((len(numbers),), numbers[0], dtype=torch.float64, device=device)
+    for place, number in enumerate(numbers):
+        if number != numbers[0]:
+            filled.narrow(0, place, 1).fill_(number)
+    return filled
+
+
+def reads_values(tensor: Tensor) -> bool:
+    """Whether values may be looked at: not while a compiler traces, and on CUDA if debugging."""
+    if torch.compiler.is_compiling():
+        return False
+    return tensor.device.type == "cpu" or _debugging
+
+
+# ---- One check for one idea ---------------------------------------------------------------------
+
+
+def expect_tensor(name: str, value: object) -> None:
+    """A tensor, and nothing that could be made one."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}")
+
+
+def expect_dtype(name: str, tensor: Tensor, dtypes: tuple[torch.dtype, ...]) -> None:
+    """One of some dtypes."""
+    if tensor.dtype not in dtypes:
+        raise TypeError(f"{name}: expected dtype {_listed(dtypes)}, got {_type_name(tensor.dtype)}")
+
+
+def expect_device(name: str, tensor: Tensor, of: str, other: Tensor, or_cpu: bool = False) -> None:
+    """Two tensors on one device; ``or_cpu`` only adds to the words."""
+    if tensor.device != other.device:
+        device = other.device
+        either = " or cpu" if or_cpu and device.type != "cpu" else ""
+        raise ValueError(
+            f"{name}: expected device {device}{either} (that of {of}), got {tensor.device}"
+        )
+
+
+def expect_range(
+    name: str,
+    tensor: Tensor,
+    *,
+    least: float = -math.inf,
+    most: float = math.inf,
+    what: str = "values from",
+    why: str = "",
+) -> None:
+    """Read the values: all finite and within the limits."""
+    if tensor.numel() == 0:
+        return
+    low, high = (float(extreme) for extreme in tensor.detach().aminmax())
+    if -math.inf < low and least <= low and high <= most and high < math.inf:
+        return
+    wrong = (~tensor.isfinite() | (tensor < least) | (tensor > most)).nonzero()
+    got = "some while they were read"  # another thread has changed it since
+    if len(wrong):
+        place = wrong[0].tolist()
+        got = f"{tensor[tuple(place)].item()} at {place}"
+    raise _out_of_range(name, got, least=least, most=most, what=what, why=why)
+
+
+def _out_of_range(
+    name: str, got: str, *, least: float, most: float, what: str = "values from", why: str = ""
+) -> ValueError:
+    wanted = f"{what} {least} to {most}".lstrip()
+    if most == math.inf:
+        wanted = "finite values" if least == -math.inf else f"finite values of at least {least}"
+    return ValueError(f"{name}: expected {wanted}, got {got}{why}")
+
+
+def expect_number(
+    name: str, value: object, *, least: float = -math.inf, most: float = math.inf
+) -> None:
+    """A finite number within the limits."""
+    if type(value) is not float and (not isinstance(value, Real) or isinstance(value, bool)):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    # Compared as it is: an integer may be too large for a float.
+    if not max(least, -MAX_FLOAT) <= value <= min(most, MAX_FLOAT):  # type: ignore[operator]
+        wanted = f"a number from {least} to {most}"
+        if most == math.inf:
+            wanted = "a finite number" + (f" of at least {least}" if least > -math.inf else "")
+        raise ValueError(f"{name}: expected {wanted}, got {value}")
+
+
+def expect_integer(name: str, value: object, *, least: int, most: int | None = None) -> None:
+    """An integer within the limits."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected an integer, got {value!r}")
+    if int(value) < least or (most is not None and int(value) > most):
+        wanted = f"at least {least}" if most is None else f"{least} to {most}"
+        raise ValueError(f"{name}: expected {wanted}, got {value}")
+
+
+def expect_one_of(name: str, value: object, names: Sequence[str | None]) -> None:
+    """One of the names there are."""
+    if value not in names:
+        listed = " or ".join(map(repr, names))
+        raise ValueError(f"{name}: expected {listed}, got {value!r}")
+
+
+def _listed(dtypes: Sequence[torch.dtype]) -> str:
+    *others, last = map(_type_name, dtypes)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _type_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,44 @@
+"""Host teams: the algorithms of the device, on tensors of the CPU.
+
+A team stands in for CUDA's threads: it takes the items of each phase in an order drawn from its
+seed, which must not matter. Values go unchecked, as on CUDA.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from puzzlemix import ops, validate
+
+
+class Team:
+    """While entered, problems on the CPU are solved by a team.
+
+    Those that have no device algorithm for teams are solved as ever. Every second team reads the
+    label cost as from the device, the others by value. While debugging, the solver of the CPU
+    looks at the values first.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.phases = 0
+        """How many phases there were so far, of all samples: barriers, on CUDA."""
+
+    def __enter__(self) -> Team:
+        self._on_cpu = ops.run_on_cpu
+        ops.run_on_cpu = self._run
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        ops.run_on_cpu = self._on_cpu
+
+    def _run(self, operator: Any, problem: dict[str, object]) -> validate.Fault | None:
+        if not hasattr(operator, "run_on_team"):
+            return self._on_cpu(operator, problem)
+        if validate.debugging() and (fault := self._on_cpu(operator, problem)):
+            return fault
+        if "label_cost_in_host_memory" in problem:
+            problem["label_cost_in_host_memory"] = self.seed % 2 == 0
+        fault, phases = operator.run_on_team(self.seed, **problem)
+        self.phases += phases
+        return fault
