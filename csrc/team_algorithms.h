@@ -26,6 +26,17 @@ void step_grid(PlainTeam&, int height, int width, F f) {
   }
 }
 
+// The sum of doubles f(i) where its order doesn't matter: on one thread in lanes, a third of the
+// time.
+template <typename Team, typename F>
+PUZZLEMIX_HD double add_values(Team& team, int n, F f) {
+  return team.add(n, f);
+}
+template <typename F>
+double add_values(PlainTeam& team, int n, F f) {
+  return team.reduce(n, 0.0, f, Sum());
+}
+
 // Sorts n values by a strict order, before(a, b): a bitonic sort (Batcher 1968). Every comparison
 // moves the later value up, also that of a merge's first phase, which mirrors one half; so a length
 // that is no power of two is as if padded with values that stay behind. 36 phases for n = 256, 78

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "element.h"
+#include "team_algorithms.h"
 #include "transport/cost_scale.h"
 #include "transport/team_matching.h"
 #include "transport/team_paths.h"
@@ -22,7 +23,7 @@ PUZZLEMIX_HD void write_assignment(Team& team, const AssignmentProblem& problem,
   const int n = static_cast<int>(problem.n);
   const Array cost = problem.cost;
   int64_t* const source = problem.source + b * n;
-  const double total = team.add(n, [=](int j) {
+  const double total = add_values(team, n, [=](int j) {
     const int i = row_of(j);
     source[j] = i;
     return finite_element(cost, (b * n + i) * n + j);
