@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "batch.h"
-#include "plain_team.h"
+#include "team_algorithms.h"
 #include "transport/cost_scale.h"
 #include "transport/deferred_acceptance.h"
 #include "transport/exact_assignment.h"

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "element.h"
+#include "team_algorithms.h"
 #include "transport/cost_scale.h"
 #include "transport/team_matching.h"
 #include "transport/team_paths.h"
