@@ -10,10 +10,6 @@ def cuda_error(code: int, /) -> str: ...
 # csrc/tensor.h; the contracts stand in csrc/*/*.h.
 
 _Input = tuple[int, int]  # address, dtype
-_Map = tuple[int, int, int]  # address or 0, rows, columns
-# dtype, mask, its grid, two maps, [B, C, Y, X]
-_Layout = tuple[int, _Input, Sequence[int], _Map, _Map, Sequence[int]]
-
 _Where = tuple[int, int, int]  # place, what it takes, scratch memory: see csrc/where.h
 
 # These return a status on the CPU, a cudaError_t on CUDA, bytes of scratch memory where that is
@@ -100,16 +96,49 @@ def pair(
 def block_sums(
     values: _Input, planes: int, sizes: Sequence[int], sums: int, precise: bool, threads: int, /
 ) -> int: ...
-def mix(layout: _Layout, x1: int, x2: int, out: int, stream: int, threads: int, /) -> int: ...
-def mix_grad(
-    layout: _Layout,
-    grad: int,
-    x1: int,
-    x2: int,
-    grad1: int,
-    grad2: int,
-    grad_mask: int,
-    stream: int,
-    threads: int,
-    /,
-) -> int: ...
+
+class MixLayout:
+    def __init__(
+        self,
+        *,
+        dtype: int,
+        mask: int,
+        mask_step: int,
+        mask_rows: int,
+        mask_cols: int,
+        source1: int,
+        rows1: int,
+        cols1: int,
+        source2: int,
+        rows2: int,
+        cols2: int,
+        partner: int,
+        batch: int,
+        others: int,
+        channels: int,
+        height: int,
+        width: int,
+        trusted: bool,
+    ) -> None: ...
+
+class MixProblem:
+    def __init__(self, layout: MixLayout, *, x1: int, x2: int, out: int) -> None: ...
+
+class MixGradProblem:
+    def __init__(
+        self,
+        layout: MixLayout,
+        *,
+        grad: int,
+        x1: int,
+        x2: int,
+        grad1: int,
+        grad2: int,
+        grad_mask: int,
+        inverse: int,
+    ) -> None: ...
+
+_Ended = tuple[int, int, int, int] | int | None  # a fault on the CPU, a cudaError_t, or all is well
+
+def mix(problem: MixProblem, where: _Where, /) -> _Ended: ...
+def mix_grad(problem: MixGradProblem, where: _Where, /) -> _Ended: ...

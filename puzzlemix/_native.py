@@ -6,7 +6,7 @@ Tensors become addresses and sizes here, on the right device and stream; a statu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -226,21 +226,26 @@ def block_sums(values: Tensor, rows: int, columns: int, sums: Tensor) -> None:
     )
 
 
+Fault = tuple[int, int, int, int]
+"""Its kind (see csrc/status.h), the argument's number among the tensors, the sample, the entry."""
+
+
 def mix(
     x1: Tensor,
-    x2: Tensor,
+    x2: Tensor | None,
     mask: Tensor,
     source1: Tensor | None,
     source2: Tensor | None,
+    partner: Tensor | None,
+    trusted: bool,
     out: Tensor,
-) -> bool:
-    """Mix into out; False where a value is not allowed (on CUDA values are not looked at)."""
-    x1, x2 = _dense(x1, x2)
-    alive, layout = _layout(x1, mask, source1, source2)
-    with _Device(x1) as (stream, threads):
-        status = _core.mix(layout, x1.data_ptr(), x2.data_ptr(), out.data_ptr(), stream, threads)
-    del alive
-    return _ended(status, stream)
+) -> Fault | None:
+    """Mix into out, in whose memory format images are read; a fault on the CPU alone."""
+    x1, x2 = _like(x1, out), _like(x2, out)
+    others = 0 if x2 is None else x2.shape[0]
+    layout, alive = _mix_layout(out, mask, source1, source2, partner, others, trusted)
+    problem = _core.MixProblem(layout, x1=x1.data_ptr(), x2=_address(x2), out=out.data_ptr())
+    return _run_mix(_core.mix, problem, out, alive)
 
 
 def mix_grad(
@@ -250,29 +255,40 @@ def mix_grad(
     mask: Tensor,
     source1: Tensor | None,
     source2: Tensor | None,
+    partner: Tensor | None,
+    others: int,
+    trusted: bool,
     grad1: Tensor | None,
     grad2: Tensor | None,
     grad_mask: Tensor | None,
-) -> bool:
-    """Fill the gradients that are given; x1 and x2 are read for grad_mask alone."""
-    (grad,) = _dense(grad)
-    if x1 is not None and x2 is not None:
-        x1, x2 = _dense(x1, x2)
-    alive, layout = _layout(grad, mask, source1, source2)
-    with _Device(grad) as (stream, threads):
-        status = _core.mix_grad(
-            layout,
-            grad.data_ptr(),
-            _address(x1),
-            _address(x2),
-            _address(grad1),
-            _address(grad2),
-            _address(grad_mask),
-            stream,
-            threads,
-        )
-    del alive
-    return _ended(status, stream)
+) -> Fault | None:
+    """Fill the gradients that are given, of images in the memory format of grad, dense.
+
+    x1 and x2 are read for grad_mask alone; there x2 = None is zeros.
+    """
+    x1, x2 = _like(x1, grad), _like(x2, grad)
+    layout, alive = _mix_layout(grad, mask, source1, source2, partner, others, trusted)
+    inverse = None
+    if grad.is_cuda and grad2 is not None and partner is not None and source2 is not None:
+        inverse = torch.empty_like(source2, dtype=torch.int64)
+    problem = _core.MixGradProblem(
+        layout,
+        grad=grad.data_ptr(),
+        x1=_address(x1),
+        x2=_address(x2),
+        grad1=_address(grad1),
+        grad2=_address(grad2),
+        grad_mask=_address(grad_mask),
+        inverse=_address(inverse),
+    )
+    return _run_mix(_core.mix_grad, problem, grad, alive)
+
+
+def memory_format(images: Tensor) -> torch.memory_format:
+    """The format in which images are mixed: channels_last where they are dense in it alone."""
+    if images.is_contiguous() or not images.is_contiguous(memory_format=torch.channels_last):
+        return torch.contiguous_format
+    return torch.channels_last
 
 
 def _run(solve: Callable[..., int], like: Tensor, *problem: object) -> bool:
@@ -344,18 +360,67 @@ def _address(tensor: Tensor | None) -> int:
     return 0 if tensor is None else tensor.data_ptr()
 
 
-def _layout(
-    images: Tensor, mask: Tensor, source1: Tensor | None, source2: Tensor | None
-) -> tuple[list[Tensor], _core._Layout]:
-    """What csrc/mix/mix.h calls a layout, and the tensors that must outlive its use."""
-    (mask,) = _dense(mask)
-    alive, maps = [mask], []
-    for source in (source1, source2):
-        if source is None:
-            maps.append((0, 1, 1))
-            continue
-        (source,) = _dense(source.long())
-        alive.append(source)
-        maps.append((source.data_ptr(), source.shape[1], source.shape[2]))
-    grid = mask.shape[1:]
-    return alive, (_DTYPES[images.dtype], _input(mask), grid, maps[0], maps[1], images.shape)
+def _like(images: Tensor | None, other: Tensor) -> Any:
+    """The images in the memory format of the other, dense."""
+    return None if images is None else images.contiguous(memory_format=memory_format(other))
+
+
+def _mix_layout(
+    images: Tensor,
+    mask: Tensor,
+    source1: Tensor | None,
+    source2: Tensor | None,
+    partner: Tensor | None,
+    others: int,
+    trusted: bool,
+) -> tuple[_core.MixLayout, tuple[Tensor | None, ...]]:
+    """csrc/mix/mix.h says what it is; and the tensors that must outlive its use."""
+    batch, channels, height, width = images.shape
+    if not images.is_contiguous():  # channels_last: one plane, whose rows are C times as wide
+        channels, width = 1, width * channels
+    _, mask_rows, mask_cols = mask.shape
+    mask_step = mask_rows * mask_cols
+    if batch > 1 and mask.stride(0) == 0:  # expanded: one mask for all
+        mask, mask_step = mask[0], 0
+    mask = mask.contiguous()
+    source1, source2, partner = (
+        None if index is None else index.long().contiguous()
+        for index in (source1, source2, partner)
+    )
+    _, rows1, cols1 = (1, 1, 1) if source1 is None else source1.shape
+    _, rows2, cols2 = (1, 1, 1) if source2 is None else source2.shape
+    layout = _core.MixLayout(
+        dtype=_DTYPES[images.dtype],
+        mask=mask.data_ptr(),
+        mask_step=mask_step,
+        mask_rows=mask_rows,
+        mask_cols=mask_cols,
+        source1=_address(source1),
+        rows1=rows1,
+        cols1=cols1,
+        source2=_address(source2),
+        rows2=rows2,
+        cols2=cols2,
+        partner=_address(partner),
+        batch=batch,
+        others=others,
+        channels=channels,
+        height=height,
+        width=width,
+        trusted=trusted,
+    )
+    return layout, (mask, source1, source2, partner)
+
+
+def _run_mix(
+    run: Callable[..., Any], problem: object, like: Tensor, alive: tuple[Tensor | None, ...]
+) -> Fault | None:
+    """``alive`` keeps what the problem points to."""
+    if not like.is_cuda:
+        fault: Fault | None = run(problem, (_CPU, torch.get_num_threads(), 0))
+        return fault
+    with _Device(like) as (stream, _):
+        error = run(problem, (_CUDA, stream, 0))
+    if error is not None:
+        raise RuntimeError(f"puzzlemix: CUDA error {error}, {_core.cuda_error(error)}")
+    return None

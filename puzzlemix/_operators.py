@@ -184,18 +184,25 @@ def _block_sums(values: Tensor, rows: int, columns: int, precise: bool) -> Tenso
 
 
 def _mix_like(x1: Tensor, *_: object) -> Tensor:
-    return torch.empty_like(x1, memory_format=torch.contiguous_format)
+    return torch.empty_like(x1, memory_format=_native.memory_format(x1))
 
 
 def _mix(
-    x1: Tensor, x2: Tensor, mask: Tensor, source1: Tensor | None, source2: Tensor | None
+    x1: Tensor,
+    x2: Tensor | None,
+    mask: Tensor,
+    source1: Tensor | None,
+    source2: Tensor | None,
+    partner: Tensor | None,
+    trusted: bool,
 ) -> Tensor:
-    if _asked_to_look(x1):
-        check.mix_values(mask, source1, source2)
+    moves = source1, source2, partner
+    if _asked_to_look(x1) and not trusted:
+        check.mix_values(mask, *moves, 0 if x2 is None else len(x2))
     mixed = _mix_like(x1)
-    if not _native.mix(x1, x2, mask, source1, source2, mixed):
-        check.mix_values(mask, source1, source2)
-        raise _refused("mix")
+    fault = _native.mix(x1, x2, mask, *moves, trusted, mixed)
+    if fault is not None:
+        raise check.mix_fault(fault, mask, *moves, 0 if x2 is None else len(x2))
     return mixed
 
 
@@ -206,15 +213,23 @@ def _mix_grad_like(
     mask: Tensor,
     source1: Tensor | None,
     source2: Tensor | None,
+    partner: Tensor | None,
+    others: int,
     needed: Sequence[bool],
+    trusted: bool,
 ) -> Triple:
     """Room for the gradients of x1, x2 and the mask; nothing where none is needed."""
+    format = _native.memory_format(grad)
 
-    def image(wanted: bool) -> Tensor:
-        return grad.new_empty(grad.shape if wanted else (0,))
+    def image(count: int, wanted: bool) -> Tensor:
+        if not wanted:
+            return grad.new_empty(0)
+        shape = (count, *grad.shape[1:])
+        return torch.empty(shape, dtype=grad.dtype, device=grad.device, memory_format=format)
 
     shape = mask.shape if needed[2] else (0,)
-    return image(needed[0]), image(needed[1]), mask.new_empty(shape, dtype=torch.float64)
+    grad_mask = mask.new_empty(shape, dtype=torch.float64)
+    return image(grad.shape[0], needed[0]), image(others, needed[1]), grad_mask
 
 
 def _mix_grad(
@@ -224,34 +239,43 @@ def _mix_grad(
     mask: Tensor,
     source1: Tensor | None,
     source2: Tensor | None,
+    partner: Tensor | None,
+    others: int,
     needed: Sequence[bool],
+    trusted: bool,
 ) -> Triple:
-    gradients = _mix_grad_like(grad, x1, x2, mask, source1, source2, needed)
+    images, moves = (x1, x2), (source1, source2, partner)
+    gradients = _mix_grad_like(grad, *images, mask, *moves, others, needed, trusted)
     into = (g if wanted else None for g, wanted in zip(gradients, needed, strict=True))
-    if not _native.mix_grad(grad, x1, x2, mask, source1, source2, *into):
-        check.mix_values(mask, source1, source2)
-        raise _refused("mix")
+    grad = grad.contiguous(memory_format=_native.memory_format(grad))
+    fault = _native.mix_grad(grad, *images, mask, *moves, others, trusted, *into)
+    if fault is not None:
+        raise check.mix_fault(fault, mask, *moves, others)
     return gradients
 
 
 def _save_mix(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x1, x2, mask, source1, source2 = inputs
+    x1, x2, mask, source1, source2, partner, _ = inputs
     # The images are kept alive for the mask's gradient alone.
     images = (x1, x2) if ctx.needs_input_grad[2] else (None, None)
-    ctx.save_for_backward(*images, mask, source1, source2)
+    ctx.save_for_backward(*images, mask, source1, source2, partner)
+    ctx.others = 0 if x2 is None else x2.shape[0]
+    ctx.format = _native.memory_format(x1)
 
 
 def _backward_mix(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     needed = list(ctx.needs_input_grad[:3])
-    gradients = OPERATORS.mix_grad.default(grad, *ctx.saved_tensors, needed)
+    grad = grad.contiguous(memory_format=ctx.format)
+    # What was looked at on the way forward is the same still: PyTorch sees to it.
+    gradients = OPERATORS.mix_grad.default(grad, *ctx.saved_tensors, ctx.others, needed, True)
     x1, x2, mask = (g if wanted else None for g, wanted in zip(gradients, needed, strict=True))
-    return x1, x2, None if mask is None else mask.to(ctx.saved_tensors[2].dtype), None, None
+    mask = None if mask is None else mask.to(ctx.saved_tensors[2].dtype)
+    return x1, x2, mask, None, None, None, None
 
 
 def _save_mix_grad(ctx: Any, inputs: tuple[Any, ...], output: Triple) -> None:
-    *tensors, needed = inputs
+    *tensors, ctx.others, ctx.needed, _ = inputs
     ctx.save_for_backward(*tensors)
-    ctx.needed = needed
 
 
 def _backward_mix_grad(
@@ -259,40 +283,62 @@ def _backward_mix_grad(
 ) -> tuple[Tensor | None, ...]:
     """The gradient of the gradient, from mixes: these are differentiable in their turn.
 
-    grad1 = P1' (z g), grad2 = P2' ((1 - z) g), grad_mask = S (g (P1 x1 - P2 x2)), S the sum over
-    a block of the mask.
+    grad1 = P1' (z g), grad2 = Q' P2' ((1 - z) g), grad_mask = S (g (P1 x1 - P2 Q x2)): Q takes each
+    sample's partner, S is the sum over a block of the mask.
     """
-    grad, x1, x2, mask, source1, source2 = ctx.saved_tensors
+    grad, x1, x2, mask, *moves = ctx.saved_tensors
     needed1, needed2, needed_mask = ctx.needed
-    zeros = torch.zeros_like(grad)
-    to1, to2 = to1 if needed1 else zeros, to2 if needed2 else zeros
-    for_grad = _mixed(to1, to2, mask, source1, source2)
-    for_mask = _block_sum(grad * (_moved(to1, source1) - _moved(to2, source2)), mask)
+    first, second = to1 if needed1 else None, to2 if needed2 else None
+    for_grad = _mixed(grad, first, second, mask, *moves)
+    for_mask = _block_sum(grad * _difference(grad, first, second, *moves), mask)
     for_x1 = for_x2 = None
     if needed_mask:
         spread = _spread(to_mask, grad)
-        for_grad = for_grad + spread * (_moved(x1, source1) - _moved(x2, source2))
+        for_grad = for_grad + spread * _difference(grad, x1, x2, *moves)
         share = spread * grad
-        for_x1, for_x2 = _moved_back(share, source1), -_moved_back(share, source2)
-    return for_grad, for_x1, for_x2, for_mask.to(mask.dtype), None, None, None
+        for_x1 = _moved_back(share, 0, *moves, grad.shape[0])
+        for_x2 = None if x2 is None else -_moved_back(share, 1, *moves, ctx.others)
+    return for_grad, for_x1, for_x2, for_mask.to(mask.dtype), *(None,) * 6
 
 
 def _mixed(
-    x1: Tensor, x2: Tensor, mask: Tensor, source1: Tensor | None, source2: Tensor | None
+    like: Tensor,
+    x1: Tensor | None,
+    x2: Tensor | None,
+    mask: Tensor,
+    source1: Tensor | None,
+    source2: Tensor | None,
+    partner: Tensor | None,
 ) -> Tensor:
-    mixed: Tensor = OPERATORS.mix.default(x1, x2, mask, source1, source2)
+    """z P1 x1 + (1 - z) P2 Q x2 of images like the first, either of which may be missing: zeros."""
+    if x1 is None:
+        x1, source1 = torch.zeros_like(like), None
+    if x2 is None:
+        source2 = partner = None
+    mixed: Tensor = OPERATORS.mix.default(x1, x2, mask, source1, source2, partner, True)
     return mixed
 
 
-def _moved(x: Tensor, source: Tensor | None) -> Tensor:
-    """P x."""
-    return _mixed(x, x, x.new_ones((x.shape[0], 1, 1), dtype=mixing_dtype(x)), source, source)
+def _difference(like: Tensor, x1: Tensor | None, x2: Tensor | None, *moves: Any) -> Tensor:
+    """P1 x1 - P2 Q x2."""
+    ones = torch.ones((like.shape[0], 1, 1), dtype=mixing_dtype(like), device=like.device)
+    return _mixed(like, x1, None, ones, *moves) - _mixed(like, None, x2, ones - 1, *moves)
 
 
-def _moved_back(x: Tensor, source: Tensor | None) -> Tensor:
-    """P' x: moving by the inverse permutation."""
-    inverse = None if source is None else source.flatten(1).argsort(1).view(source.shape)
-    return _moved(x, inverse)
+def _moved_back(
+    x: Tensor,
+    image: int,
+    source1: Tensor | None,
+    source2: Tensor | None,
+    partner: Tensor | None,
+    count: int,
+) -> Tensor:
+    """P1' x for image 0; Q' P2' x, of so many images, for image 1."""
+    mask = torch.full((x.shape[0], 1, 1), 1 - image, dtype=mixing_dtype(x), device=x.device)
+    needed = [image == 0, image == 1, False]
+    given = None, None, mask, source1, source2, partner, count, needed, True
+    back: Tensor = OPERATORS.mix_grad.default(x, *given)[image]
+    return back
 
 
 def _block_sum(pixels: Tensor, mask: Tensor) -> Tensor:
@@ -332,7 +378,7 @@ def _register(
 
 
 _LABELING = "Tensor unary, Tensor vertical, Tensor horizontal, Tensor label_cost"
-_SOURCES = "Tensor? source1, Tensor? source2"
+_MOVES = "Tensor? source1, Tensor? source2, Tensor? partner"
 _register(
     "grid_min_cut(Tensor source_caps, Tensor sink_caps, Tensor vertical, Tensor horizontal)"
     " -> (Tensor, Tensor)",
@@ -369,10 +415,12 @@ _register(
     _block_sums,
     cuda=False,
 )
-_register(f"mix(Tensor x1, Tensor x2, Tensor mask, {_SOURCES}) -> Tensor", _mix_like, _mix)
 _register(
-    f"mix_grad(Tensor grad, Tensor? x1, Tensor? x2, Tensor mask, {_SOURCES}, bool[3] needed)"
-    " -> (Tensor, Tensor, Tensor)",
+    f"mix(Tensor x1, Tensor? x2, Tensor mask, {_MOVES}, bool trusted) -> Tensor", _mix_like, _mix
+)
+_register(
+    f"mix_grad(Tensor grad, Tensor? x1, Tensor? x2, Tensor mask, {_MOVES}, SymInt others,"
+    " bool[3] needed, bool trusted) -> (Tensor, Tensor, Tensor)",
     _mix_grad_like,
     _mix_grad,
 )

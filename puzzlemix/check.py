@@ -34,6 +34,7 @@ __all__ = [
     "masked_transport",
     "masked_transport_values",
     "mix",
+    "mix_fault",
     "mix_values",
 ]
 
@@ -49,6 +50,7 @@ MAX_ASSIGNMENT = 4096
 MAX_CUDA_PIXELS = 2**31 - 1
 METHODS = ("approx", "exact")
 WEIGHTS = ("indicator", "mask")
+_REPEATED = 3  # of csrc/status.h
 
 
 _debugging = False
@@ -134,16 +136,37 @@ def masked_transport(saliency: Tensor, mask: Tensor, xi: float, weight: str, met
 
 
 def mix(
-    x1: Tensor, x2: Tensor, mask: Tensor, source1: Tensor | None, source2: Tensor | None
+    x1: Tensor,
+    x2: Tensor | None,
+    mask: Tensor,
+    source1: Tensor | None,
+    source2: Tensor | None,
+    partner: Tensor | None = None,
 ) -> None:
-    """Two images [B, C, Y, X], a mask and permutations on grids that divide them."""
+    """Two images [B, C, Y, X], a mask and permutations on grids that divide them; partners [B]."""
     batch, channels, rows, columns = _sizes("x1", x1, "[B, C, Y, X]", 4)
     _dense("x1", x1, FLOATS)
     if x1.is_cuda and rows * columns > MAX_CUDA_PIXELS:
         raise ValueError(
             f"x1: expected at most {MAX_CUDA_PIXELS} pixels a channel on CUDA, got {rows}x{columns}"
         )
-    _expect("x2", x2, "[B, C, Y, X]", (batch, channels, rows, columns), (x1.dtype,), ("x1", x1))
+    if partner is not None:
+        _expect("partner", partner, "[B]", (batch,), INDICES, ("x1", x1))
+    if x2 is None:
+        for name, given in (("source2", source2), ("partner", partner)):
+            if given is not None:
+                raise ValueError(
+                    f"{name}: expected None beside an empty partner (x2 is None), "
+                    f"got a tensor of shape {list(given.shape)}"
+                )
+    elif partner is None:
+        _expect("x2", x2, "[B, C, Y, X]", (batch, channels, rows, columns), (x1.dtype,), ("x1", x1))
+    else:
+        count = _sizes("x2", x2, "[N, C, Y, X]", 4)[0]
+        shape = (count, channels, rows, columns)
+        _expect("x2", x2, "[N, C, Y, X]", shape, (x1.dtype,), ("x1", x1))
+        if batch and not count:
+            raise ValueError("x2: expected at least one image, as partner names some, got 0")
     _blocks("mask", mask, FLOATS, x1)
     if source1 is not None:
         _blocks("source1", source1, INDICES, x1)
@@ -237,13 +260,51 @@ def masked_transport_values(saliency: Tensor, mask: Tensor, xi: float) -> None:
         raise ValueError(f"{name}: expected costs whose sum is finite in double, got {value}")
 
 
-def mix_values(mask: Tensor, source1: Tensor | None, source2: Tensor | None) -> None:
-    """A finite mask in the precision of the mix; permutations, where there are any."""
+def mix_values(
+    mask: Tensor,
+    source1: Tensor | None,
+    source2: Tensor | None,
+    partner: Tensor | None = None,
+    others: int = 0,
+) -> None:
+    """A finite mask in the precision of the mix; permutations; partners among ``others`` images."""
     _range("mask", mask)
     if source1 is not None:
         _permutation("source1", source1)
     if source2 is not None:
         _permutation("source2", source2)
+    if partner is not None:
+        _indices("partner", partner, others)
+
+
+def mix_fault(
+    fault: tuple[int, int, int, int],
+    mask: Tensor,
+    source1: Tensor | None,
+    source2: Tensor | None,
+    partner: Tensor | None,
+    others: int,
+) -> ValueError:
+    """The error for what the compiled mix has found: see csrc/status.h and csrc/mix/mix.h."""
+    kind, argument, sample, entry = fault
+    name, tensor = {
+        2: ("mask", mask),
+        3: ("source1", source1),
+        4: ("source2", source2),
+        5: ("partner", partner),
+    }[argument]
+    assert tensor is not None
+    place = [sample]
+    if tensor.dim() == 3:
+        place += divmod(entry, tensor.shape[2])
+    value = tensor[tuple(place)].item()
+    if kind == _REPEATED:
+        wanted, came = "a permutation in each sample", f"index {value} twice in sample {sample}"
+    else:
+        count = others if name == "partner" else tensor[0].numel()
+        wanted = "finite values" if name == "mask" else f"indices from 0 to {count - 1}"
+        came = f"{value} at {place}"
+    return ValueError(f"{name}: expected {wanted}, got {came}")
 
 
 # Parts of the above. A check that passes builds no message.
@@ -407,18 +468,20 @@ def _bounded(sums: Tensor, tensor: Tensor, heaviest: Callable[[int], str]) -> No
         )
 
 
+def _indices(name: str, index: Tensor, count: int) -> None:
+    wrong = (index < 0) | (index >= count)
+    if bool(wrong.any()):
+        raise ValueError(
+            f"{name}: expected indices from 0 to {count - 1}, got {_first(index, wrong)}"
+        )
+
+
 def _permutation(name: str, source: Tensor) -> None:
     if source.numel() == 0:
         return
     source = source.to(torch.int64, copy=True)  # another thread may write to the caller's
     flat = source.flatten(1)
-    count = flat.shape[1]
-    low, high = flat.aminmax()
-    if low < 0 or high >= count:
-        wrong = (source < 0) | (source >= count)
-        raise ValueError(
-            f"{name}: expected indices from 0 to {count - 1}, got {_first(source, wrong)}"
-        )
+    _indices(name, source, flat.shape[1])
     # As many indices as targets: they are a permutation if every target is named.
     if not torch.zeros_like(flat, dtype=torch.bool).scatter_(1, flat, True).all():
         sample, place = next(

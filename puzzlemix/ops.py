@@ -189,25 +189,32 @@ def masked_transport(
 @accepts_numpy
 def mix(
     x1: Tensor,
-    x2: Tensor,
+    x2: Tensor | None,
     mask: Tensor,
     source1: Tensor | None = None,
     source2: Tensor | None = None,
+    *,
+    partner: Tensor | None = None,
 ) -> Tensor:
-    """Mix images block by block: mask * P1 x1 + (1 - mask) * P2 x2.
+    """Mix images block by block: mask * P1 x1 + (1 - mask) * P2 x2[partner].
 
     Place j of P x holds block ``source[j]`` of x. The three grids may differ; each must divide the
     image, down to one pixel a block. Where the mask is 1 or 0 the other image is not read.
     Differentiable in the images, and in the mask where that needs a gradient, any number of times.
 
     Args:
-        x1, x2: [B, C, Y, X], float16, bfloat16, float32 or float64.
+        x1: [B, C, Y, X], float16, bfloat16, float32 or float64, contiguous or channels_last; other
+            layouts are copied first.
+        x2: [N, C, Y, X] of the same type, N = B without ``partner``. None: zeros, never made.
         mask: [B, h, w], any float type; used in float32 (float64 for float64 images).
         source1, source2: [B, h', w'] integers, permutations of 0 to h' * w' - 1; None: unmoved.
+        partner: [B] integers: the second image of sample b is number ``partner[b]`` of x2, which is
+            not copied; None: number b.
 
     Returns:
-        [B, C, Y, X] of the images' type.
+        [B, C, Y, X] of the images' type, in the memory format of x1.
     """
-    check.mix(x1, x2, mask, source1, source2)
-    mixed: Tensor = OPERATORS.mix.default(x1, x2, mask.to(mixing_dtype(x1)), source1, source2)
+    check.mix(x1, x2, mask, source1, source2, partner)
+    mask = mask.to(mixing_dtype(x1))
+    mixed: Tensor = OPERATORS.mix.default(x1, x2, mask, source1, source2, partner, False)
     return mixed
