@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from . import _operators as operators
 from . import check
 from ._operators import OPERATORS, mixing_dtype
 from .arrays import accepts_numpy
@@ -214,7 +215,17 @@ def mix(
     Returns:
         [B, C, Y, X] of the images' type, in the memory format of x1.
     """
+    return mix_tensors(x1, x2, mask, source1, source2, partner)
+
+
+def mix_tensors(
+    x1: Tensor,
+    x2: Tensor | None,
+    mask: Tensor,
+    source1: Tensor | None,
+    source2: Tensor | None,
+    partner: Tensor | None,
+) -> Tensor:
+    """`mix` for callers within the package, which have no NumPy arrays."""
     check.mix(x1, x2, mask, source1, source2, partner)
-    mask = mask.to(mixing_dtype(x1))
-    mixed: Tensor = OPERATORS.mix.default(x1, x2, mask, source1, source2, partner, False)
-    return mixed
+    return operators.mix(x1, x2, mask.to(mixing_dtype(x1)), source1, source2, partner, False)
