@@ -273,6 +273,8 @@ def _mix_grad(
 ) -> Triple:
     images, moves = (x1, x2), (source1, source2, partner)
     gradients = _mix_grad_like(grad, *images, mask, *moves, others, needed, trusted)
+    if grad.shape[0] == 0:  # images that are nobody's partner
+        return gradients[0], gradients[1].zero_(), gradients[2]
     into = (g if wanted else None for g, wanted in zip(gradients, needed, strict=True))
     grad = grad.contiguous(memory_format=_native.memory_format(grad))
     fault = _native.mix_grad(grad, *images, mask, *moves, others, trusted, *into)
