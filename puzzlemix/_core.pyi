@@ -142,3 +142,14 @@ _Ended = tuple[int, int, int, int] | int | None  # a fault on the CPU, a cudaErr
 
 def mix(problem: MixProblem, where: _Where, /) -> _Ended: ...
 def mix_grad(problem: MixGradProblem, where: _Where, /) -> _Ended: ...
+def mix_labels(
+    *,
+    labels: int,
+    others: int,
+    ratio: int,
+    partner: int,
+    out: int,
+    batch: int,
+    count: int,
+    classes: int,
+) -> tuple[int, int, int, int] | None: ...

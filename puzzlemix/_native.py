@@ -241,7 +241,7 @@ def mix(
     out: Tensor,
 ) -> Fault | None:
     """Mix into out, in whose memory format images are read; a fault on the CPU alone."""
-    x1, x2 = _like(x1, out), _like(x2, out)
+    x1, x2 = _in_format_of(out, x1, x2)
     others = 0 if x2 is None else x2.shape[0]
     layout, alive = _mix_layout(out, mask, source1, source2, partner, others, trusted)
     problem = _core.MixProblem(layout, x1=x1.data_ptr(), x2=_address(x2), out=out.data_ptr())
@@ -266,7 +266,7 @@ def mix_grad(
 
     x1 and x2 are read for grad_mask alone; there x2 = None is zeros.
     """
-    x1, x2 = _like(x1, grad), _like(x2, grad)
+    x1, x2 = _in_format_of(grad, x1, x2)
     layout, alive = _mix_layout(grad, mask, source1, source2, partner, others, trusted)
     inverse = None
     if grad.is_cuda and grad2 is not None and partner is not None and source2 is not None:
@@ -282,6 +282,34 @@ def mix_grad(
         inverse=_address(inverse),
     )
     return _run_mix(_core.mix_grad, problem, grad, alive)
+
+
+def mix_labels(
+    labels: Tensor,
+    others: Tensor | None,
+    ratio: Tensor | None,
+    partner: Tensor | None,
+    out: Tensor,
+) -> Fault | None:
+    """Mix class numbers into weights [N, K] float32, on the CPU; see csrc/mix/labels.h."""
+    labels = labels.long().contiguous()
+    if others is not None:
+        others = others.long().contiguous()
+    if ratio is not None:
+        ratio = ratio.to(torch.float32).contiguous()
+    if partner is not None:
+        partner = partner.long().contiguous()
+    fault: Fault | None = _core.mix_labels(
+        labels=labels.data_ptr(),
+        others=_address(others),
+        ratio=_address(ratio),
+        partner=_address(partner),
+        out=out.data_ptr(),
+        batch=out.shape[0],
+        count=0 if others is None else others.shape[0],
+        classes=out.shape[1],
+    )
+    return fault
 
 
 def memory_format(images: Tensor) -> torch.memory_format:
@@ -360,9 +388,10 @@ def _address(tensor: Tensor | None) -> int:
     return 0 if tensor is None else tensor.data_ptr()
 
 
-def _like(images: Tensor | None, other: Tensor) -> Any:
-    """The images in the memory format of the other, dense."""
-    return None if images is None else images.contiguous(memory_format=memory_format(other))
+def _in_format_of(dense: Tensor, *images: Tensor | None) -> list[Any]:
+    """The images in the memory format of the one that is dense."""
+    format = torch.contiguous_format if dense.is_contiguous() else torch.channels_last
+    return [x if x is None else x.contiguous(memory_format=format) for x in images]
 
 
 def _mix_layout(

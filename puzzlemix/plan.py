@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from . import ops
-from .check import FLOATS
+from . import _native, ops
+from .check import FLOATS, INTEGERS
 from .options import expect_dtype, expect_tensor, reads_values
 
 __all__ = ["Plan"]
@@ -91,6 +91,9 @@ class Plan:
         if self.ratio.dim() == 0:
             return self._as_batch().labels(y[None], batch)[0]
         self._expect_rows("y", y)
+        whole = y if batch is None else batch
+        if self.index is not None and _are_classes_here(y) and _are_classes_here(whole):
+            return self._mixed_classes(y, whole, "y" if batch is None else "batch")
         own = weights_of("y", y, self.num_classes)
         if self.index is None:
             return own.clone() if own is y else own
@@ -157,6 +160,16 @@ class Plan:
     def _as_batch(self) -> Plan:
         return self._map(lambda tensor: tensor[None])
 
+    def _mixed_classes(self, y: Tensor, whole: Tensor, name: str) -> Tensor:
+        """Weights of class numbers on the CPU, in one pass."""
+        weights = _room_for_weights("y", y, self.num_classes)
+        fault = _native.mix_labels(y, whole, self.ratio, self.index, weights)
+        if fault is not None:
+            _expect_classes("y", y, weights.shape[1])
+            self._expect_partners(name, whole)
+            _expect_classes(name, whole, weights.shape[1])
+        return weights
+
     def _whole(self, name: str, x: Tensor, batch: Tensor | None) -> Tensor:
         """What ``index`` points into."""
         if batch is None:
@@ -197,22 +210,41 @@ def weights_of(name: str, y: Tensor, num_classes: int | None) -> Tensor:
         raise TypeError(
             f"{name}: expected integers [N] or weights [N, K], got {y.dtype} {list(y.shape)}"
         )
+    if _are_classes_here(y):
+        weights = _room_for_weights(name, y, num_classes)
+        if _native.mix_labels(y, None, None, None, weights) is not None:
+            _expect_classes(name, y, weights.shape[1])
+        return weights
+    classes = torch.arange(_expect_number_of_classes(name, y, num_classes), device=y.device)
+    # Where values can't be looked at, a class that there isn't has no weight.
+    if reads_values(y):
+        _expect_classes(name, y, len(classes))
+    return (y[:, None] == classes).to(torch.float32)
+
+
+def _are_classes_here(y: Tensor) -> bool:
+    """Class numbers [N] in memory that compiled code can read."""
+    return (
+        type(y) is Tensor
+        and y.dim() == 1
+        and y.dtype in INTEGERS
+        and y.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+    )
+
+
+def _room_for_weights(name: str, y: Tensor, num_classes: int | None) -> Tensor:
+    classes = _expect_number_of_classes(name, y, num_classes)
+    return torch.empty((len(y), classes), dtype=torch.float32, device="cpu")
+
+
+def _expect_number_of_classes(name: str, y: Tensor, num_classes: int | None) -> int:
     if num_classes is None:
         raise ValueError(
             f"{name}: expected weights [N, K], as the plan was made without num_classes, "
             f"got integers {list(y.shape)}"
         )
-    if y.device.type == "cpu" and not torch.compiler.is_compiling():
-        weights = torch.zeros((len(y), num_classes), device=y.device)
-        try:
-            return weights.scatter_(1, y.long().unsqueeze(1), 1.0)
-        except (IndexError, RuntimeError):
-            _expect_classes(name, y, num_classes)
-            raise
-    # Where values can't be looked at, a class that there isn't has no weight.
-    if reads_values(y):
-        _expect_classes(name, y, num_classes)
-    return (y[:, None] == torch.arange(num_classes, device=y.device)).to(torch.float32)
+    return num_classes
 
 
 def _expect_classes(name: str, y: Tensor, num_classes: int) -> None:

@@ -1,4 +1,5 @@
 #include "bindings.h"
+#include "mix/labels.h"
 #include "mix/mix.h"
 #include "where.h"
 
@@ -13,6 +14,13 @@ constexpr int (*mix_cuda)(const MixProblem&, void*) = nullptr;
 constexpr int (*mix_grad_cuda)(const MixGradProblem&, void*) = nullptr;
 #endif
 
+// (fault, argument, sample, entry), or None where all is well.
+py::object fault(const Status& status) {
+  if (status.ok()) return py::none();
+  return py::make_tuple(static_cast<int>(status.fault), status.argument, status.sample,
+                        status.entry);
+}
+
 // None where all is well. On the CPU else (fault, argument, sample, entry), on CUDA the launch's
 // error code.
 template <typename Problem>
@@ -25,9 +33,7 @@ py::object run(const Problem& problem, const Where& where, Status (*cpu)(const P
       const py::gil_scoped_release release;
       status = cpu(problem, static_cast<int>(with));
     }
-    if (status.ok()) return py::none();
-    return py::make_tuple(static_cast<int>(status.fault), status.argument, status.sample,
-                          status.entry);
+    return fault(status);
   }
 #ifdef PUZZLEMIX_HAS_CUDA
   if (const int error = cuda(problem, pointer<void>(with))) return py::int_(error);
@@ -86,6 +92,16 @@ void bind_mix(py::module_& module) {
   module.def("mix", [](const MixProblem& problem, const Where& where) {
     return run(problem, where, mix_cpu, mix_cuda);
   });
+  module.def(
+      "mix_labels",
+      [](uintptr_t labels, uintptr_t others, uintptr_t ratio, uintptr_t partner, uintptr_t out,
+         int64_t batch, int64_t count, int64_t classes) {
+        return fault(mix_labels({pointer<const int64_t>(labels), pointer<const int64_t>(others),
+                                 pointer<const float>(ratio), pointer<const int64_t>(partner),
+                                 pointer<float>(out), batch, count, classes}));
+      },
+      py::kw_only(), arg("labels"), arg("others"), arg("ratio"), arg("partner"), arg("out"),
+      arg("batch"), arg("count"), arg("classes"));
   module.def("mix_grad", [](const MixGradProblem& problem, const Where& where) {
     return run(problem, where, mix_grad_cpu, mix_grad_cuda);
   });
