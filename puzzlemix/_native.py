@@ -292,13 +292,9 @@ def mix_labels(
     out: Tensor,
 ) -> Fault | None:
     """Mix class numbers into weights [N, K] float32, on the CPU; see csrc/mix/labels.h."""
-    labels = labels.long().contiguous()
-    if others is not None:
-        others = others.long().contiguous()
+    labels, others, partner = labels.long().contiguous(), _index(others), _index(partner)
     if ratio is not None:
         ratio = ratio.to(torch.float32).contiguous()
-    if partner is not None:
-        partner = partner.long().contiguous()
     fault: Fault | None = _core.mix_labels(
         labels=labels.data_ptr(),
         others=_address(others),
@@ -412,10 +408,7 @@ def _mix_layout(
     if batch > 1 and mask.stride(0) == 0:  # expanded: one mask for all
         mask, mask_step = mask[0], 0
     mask = mask.contiguous()
-    source1, source2, partner = (
-        None if index is None else index.long().contiguous()
-        for index in (source1, source2, partner)
-    )
+    source1, source2, partner = _index(source1), _index(source2), _index(partner)
     _, rows1, cols1 = (1, 1, 1) if source1 is None else source1.shape
     _, rows2, cols2 = (1, 1, 1) if source2 is None else source2.shape
     layout = _core.MixLayout(
@@ -439,6 +432,10 @@ def _mix_layout(
         trusted=trusted,
     )
     return layout, (mask, source1, source2, partner)
+
+
+def _index(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.long().contiguous()
 
 
 def _run_mix(

@@ -325,8 +325,8 @@ def _backward_mix_grad(
         spread = _spread(to_mask, grad)
         for_grad = for_grad + spread * _difference(grad, x1, x2, *moves)
         share = spread * grad
-        for_x1 = _moved_back(share, 0, *moves, grad.shape[0])
-        for_x2 = None if x2 is None else -_moved_back(share, 1, *moves, ctx.others)
+        for_x1 = _moved_back(share, 0, grad.shape[0], *moves)
+        for_x2 = None if x2 is None else -_moved_back(share, 1, ctx.others, *moves)
     return for_grad, for_x1, for_x2, for_mask.to(mask.dtype), *(None,) * 6
 
 
@@ -354,18 +354,11 @@ def _difference(like: Tensor, x1: Tensor | None, x2: Tensor | None, *moves: Any)
     return _mixed(like, x1, None, ones, *moves) - _mixed(like, None, x2, ones - 1, *moves)
 
 
-def _moved_back(
-    x: Tensor,
-    image: int,
-    source1: Tensor | None,
-    source2: Tensor | None,
-    partner: Tensor | None,
-    count: int,
-) -> Tensor:
+def _moved_back(x: Tensor, image: int, count: int, *moves: Tensor | None) -> Tensor:
     """P1' x for image 0; Q' P2' x, of so many images, for image 1."""
     mask = torch.full((x.shape[0], 1, 1), 1 - image, dtype=mixing_dtype(x), device=x.device)
     needed = [image == 0, image == 1, False]
-    given = None, None, mask, source1, source2, partner, count, needed, True
+    given = None, None, mask, *moves, count, needed, True
     back: Tensor = OPERATORS.mix_grad.default(x, *given)[image]
     return back
 

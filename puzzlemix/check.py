@@ -159,6 +159,8 @@ def mix(
                     f"{name}: expected None beside an empty partner (x2 is None), "
                     f"got a tensor of shape {list(given.shape)}"
                 )
+    elif x2 is x1:
+        pass
     elif partner is None:
         _expect("x2", x2, "[B, C, Y, X]", (batch, channels, rows, columns), (x1.dtype,), ("x1", x1))
     else:

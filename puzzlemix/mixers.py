@@ -437,7 +437,7 @@ def _ends(centre: float, reach: float, size: int) -> tuple[int, int]:
 
 def _partners(images: Tensor, rng: torch.Generator | None) -> Tensor:
     index = torch.randperm(len(images), generator=rng, device="cpu")
-    return index.to(images.device, non_blocking=True)
+    return index if images.is_cpu else index.to(images.device, non_blocking=True)
 
 
 def _uniform(shape: int | tuple[int, ...], rng: torch.Generator | None) -> Tensor:
@@ -461,13 +461,9 @@ def _beta(alpha: float, count: int, rng: torch.Generator | None) -> Tensor:
 def _beta_number(alpha: float, rng: torch.Generator | None) -> float:
     """One draw, in Python's numbers: eight operations on a tensor would take 10 us."""
     shape = torch.full((2,), alpha + 1, dtype=torch.float64, device="cpu")
-    one, other = (
-        math.log(gamma) + math.log1p(-uniform) / alpha
-        for gamma, uniform in zip(
-            torch._standard_gamma(shape, generator=rng).tolist(),
-            _uniform(2, rng).tolist(),
-            strict=True,
-        )
-    )
+    gamma1, gamma2 = torch._standard_gamma(shape, generator=rng).tolist()
+    uniform1, uniform2 = _uniform(2, rng).tolist()
+    one = math.log(gamma1) + math.log1p(-uniform1) / alpha
+    other = math.log(gamma2) + math.log1p(-uniform2) / alpha
     small = math.exp(-abs(one - other))
     return (1 if one >= other else small) / (1 + small)

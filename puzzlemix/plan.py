@@ -69,13 +69,11 @@ class Plan:
             return self._as_batch().images(x[None], batch)[0]
         self._expect_rows("x", x)
         whole = None if self.index is None else self._whole("x", x, batch)
-        given = _planes(x), None if whole is None else _planes(whole), self.mask
         try:
-            mixed = ops.mix_tensors(*given, self.source1, self.source2, self.index)
+            return self._mixed(x, whole)
         except ValueError:  # which may be about partners: where they come from, the plan knows
             self._expect_partners("x" if batch is None else "batch", whole)
             raise
-        return mixed if x.dim() == 4 else _shaped(mixed, x)
 
     def labels(self, y: Tensor, batch: Tensor | None = None) -> Tensor:
         """Mix labels: ratio * y + (1 - ratio) * y[index].
@@ -159,6 +157,13 @@ class Plan:
 
     def _as_batch(self) -> Plan:
         return self._map(lambda tensor: tensor[None])
+
+    def _mixed(self, x: Tensor, whole: Tensor | None) -> Tensor:
+        given = self.mask, self.source1, self.source2, self.index
+        if x.dim() == 4:
+            return ops.mix_tensors(x, whole, *given)
+        mixed = ops.mix_tensors(_planes(x), None if whole is None else _planes(whole), *given)
+        return _shaped(mixed, x)
 
     def _mixed_classes(self, y: Tensor, whole: Tensor, name: str) -> Tensor:
         """Weights of class numbers on the CPU, in one pass."""
@@ -257,8 +262,6 @@ def _expect_classes(name: str, y: Tensor, num_classes: int) -> None:
 
 def _planes(x: Tensor) -> Tensor:
     """[N, ..., Y, X], [N, X] or [N] as [N, C, Y, X]."""
-    if x.dim() == 4:
-        return x
     shape = x.shape
     plane = (1,) * (3 - x.dim()) + tuple(shape[-2:] if x.dim() > 2 else shape[1:])
     return x.reshape(len(x), math.prod(shape[1:-2]), *plane[-2:])
