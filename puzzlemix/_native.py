@@ -284,6 +284,12 @@ def mix_grad(
     return _run_mix(_core.mix_grad, problem, grad, alive)
 
 
+def check_labels(labels: Tensor, classes: int) -> Fault | None:
+    """Look for a number that is no class, on the CPU."""
+    labels = labels.long().contiguous()
+    return _core.check_labels(labels.data_ptr(), labels.shape[0], classes)
+
+
 def mix_labels(
     labels: Tensor,
     others: Tensor | None,

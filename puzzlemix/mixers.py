@@ -30,7 +30,7 @@ from .options import (
     mixing_ratio,
     model_of,
 )
-from .plan import Plan
+from .plan import Plan, expect_classes
 from .puzzle import decide, expect_methods, puzzle_mix
 
 __all__ = ["CutMix", "Cutout", "MixUp", "Mixer", "PuzzleMix"]
@@ -155,10 +155,12 @@ class Mixer(nn.Module):
                 f"labels: expected shape [N] or [N, K] with N = {len(images)}, as in images, "
                 f"got {list(labels.shape)}"
             )
-        if labels.dim() == 1 and self.num_classes is None:
+        if labels.dim() == 1:
+            expect_classes("labels", labels, self.num_classes)
+        elif self.num_classes is not None and labels.shape[1] != self.num_classes:
             raise ValueError(
-                "labels: expected weights [N, K], as the mixer was made without num_classes, "
-                f"got shape {list(labels.shape)}"
+                f"labels: expected integers [N] or weights [N, K] with K = num_classes = "
+                f"{self.num_classes}, got shape {list(labels.shape)}"
             )
 
     def _rng(self) -> torch.Generator | None:

@@ -90,7 +90,7 @@ class Plan:
             return self._as_batch().labels(y[None], batch)[0]
         self._expect_rows("y", y)
         whole = y if batch is None else batch
-        if self.index is not None and _are_classes_here(y) and _are_classes_here(whole):
+        if self.index is not None and y.dim() == whole.dim() == 1 and _are_here(y):
             return self._mixed_classes(y, whole, "y" if batch is None else "batch")
         own = weights_of("y", y, self.num_classes)
         if self.index is None:
@@ -167,12 +167,12 @@ class Plan:
 
     def _mixed_classes(self, y: Tensor, whole: Tensor, name: str) -> Tensor:
         """Weights of class numbers on the CPU, in one pass."""
-        weights = _room_for_weights("y", y, self.num_classes)
-        fault = _native.mix_labels(y, whole, self.ratio, self.index, weights)
-        if fault is not None:
-            _expect_classes("y", y, weights.shape[1])
+        count = expect_classes("y", y, self.num_classes)
+        if whole is not y:
+            expect_classes(name, whole, self.num_classes)
+        weights = torch.empty((len(y), count), dtype=torch.float32, device="cpu")
+        if _native.mix_labels(y, whole, self.ratio, self.index, weights) is not None:
             self._expect_partners(name, whole)
-            _expect_classes(name, whole, weights.shape[1])
         return weights
 
     def _whole(self, name: str, x: Tensor, batch: Tensor | None) -> Tensor:
@@ -211,53 +211,40 @@ def weights_of(name: str, y: Tensor, num_classes: int | None) -> Tensor:
     """Labels as weights [N, K] float32; the argument's name is for errors."""
     if y.dim() == 2:
         return y.to(torch.float32)
-    if y.dim() != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+    count = expect_classes(name, y, num_classes)
+    if _are_here(y):
+        weights = torch.empty((len(y), count), dtype=torch.float32, device="cpu")
+        _native.mix_labels(y, None, None, None, weights)
+        return weights
+    # Where values can't be looked at, a class that there isn't has no weight.
+    return (y[:, None] == torch.arange(count, device=y.device)).to(torch.float32)
+
+
+def expect_classes(name: str, y: Tensor, num_classes: int | None) -> int:
+    """Refuse what are no class numbers [N], by their values too where these may be looked at."""
+    if y.dim() != 1 or y.dtype not in INTEGERS:
         raise TypeError(
             f"{name}: expected integers [N] or weights [N, K], got {y.dtype} {list(y.shape)}"
         )
-    if _are_classes_here(y):
-        weights = _room_for_weights(name, y, num_classes)
-        if _native.mix_labels(y, None, None, None, weights) is not None:
-            _expect_classes(name, y, weights.shape[1])
-        return weights
-    classes = torch.arange(_expect_number_of_classes(name, y, num_classes), device=y.device)
-    # Where values can't be looked at, a class that there isn't has no weight.
-    if reads_values(y):
-        _expect_classes(name, y, len(classes))
-    return (y[:, None] == classes).to(torch.float32)
-
-
-def _are_classes_here(y: Tensor) -> bool:
-    """Class numbers [N] in memory that compiled code can read."""
-    return (
-        type(y) is Tensor
-        and y.dim() == 1
-        and y.dtype in INTEGERS
-        and y.device.type == "cpu"
-        and not torch.compiler.is_compiling()
-    )
-
-
-def _room_for_weights(name: str, y: Tensor, num_classes: int | None) -> Tensor:
-    classes = _expect_number_of_classes(name, y, num_classes)
-    return torch.empty((len(y), classes), dtype=torch.float32, device="cpu")
-
-
-def _expect_number_of_classes(name: str, y: Tensor, num_classes: int | None) -> int:
     if num_classes is None:
         raise ValueError(
-            f"{name}: expected weights [N, K], as the plan was made without num_classes, "
-            f"got integers {list(y.shape)}"
+            f"{name}: expected weights [N, K] without num_classes, got integers {list(y.shape)}"
         )
-    return num_classes
-
-
-def _expect_classes(name: str, y: Tensor, num_classes: int) -> None:
-    if y.numel() and not 0 <= int(y.min()) <= int(y.max()) < num_classes:
+    if _are_here(y):
+        wrong = _native.check_labels(y, num_classes) is not None
+    else:
+        wrong = reads_values(y) and bool(((y < 0) | (y >= num_classes)).any())
+    if wrong:
         raise ValueError(
             f"{name}: expected integers from 0 to {num_classes - 1}, "
             f"got {int(y.min())} to {int(y.max())}"
         )
+    return num_classes
+
+
+def _are_here(y: Tensor) -> bool:
+    """In memory that compiled code can read."""
+    return type(y) is Tensor and y.is_cpu and not torch.compiler.is_compiling()
 
 
 def _planes(x: Tensor) -> Tensor:

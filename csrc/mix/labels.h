@@ -20,6 +20,14 @@ struct LabelProblem {
 // The numbers of the tensors that a Status names.
 enum LabelArgument : int { kLabels, kOthers, kRatio, kPartners };
 
+// Whether all of [batch] labels are classes.
+inline Status check_labels(const int64_t* labels, int64_t batch, int64_t classes) {
+  const auto wrong = [&](int64_t label) { return label < 0 || label >= classes; };
+  const int64_t* const found = std::find_if(labels, labels + batch, wrong);
+  if (found == labels + batch) return {};
+  return {Fault::value, kLabels, found - labels, 0};
+}
+
 // out = ratio * one_hot(label) + (1 - ratio) * one_hot(others[partner]).
 inline Status mix_labels(const LabelProblem& p) {
   const auto within = [](int64_t index, int64_t count) { return index >= 0 && index < count; };

@@ -92,6 +92,9 @@ void bind_mix(py::module_& module) {
   module.def("mix", [](const MixProblem& problem, const Where& where) {
     return run(problem, where, mix_cpu, mix_cuda);
   });
+  module.def("check_labels", [](uintptr_t labels, int64_t batch, int64_t classes) {
+    return fault(check_labels(pointer<const int64_t>(labels), batch, classes));
+  });
   module.def(
       "mix_labels",
       [](uintptr_t labels, uintptr_t others, uintptr_t ratio, uintptr_t partner, uintptr_t out,
