@@ -8,6 +8,7 @@ call and the solve alone, on graphs that were made before.
 from __future__ import annotations
 
 import importlib
+import math
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -264,6 +265,38 @@ def _torchvision(name: str, classes: int) -> Mixing:
     return getattr(need("torchvision.transforms.v2"), name)(num_classes=classes), Tensor.float
 
 
+def _written_out(name: str, classes: int) -> Mixing:
+    """What torchvision's transforms compute, without the classes around it."""
+    beta = torch.distributions.Beta(torch.tensor([1.0]), torch.tensor([1.0]))
+
+    def blend(x: Tensor, share: float) -> Tensor:
+        return x.roll(1, 0).mul_(1.0 - share).add_(x.mul(share))
+
+    def weights(labels: Tensor, share: float) -> Tensor:
+        return blend(torch.nn.functional.one_hot(labels, num_classes=classes).float(), share)
+
+    def mixup(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        share = float(beta.sample(()))
+        return blend(images, share), weights(labels, share)
+
+    def cutmix(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        share = float(beta.sample(()))
+        height, width = images.shape[-2:]
+        x, y = torch.randint(width, size=(1,)), torch.randint(height, size=(1,))
+        reach = 0.5 * math.sqrt(1.0 - share)
+        across, down = int(reach * width), int(reach * height)
+        left, top = int(torch.clamp(x - across, min=0)), int(torch.clamp(y - down, min=0))
+        right = int(torch.clamp(x + across, max=width))
+        bottom = int(torch.clamp(y + down, max=height))
+        mixed = images.clone()
+        box = (..., slice(top, bottom), slice(left, right))
+        mixed[box] = images.roll(1, 0)[box]
+        share = 1.0 - (right - left) * (bottom - top) / (width * height)
+        return mixed, weights(labels, share)
+
+    return (mixup if name == "MixUp" else cutmix), Tensor.float
+
+
 def _timm(name: str, classes: int) -> Mixing:
     alphas = (1.0, 0.0) if name == "MixUp" else (0.0, 1.0)
     mixup = need("timm.data.mixup").Mixup(*alphas, num_classes=classes, label_smoothing=0.0)
@@ -274,6 +307,7 @@ def _timm(name: str, classes: int) -> Mixing:
 MIXERS: dict[str, Callable[[str, int], Mixing]] = {
     "kornia": _kornia,
     "torchvision": _torchvision,
+    "torchvision's, written out": _written_out,
     "timm": _timm,
 }
 """By library: "MixUp" or "CutMix" and a number of classes, to its mixer."""

@@ -9,7 +9,6 @@ namespace puzzlemix {
 
 void bind_graphcut(pybind11::module_& module);
 void bind_transport(pybind11::module_& module);
-void bind_objective(pybind11::module_& module);
 void bind_puzzle(pybind11::module_& module);
 void bind_mix(pybind11::module_& module);
 void bind_device(pybind11::module_& module);

@@ -13,7 +13,6 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   puzzlemix::bind_graphcut(module);
   puzzlemix::bind_interruption(module);
   puzzlemix::bind_mix(module);
-  puzzlemix::bind_objective(module);
   puzzlemix::bind_puzzle(module);
   puzzlemix::bind_transport(module);
 }

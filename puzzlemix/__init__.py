@@ -24,6 +24,7 @@ from .ops import (
     labeling_energy,
     masked_transport,
     mix,
+    puzzle_plan,
 )
 from .plan import Plan
 from .puzzle import puzzle_mix
@@ -61,6 +62,7 @@ __all__ = [
     "objective",
     "puzzle_mix",
     "puzzle_mix_backward",
+    "puzzle_plan",
     "reference",
     "spectral_saliency",
 ]

@@ -5,6 +5,8 @@ Each draws from its distribution, decides a ``Plan``, and applies it to images a
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,24 +14,24 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import get_worker_info
 
-from ._pairs import Pairs, blocks_of
-from .plan import Plan
-from .puzzle import decide, expect_methods, puzzle_mix
+from .ops.puzzle import planned
+from .plan import Plan, expect_classes
+from .puzzle import puzzle_mix
+from .results import PuzzlePlan
 from .validate import (
     FLOATS,
     Grid,
+    PuzzleOptions,
     expect_divides,
     expect_dtype,
     expect_grids,
     expect_images,
     expect_integer,
-    expect_model,
     expect_number,
+    expect_options,
     expect_saliency,
     expect_tensor,
     grid_of,
-    mixing_ratio,
-    model_of,
 )
 
 __all__ = ["CutMix", "Cutout", "MixUp", "Mixer", "PuzzleMix"]
@@ -99,13 +101,12 @@ class Mixer(nn.Module):
         expect_tensor("images", images)
         expect_dtype("images", images, FLOATS)
         self._expect(images, saliency)
-        self._expect_labels(images, labels)
-        with torch.no_grad():
-            rng = self._rng()
-            if self.prob < 1 and float(_uniform(1, rng)) >= self.prob:
-                ones = images.new_ones(len(images), dtype=_real(images))
-                return Plan(None, ones, ones[:, None, None], num_classes=self.num_classes)
-            return self._decide(images, labels, saliency, rng)
+        if labels is not None:
+            self._expect_labels(images, labels)
+        rng = self._rng()
+        if self.prob < 1 and float(_uniform(1, rng)) >= self.prob:
+            return self._one_block(None, images, 1.0)
+        return self._decide(images, labels, saliency, rng)
 
     def get_extra_state(self) -> Tensor:
         """The generator's state; empty without one."""
@@ -142,19 +143,25 @@ class Mixer(nn.Module):
     ) -> Plan:
         raise NotImplementedError
 
-    def _expect_labels(self, images: Tensor, labels: Tensor | None) -> None:
-        if labels is None:
-            return
+    def _one_block(self, index: Tensor | None, images: Tensor, lam: float | Tensor) -> Plan:
+        """The plan of one lambda for a whole image."""
+        lam = _numbers(lam, images)
+        mask = lam.view(len(images), 1, 1)
+        return Plan(index, lam, mask, num_classes=self.num_classes)
+
+    def _expect_labels(self, images: Tensor, labels: Tensor) -> None:
         expect_tensor("labels", labels)
         if labels.dim() not in (1, 2) or len(labels) != len(images):
             raise ValueError(
                 f"labels: expected shape [N] or [N, K] with N = {len(images)}, as in images, "
                 f"got {list(labels.shape)}"
             )
-        if labels.dim() == 1 and self.num_classes is None:
+        if labels.dim() == 1:
+            expect_classes("labels", labels, self.num_classes)
+        elif self.num_classes is not None and labels.shape[1] != self.num_classes:
             raise ValueError(
-                "labels: expected weights [N, K], as the mixer was made without num_classes, "
-                f"got shape {list(labels.shape)}"
+                f"labels: expected integers [N] or weights [N, K] with K = num_classes = "
+                f"{self.num_classes}, got shape {list(labels.shape)}"
             )
 
     def _rng(self) -> torch.Generator | None:
@@ -165,9 +172,11 @@ class Mixer(nn.Module):
         seed = int(torch.randint(2**63 - 1, (), generator=self.generator, device="cpu"))
         return torch.Generator().manual_seed(seed ^ worker.seed)
 
-    def _lam(self, images: Tensor, rng: torch.Generator | None) -> Tensor:
-        """lambda on the CPU, float64: one a sample, or [1]."""
-        return _beta(self.alpha, len(images) if self.per_sample else 1, rng)
+    def _lam(self, images: Tensor, rng: torch.Generator | None) -> float | Tensor:
+        """lambda: a number, or one a sample on the CPU in float64."""
+        if self.per_sample:
+            return _beta(self.alpha, len(images), rng)
+        return _beta_number(self.alpha, rng)
 
 
 class MixUp(Mixer):
@@ -188,9 +197,7 @@ class MixUp(Mixer):
         rng: torch.Generator | None,
     ) -> Plan:
         index = _partners(images, rng)
-        lam = self._lam(images, rng).to(images.device, _real(images), non_blocking=True)
-        lam = lam.expand(len(images))
-        return Plan(index, lam, lam[:, None, None], num_classes=self.num_classes)
+        return self._one_block(index, images, self._lam(images, rng))
 
 
 class _Box(Mixer):
@@ -202,14 +209,26 @@ class _Box(Mixer):
 
     def _box(self, images: Tensor, rng: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Ratio [N] and mask [N, Y, X]: 0 in the box, and the box ends where the image does."""
-        sizes = torch.tensor(images.shape[-2:], dtype=torch.float64, device="cpu")[:, None]
         lam = self._lam(images, rng)
-        centre = _uniform((2, len(lam)), rng)
+        if isinstance(lam, Tensor):
+            return self._boxes(images, lam, _uniform((2, len(lam)), rng))
+        height, width = images.shape[-2:]
+        centre, reach = _uniform(2, rng).tolist(), math.sqrt(1 - lam) / 2
+        top, bottom = _ends(centre[0], reach, height)
+        left, right = _ends(centre[1], reach, width)
+        mask = torch.ones((height, width), dtype=_real(images), device=images.device)
+        mask[top:bottom, left:right] = 0
+        ratio = 1 - (bottom - top) * (right - left) / max(height * width, 1)
+        return _numbers(ratio, images), mask.expand(len(images), -1, -1)
+
+    def _boxes(self, images: Tensor, lam: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+        """A box for each sample."""
+        sizes = torch.tensor(images.shape[-2:], dtype=torch.float64, device="cpu")[:, None]
         reach = (1 - lam).sqrt() / 2
         ends = torch.stack((centre - reach, centre + reach)).clamp(0, 1).mul(sizes).round()
         ratio = 1 - (ends[1] - ends[0]).prod(0) / sizes.prod()
-        # Low and high ends, by rows and columns: [2, 2, 1 or N].
-        ends, ratio = (part.to(images.device, non_blocking=True) for part in (ends, ratio))
+        # Low and high ends, by rows and columns: [2, 2, N].
+        ends = ends.to(images.device, non_blocking=True)
         rows, columns = (
             (place >= low[:, None]) & (place < high[:, None])
             for low, high, place in zip(
@@ -219,7 +238,7 @@ class _Box(Mixer):
             )
         )
         mask = (~(rows[:, :, None] & columns[:, None, :])).to(_real(images))
-        return ratio.to(_real(images)).expand(len(images)), mask.expand(len(images), -1, -1)
+        return _numbers(ratio, images), mask
 
 
 class CutMix(_Box):
@@ -296,10 +315,7 @@ class PuzzleMix(Mixer):
         if isinstance(grids, str) or not isinstance(grids, Sequence) or not grids:
             raise TypeError(f"grids: expected a sequence of one grid or more, got {grids!r}")
         self.given = options
-        self.options = _puzzle_options(options)
-        fine = self.options.pop("transport_grid")
-        if self.options["transport"] is None:
-            fine = None
+        self.options, fine = _puzzle_options(options)
         # The grid of the cut and that of the transport.
         self.grids = [_with_transport(grid_of("grids", grid), fine) for grid in grids]
         self.saliency = saliency
@@ -335,6 +351,16 @@ class PuzzleMix(Mixer):
         saliency: Tensor | None,
         rng: torch.Generator | None,
     ) -> Plan:
+        with torch.no_grad():
+            return self._solve(images, labels, saliency, rng)
+
+    def _solve(
+        self,
+        images: Tensor,
+        labels: Tensor | None,
+        saliency: Tensor | None,
+        rng: torch.Generator | None,
+    ) -> Plan:
         if saliency is None:
             assert self.saliency is not None
             saliency = self.saliency(images, labels)
@@ -343,37 +369,48 @@ class PuzzleMix(Mixer):
         lam = self._lam(images, rng)
         choice = int(torch.randint(len(self.grids), (), generator=rng, device="cpu"))
         grid, fine = self.grids[choice]
-        options = self.options
-        model = model_of(images, **{name: options[name] for name in _OF_MODEL})
-        blocks = blocks_of("images", images, saliency, grid, fine, model)
-        ratio = mixing_ratio(lam if self.per_sample else float(lam), "images", images)
-        pairs = Pairs(blocks, blocks, index, ratio, grid, fine, model)
-        decision = decide(pairs, options["cut"], options["transport"], options["cycles"])
+        plan = _in_words_of_a_mixer(
+            planned, images, images, saliency, saliency, lam, index, grid, fine, self.options
+        )
         return Plan(
             index,
-            *decision.ratio_and_mask(model.labels, images.dtype),
-            *decision.pair_of_sources(),
+            plan.ratio,
+            plan.mask,
+            plan.source1,
+            plan.source2,
             num_classes=self.num_classes,
         )
 
 
-_OF_MODEL = (
-    "labels", "beta", "gamma", "eta", "xi", "neighborhood", "smoothness", "mean", "std",
-)  # fmt: skip
 _DEFAULTS: dict[str, Any] = dict(puzzle_mix.__kwdefaults__ or {})
 
 
-def _puzzle_options(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of puzzle_mix, those given and the defaults of the others."""
+def _puzzle_options(
+    options: dict[str, Any],
+) -> tuple[PuzzleOptions, int | Sequence[int] | None]:
+    """The options of puzzle_mix, those given and the defaults of the others; the finer grid."""
     unknown = sorted(options.keys() - _DEFAULTS.keys())
     if unknown:
         raise TypeError(
             f"{unknown[0]}: expected one of the options {', '.join(_DEFAULTS)}, got {unknown[0]!r}"
         )
     every = _DEFAULTS | options
-    expect_model(**{name: every[name] for name in _OF_MODEL if name not in ("mean", "std")})
-    expect_methods(every["cut"], every["transport"], every["cycles"])
-    return every
+    fine = every.pop("transport_grid")
+    checked = PuzzleOptions(**every)
+    expect_options(checked)
+    return checked, None if checked.transport is None else fine
+
+
+def _in_words_of_a_mixer(decide: Callable[..., PuzzlePlan], *problem: Any) -> PuzzlePlan:
+    """Name what a mixer was given: both images of a pair, and both maps, are of one batch."""
+    try:
+        return decide(*problem)
+    except (TypeError, ValueError) as error:
+        words = re.sub(r"\b(x|saliency)[12]\b", lambda m: _NAMES[m[1]], str(error))
+        raise type(error)(words) from None
+
+
+_NAMES = {"x": "images", "saliency": "saliency"}
 
 
 def _with_transport(grid: Grid, fine: int | Sequence[int] | None) -> tuple[Grid, Grid]:
@@ -396,9 +433,22 @@ def _real(images: Tensor) -> torch.dtype:
     return torch.float64 if images.dtype == torch.float64 else torch.float32
 
 
+def _numbers(value: float | Tensor, images: Tensor) -> Tensor:
+    """A number, or one a sample, as [N] beside the images."""
+    if isinstance(value, Tensor):
+        return value.to(images.device, _real(images), non_blocking=True)
+    return torch.full((len(images),), value, dtype=_real(images), device=images.device)
+
+
+def _ends(centre: float, reach: float, size: int) -> tuple[int, int]:
+    """The pixels from which and up to which a box reaches along an axis."""
+    low, high = (min(max(end, 0.0), 1.0) for end in (centre - reach, centre + reach))
+    return round(low * size), round(high * size)
+
+
 def _partners(images: Tensor, rng: torch.Generator | None) -> Tensor:
     index = torch.randperm(len(images), generator=rng, device="cpu")
-    return index.to(images.device, non_blocking=True)
+    return index if images.is_cpu else index.to(images.device, non_blocking=True)
 
 
 def _uniform(shape: int | tuple[int, ...], rng: torch.Generator | None) -> Tensor:
@@ -411,7 +461,20 @@ def _beta(alpha: float, count: int, rng: torch.Generator | None) -> Tensor:
     Gamma(alpha) is Gamma(alpha + 1) times U^(1/alpha). The quotient is taken by logarithms: for a
     small alpha both variates would underflow, and their quotient would be anything.
     """
+    if count == 1:
+        return torch.tensor([_beta_number(alpha, rng)], dtype=torch.float64, device="cpu")
     shape = torch.full((2, count), alpha + 1, dtype=torch.float64, device="cpu")
     gamma = torch._standard_gamma(shape, generator=rng)
     logarithm = gamma.log() + (-_uniform((2, count), rng)).log1p() / alpha
     return (logarithm[0] - logarithm[1]).sigmoid()
+
+
+def _beta_number(alpha: float, rng: torch.Generator | None) -> float:
+    """One draw, in Python's numbers: eight operations on a tensor would take 10 us."""
+    shape = torch.full((2,), alpha + 1, dtype=torch.float64, device="cpu")
+    gamma1, gamma2 = torch._standard_gamma(shape, generator=rng).tolist()
+    uniform1, uniform2 = _uniform(2, rng).tolist()
+    one = math.log(gamma1) + math.log1p(-uniform1) / alpha
+    other = math.log(gamma2) + math.log1p(-uniform2) / alpha
+    small = math.exp(-abs(one - other))
+    return (1 if one >= other else small) / (1 + small)

@@ -38,8 +38,8 @@ from .validate import (
     expect_grids,
     expect_mask,
     expect_pairs,
-    expect_range,
     expect_sources,
+    expect_values,
     mixing_ratio,
     model_of,
     reads_values,
@@ -131,16 +131,17 @@ def objective(
     fine = grid if moved is None else (moved.shape[1], moved.shape[2])
     given = {"x1": x1, "saliency1": saliency1, "saliency2": saliency2}
     expect_grids(grid, fine, given, ("mask", "source1" if source1 is not None else "source2"))
-    for name, images in (("x1", x1), ("x2", x2)):
-        if reads_values(images):
-            expect_range(name, images)
+    ratio = mixing_ratio(lam, "x1", x1)
+    if reads_values(x1):
+        held = ratio if isinstance(ratio, Tensor) else None
+        expect_values("puzzle_plan", x1, x2, saliency1, saliency2, held, None)
     with torch.no_grad():
         steps = _steps(mask, labels - 1)
         z = steps / (labels - 1)
         shares1, shares2 = _shares(saliency1, fine, source1), _shares(saliency2, fine, source2)
         windows1 = _windows(_moved(x1, source1), grid, model)
         windows2 = _windows(_moved(x2, source2), grid, model)
-        log_p = _log_binomial(steps, mixing_ratio(lam, "x1", x1), labels - 1)
+        log_p = _log_binomial(steps, ratio, labels - 1)
         edge = model.beta / (16 * math.sqrt(grid[0] * grid[1]))
         terms = (
             -_overlap(z, shares1) - _overlap(1 - z, shares2),
@@ -235,14 +236,13 @@ def _steps(mask: Tensor, last: int) -> Tensor:
     )
 
 
-def _log_binomial(steps: Tensor, lam: Tensor, trials: int) -> Tensor:
-    """log of Binomial(trials, lam) at ``steps`` [B, h, w], which may lie between the integers.
-
-    lambda is [B], or [] on the CPU: then it is a number to the kernels.
-    """
+def _log_binomial(steps: Tensor, lam: float | Tensor, trials: int) -> Tensor:
+    """log of Binomial(trials, lam) at ``steps`` [B, h, w], which may lie between the integers."""
+    if isinstance(lam, Tensor):
+        lam = lam.double()[:, None, None]
+    else:
+        lam = torch.full((), lam, dtype=torch.float64, device="cpu")  # a number to the kernels
     lam = lam.clamp(CLOSEST_LAM, 1 - CLOSEST_LAM)
-    if lam.dim() == 1:
-        lam = lam[:, None, None]
     ways = math.lgamma(trials + 1) - torch.lgamma(steps + 1) - torch.lgamma(trials + 1 - steps)
     return ways + steps * lam.log() + (trials - steps) * torch.log1p(-lam)
 

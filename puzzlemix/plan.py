@@ -21,7 +21,8 @@ from torch import Tensor
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from . import ops
-from .validate import FLOATS, expect_dtype, expect_tensor, reads_values
+from .ops.mix import check_labels, mix_labels
+from .validate import FLOATS, INTEGERS, expect_dtype, expect_tensor, reads_values
 
 __all__ = ["Plan"]
 
@@ -67,14 +68,12 @@ class Plan:
         if self.ratio.dim() == 0:
             return self._as_batch().images(x[None], batch)[0]
         self._expect_rows("x", x)
-        partner = self._partner("x", x, batch)
-        shape = x.shape
-        plane = (1,) * (3 - x.dim()) + tuple(shape[-2:] if x.dim() > 2 else shape[1:])
-        layers = (len(x), math.prod(shape[1:-2]), *plane[-2:])
-        mixed = ops.mix(
-            x.reshape(layers), partner.reshape(layers), self.mask, self.source1, self.source2
-        )
-        return mixed.reshape(shape)
+        whole = None if self.index is None else self._whole("x", x, batch)
+        try:
+            return self._mixed(x, whole)
+        except ValueError:  # which may be about partners: where they come from, the plan knows
+            self._expect_partners("x" if batch is None else "batch", whole)
+            raise
 
     def labels(self, y: Tensor, batch: Tensor | None = None) -> Tensor:
         """Mix labels: ratio * y + (1 - ratio) * y[index].
@@ -90,12 +89,21 @@ class Plan:
         if self.ratio.dim() == 0:
             return self._as_batch().labels(y[None], batch)[0]
         self._expect_rows("y", y)
-        own = self._weights("y", y)
+        whole = y if batch is None else batch
+        if self.index is not None and y.dim() == whole.dim() == 1 and _are_here(y):
+            return self._mixed_classes(y, whole, "y" if batch is None else "batch")
+        own = weights_of("y", y, self.num_classes)
         if self.index is None:
             return own.clone() if own is y else own
-        whole = own if batch is None else self._weights("batch", batch)
-        ratio = self.ratio.to(torch.float32)[:, None]
-        return ratio * own + (1 - ratio) * self._partner("y", own, whole)
+        whole = own if batch is None else weights_of("batch", batch, self.num_classes)
+        whole = self._whole("y", own, whole)
+        try:
+            partner = whole.index_select(0, self.index)
+        except (IndexError, RuntimeError):
+            self._expect_partners("y" if batch is None else "batch", whole)
+            raise
+        ratio = self.ratio.to(torch.float32).unsqueeze(1)
+        return own.mul(ratio).add_(partner.mul_(1 - ratio))
 
     def to(
         self,
@@ -150,42 +158,46 @@ class Plan:
     def _as_batch(self) -> Plan:
         return self._map(lambda tensor: tensor[None])
 
-    def _partner(self, name: str, x: Tensor, batch: Tensor | None) -> Tensor:
-        if self.index is None:
-            return x.new_zeros(()).expand(x.shape)
-        whole = x if batch is None else batch
-        if whole.shape[1:] != x.shape[1:]:
+    def _mixed(self, x: Tensor, whole: Tensor | None) -> Tensor:
+        given = self.mask, self.source1, self.source2, self.index
+        if x.dim() == 4:
+            return ops.mix_tensors(x, whole, *given)
+        mixed = ops.mix_tensors(_planes(x), None if whole is None else _planes(whole), *given)
+        return _shaped(mixed, x)
+
+    def _mixed_classes(self, y: Tensor, whole: Tensor, name: str) -> Tensor:
+        """Weights of class numbers on the CPU, in one pass."""
+        count = expect_classes("y", y, self.num_classes)
+        if whole is not y:
+            expect_classes(name, whole, self.num_classes)
+        weights = torch.empty((len(y), count), dtype=torch.float32, device="cpu")
+        if mix_labels(y, whole, self.ratio, self.index, weights) is not None:
+            self._expect_partners(name, whole)
+        return weights
+
+    def _whole(self, name: str, x: Tensor, batch: Tensor | None) -> Tensor:
+        """What ``index`` points into."""
+        if batch is None:
+            return x
+        if batch.shape[1:] != x.shape[1:]:
             raise ValueError(
                 f"batch: expected rows like those of {name}, {list(x.shape[1:])}, "
-                f"got {list(whole.shape[1:])}"
+                f"got {list(batch.shape[1:])}"
             )
-        if reads_values(self.index) and len(self) and int(self.index.max()) >= len(whole):
+        return batch
+
+    def _expect_partners(self, name: str, whole: Tensor | None) -> None:
+        """Refuse an index that points beyond the batch, once something has gone wrong."""
+        if whole is None or self.index is None or not reads_values(self.index) or not len(self):
+            return
+        least, most = int(self.index.min()), int(self.index.max())
+        if least < 0:
+            raise ValueError(f"index: expected rows of the batch, from 0, got {least}")
+        if most >= len(whole):
             raise ValueError(
-                f"{name if batch is None else 'batch'}: expected at least "
-                f"{int(self.index.max()) + 1} rows, those that the plan's index names, "
+                f"{name}: expected at least {most + 1} rows, those that the plan's index names, "
                 f"got {len(whole)}; for a part of a plan give the whole batch as `batch`"
             )
-        return whole.index_select(0, self.index)
-
-    def _weights(self, name: str, y: Tensor) -> Tensor:
-        if y.dim() == 2:
-            return y.to(torch.float32)
-        if y.dim() != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-            raise TypeError(
-                f"{name}: expected integers [N] or weights [N, K], got {y.dtype} {list(y.shape)}"
-            )
-        if self.num_classes is None:
-            raise ValueError(
-                f"{name}: expected weights [N, K], as the plan was made without num_classes, "
-                f"got integers {list(y.shape)}"
-            )
-        classes = torch.arange(self.num_classes, device=y.device)
-        if reads_values(y) and y.numel() and not 0 <= int(y.min()) <= int(y.max()) < len(classes):
-            raise ValueError(
-                f"{name}: expected integers from 0 to {len(classes) - 1}, "
-                f"got {int(y.min())} to {int(y.max())}"
-            )
-        return (y[:, None] == classes).to(torch.float32)
 
     def _expect_rows(self, name: str, x: Tensor) -> None:
         if x.dim() == 0 or len(x) != len(self):
@@ -193,6 +205,62 @@ class Plan:
                 f"{name}: expected {len(self)} rows, as many as the plan has samples, "
                 f"got shape {list(x.shape)}"
             )
+
+
+def weights_of(name: str, y: Tensor, num_classes: int | None) -> Tensor:
+    """Labels as weights [N, K] float32; the argument's name is for errors."""
+    if y.dim() == 2:
+        return y.to(torch.float32)
+    count = expect_classes(name, y, num_classes)
+    if _are_here(y):
+        weights = torch.empty((len(y), count), dtype=torch.float32, device="cpu")
+        mix_labels(y, None, None, None, weights)
+        return weights
+    # Where values can't be looked at, a class that there isn't has no weight.
+    return (y[:, None] == torch.arange(count, device=y.device)).to(torch.float32)
+
+
+def expect_classes(name: str, y: Tensor, num_classes: int | None) -> int:
+    """Refuse what are no class numbers [N], by their values too where these may be looked at."""
+    if y.dim() != 1 or y.dtype not in INTEGERS:
+        raise TypeError(
+            f"{name}: expected integers [N] or weights [N, K], got {y.dtype} {list(y.shape)}"
+        )
+    if num_classes is None:
+        raise ValueError(
+            f"{name}: expected weights [N, K] without num_classes, got integers {list(y.shape)}"
+        )
+    if _are_here(y):
+        wrong = check_labels(y, num_classes) is not None
+    else:
+        wrong = reads_values(y) and bool(((y < 0) | (y >= num_classes)).any())
+    if wrong:
+        raise ValueError(
+            f"{name}: expected integers from 0 to {num_classes - 1}, "
+            f"got {int(y.min())} to {int(y.max())}"
+        )
+    return num_classes
+
+
+def _are_here(y: Tensor) -> bool:
+    """In memory that compiled code can read."""
+    return type(y) is Tensor and y.is_cpu and not torch.compiler.is_compiling()
+
+
+def _planes(x: Tensor) -> Tensor:
+    """[N, ..., Y, X], [N, X] or [N] as [N, C, Y, X]."""
+    shape = x.shape
+    plane = (1,) * (3 - x.dim()) + tuple(shape[-2:] if x.dim() > 2 else shape[1:])
+    return x.reshape(len(x), math.prod(shape[1:-2]), *plane[-2:])
+
+
+def _shaped(mixed: Tensor, x: Tensor) -> Tensor:
+    """The mix in the shape and the memory format of x."""
+    mixed = mixed.reshape(x.shape)
+    volumes = torch.channels_last_3d
+    if x.dim() == 5 and not x.is_contiguous() and x.is_contiguous(memory_format=volumes):
+        return mixed.contiguous(memory_format=volumes)
+    return mixed
 
 
 _TENSORS = tuple(field.name for field in fields(Plan) if field.name != "num_classes")

@@ -1,4 +1,4 @@
-"""Puzzle Mix: a mask by a graph cut and two permutations by transport, in turns.
+"""Puzzle Mix: what is decided by ``ops.puzzle_plan``, applied by ``ops.mix``.
 
 Kim, Choo and Song, Puzzle Mix: Exploiting Saliency and Local Statistics for Optimal Mixup, ICML
 2020, section 4. The objective and its letters are those of ``objective``.
@@ -6,31 +6,17 @@ Kim, Choo and Song, Puzzle Mix: Exploiting Saliency and Local Statistics for Opt
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from . import ops
-from ._pairs import Pairs, blocks_of
+from . import validate
+from .ops.mix import mixed
+from .ops.puzzle import planned
 from .results import PuzzleMixResult
-from .validate import (
-    PerChannel,
-    expect_grids,
-    expect_integer,
-    expect_one_of,
-    expect_pairs,
-    grid_of,
-    mixing_ratio,
-    model_of,
-    reads_values,
-)
+from .validate import PerChannel, PuzzleOptions
 
-__all__ = ["Decision", "decide", "expect_methods", "puzzle_mix"]
-
-CUTS = ("swap", "exact")
-TRANSPORTS = ("approx", "exact", None)
+__all__ = ["puzzle_mix"]
 
 
 def puzzle_mix(
@@ -82,7 +68,7 @@ def puzzle_mix(
         transport: "approx" for the stable matching, "exact" for the cheapest permutation, None
             to leave the blocks where they are.
         transport_grid: blocks that move, as ``grid``, and a multiple of it; None for the same.
-        cycles: how often both are solved, at most. On the CPU it stops once no sample improves.
+        cycles: how often both are solved, at most; a sample stops once its objective does not fall.
         smoothness: "quadratic" as in the published code, "bilinear" for data smoothness as in the
             paper; they differ from three labels on.
         mean, std: what the images were normalised with, a number, one a channel, or a tensor of
@@ -97,123 +83,14 @@ def puzzle_mix(
         TypeError, ValueError: naming the argument, what was expected and what came. Values of
             tensors are read on the CPU only.
     """
-    expect_pairs(x1, x2, saliency1, saliency2)
-    expect_methods(cut, transport, cycles)
-    model = model_of(
-        x1,
-        labels=labels,
-        beta=beta,
-        gamma=gamma,
-        eta=eta,
-        xi=xi,
-        neighborhood=neighborhood,
-        smoothness=smoothness,
-        mean=mean,
-        std=std,
+    options = PuzzleOptions(
+        labels, beta, gamma, eta, xi, neighborhood, smoothness, cut, transport, cycles, mean, std
     )
-    coarse = grid_of("grid", grid)
-    fine = coarse if transport_grid is None else grid_of("transport_grid", transport_grid)
-    given = {"x1": x1, "saliency1": saliency1, "saliency2": saliency2}
-    expect_grids(coarse, fine, given, ("grid", "transport_grid"))
-    if transport is None:
-        fine = coarse
-    with torch.no_grad():
-        pairs = Pairs(
-            blocks_of("x1", x1, saliency1, coarse, fine, model),
-            blocks_of("x2", x2, saliency2, coarse, fine, model),
-            None,
-            mixing_ratio(lam, "x1", x1),
-            coarse,
-            fine,
-            model,
-        )
-        decision = decide(pairs, cut, transport, cycles)
-        value = pairs.objective(*decision)
-        ratio, mask = decision.ratio_and_mask(model.labels, x1.dtype)
-    source1, source2 = decision.pair_of_sources()
-    images = ops.mix(x1, x2, mask, source1, source2)
-    return PuzzleMixResult(images, ratio, mask, source1, source2, value)
-
-
-def expect_methods(cut: str, transport: str | None, cycles: int) -> None:
-    """Refuse unknown names of methods and fewer than one cycle."""
-    expect_one_of("cut", cut, CUTS)
-    expect_one_of("transport", transport, TRANSPORTS)
-    expect_integer("cycles", cycles, least=1)
-
-
-class Decision(NamedTuple):
-    """A mask and the permutations that go with it."""
-
-    labels: Tensor
-    """[B, h, w] int64."""
-    sources: Tensor | None
-    """[B, 2, h', w'] int64, or None without transport."""
-
-    def ratio_and_mask(self, labels: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """The mean of the mask [B], and the mask [B, h, w], for images of ``dtype``."""
-        _, height, width = self.labels.shape
-        real = torch.float64 if dtype == torch.float64 else torch.float32
-        # Sums of labels are exact, so each quotient is rounded once.
-        ratio = self.labels.flatten(1).sum(1, dtype=real) / ((labels - 1) * height * width)
-        return ratio, self.labels.to(real) / (labels - 1)
-
-    def pair_of_sources(self) -> tuple[Tensor | None, Tensor | None]:
-        """The permutations of the first and of the second image."""
-        if self.sources is None:
-            return None, None
-        source1, source2 = self.sources.unbind(1)
-        return source1, source2
-
-
-def decide(pairs: Pairs, cut: str, transport: str | None, cycles: int) -> Decision:
-    """Alternate cut and transport."""
-    decision = _cycle(pairs, None, cut, transport)
-    if cycles == 1 or transport is None:
-        return decision
-    value = pairs.objective(*decision)
-    for _ in range(cycles - 1):
-        candidate = _cycle(pairs, decision.sources, cut, transport)
-        its_value = pairs.objective(*candidate)
-        better = its_value < value
-        if reads_values(better) and not bool(better.any()):
-            break
-        decision = Decision(*_where(better, candidate, decision))
-        (value,) = _where(better, (its_value,), (value,))
-    return decision
-
-
-def _cycle(pairs: Pairs, sources: Tensor | None, cut: str, transport: str | None) -> Decision:
-    """A mask for the images as they are seen, then permutations for that mask."""
-    label = ops.alpha_beta_swap if cut == "swap" else ops.exact_labeling
-    labels = label(*pairs.costs(sources)).labels
-    return Decision(labels, None if transport is None else _move(pairs, labels, transport))
-
-
-def _move(pairs: Pairs, labels: Tensor, method: str) -> Tensor:
-    """Permutations [B, 2, h', w'] that bring what is salient to where each image is seen."""
-    last = pairs.model.labels - 1
-    masks = torch.stack((labels, last - labels), 1).double() / last
-    rows, columns = (fine // cut for fine, cut in zip(pairs.fine, pairs.grid, strict=True))
-    masks = _repeat(masks, rows, columns)
-    moved = ops.masked_transport(
-        pairs.shares.flatten(0, 1), masks.flatten(0, 1), xi=pairs.model.xi, method=method
+    validate.expect_pairs(x1, x2, saliency1, saliency2)
+    validate.expect_options(options)
+    coarse, fine = validate.grids_of(grid, transport_grid, x1, saliency1, saliency2)
+    plan = planned(x1, x2, saliency1, saliency2, lam, None, coarse, fine, options)
+    images = mixed(x1, x2, plan.mask, plan.source1, plan.source2, None, True)
+    return PuzzleMixResult(
+        images, plan.ratio, plan.mask, plan.source1, plan.source2, plan.objective
     )
-    return moved.source.view(masks.shape)
-
-
-def _where(
-    better: Tensor, these: Sequence[Tensor | None], those: Sequence[Tensor | None]
-) -> Iterator[Tensor]:
-    """These for the samples that are better, those for the rest."""
-    for this, that in zip(these, those, strict=True):
-        if this is not None and that is not None:
-            yield torch.where(better.view(-1, *(1,) * (this.dim() - 1)), this, that)
-
-
-def _repeat(values: Tensor, rows: int, columns: int) -> Tensor:
-    """Each of [B, 2, h, w] as a block of rows x columns."""
-    if rows == columns == 1:
-        return values
-    blocks = values[:, :, :, None, :, None]
-    return blocks.expand(-1, -1, -1, rows, -1, columns).flatten(4).flatten(2, 3)

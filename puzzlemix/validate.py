@@ -35,6 +35,7 @@ __all__ = [
     "Grid",
     "Model",
     "PerChannel",
+    "PuzzleOptions",
     "assignment",
     "constants",
     "debug",
@@ -49,6 +50,7 @@ __all__ = [
     "expect_model",
     "expect_number",
     "expect_one_of",
+    "expect_options",
     "expect_pairs",
     "expect_range",
     "expect_saliency",
@@ -57,6 +59,7 @@ __all__ = [
     "expect_values",
     "grid_min_cut",
     "grid_of",
+    "grids_of",
     "labeling",
     "labels",
     "masked_transport",
@@ -83,6 +86,8 @@ MAX_CUDA_PIXELS = 2**31 - 1
 METHODS = ("approx", "exact")
 WEIGHTS = ("indicator", "mask")
 SMOOTHNESS = ("quadratic", "bilinear")
+CUTS = ("swap", "exact")
+TRANSPORTS = ("approx", "exact", None)
 
 Grid = tuple[int, int]
 """Rows and columns of blocks."""
@@ -115,8 +120,8 @@ class Holds(NamedTuple):
     most: float = math.inf
     """The range of its values, which are finite."""
     kind: str = "values"
-    """Or "labels", below L; "permutation"; "label_cost", a semimetric; "pixels", which may be
-    anything."""
+    """Or "labels", below L; "permutation"; "partner", a number of an image of x2; "label_cost", a
+    semimetric; "pixels", which may be anything."""
 
 
 _Table = dict[str, Holds]
@@ -134,12 +139,22 @@ _LABELING = {
 _ENERGY = {"labels": Holds("[B, H, W]", least=0, kind="labels"), **_LABELING}
 _ASSIGNMENT = {"cost": Holds("[B, N, N]")}
 _TRANSPORT = {"saliency": _CAPACITY, "mask": Holds("[B, H, W]", least=0, most=1)}
+_PARTNER = Holds("[B]", least=0, kind="partner")
 _MIX = {
     "x1": _PIXELS,
     "x2": _PIXELS,
     "mask": Holds("[B, h, w]"),
     "source1": _SOURCE,
     "source2": _SOURCE,
+    "partner": _PARTNER,
+}
+_PUZZLE = {
+    "x1": Holds("[B, C, Y, X]"),
+    "x2": Holds("[N, C, Y, X]"),
+    "saliency1": Holds("[B, Y, X]", least=0),
+    "saliency2": Holds("[N, Y, X]", least=0),
+    "lam": Holds("[B]", least=0, most=1),
+    "partner": _PARTNER,
 }
 
 TENSORS: dict[str, _Table] = {
@@ -150,6 +165,7 @@ TENSORS: dict[str, _Table] = {
     "assignment": _ASSIGNMENT,
     "masked_transport": _TRANSPORT,
     "mix": _MIX,
+    "puzzle_plan": _PUZZLE,
 }
 """The tensors of the low-level functions, in the order of their signatures."""
 
@@ -221,9 +237,14 @@ def masked_transport(saliency: Tensor, mask: Tensor, xi: float, weight: str, met
 
 
 def mix(
-    x1: Tensor, x2: Tensor, mask: Tensor, source1: Tensor | None, source2: Tensor | None
+    x1: Tensor,
+    x2: Tensor | None,
+    mask: Tensor,
+    source1: Tensor | None,
+    source2: Tensor | None,
+    partner: Tensor | None = None,
 ) -> None:
-    """Two images of one type, a mask and permutations on grids that divide them."""
+    """Images of one type, a mask and permutations on grids that divide them; partners."""
     rows, columns = _sizes(_MIX, "x1", x1, 4)[2:]
     _expect_dense("x1", x1, FLOATS)
     if x1.is_cuda and rows * columns > MAX_CUDA_PIXELS:
@@ -231,12 +252,33 @@ def mix(
             f"x1: expected at most {MAX_CUDA_PIXELS} pixels a channel on CUDA, got {rows}x{columns}"
         )
     first = "x1", x1, x1.dtype, x1.device
-    _follows(_MIX, "x2", x2, x1.shape, (x1.dtype,), first)
+    if partner is not None:
+        _follows(_MIX, "partner", partner, (x1.shape[0],), INDICES, first)
+    if x2 is None:
+        for name, given in (("source2", source2), ("partner", partner)):
+            if given is not None:
+                raise ValueError(
+                    f"{name}: expected None beside an empty partner (x2 is None), "
+                    f"got a tensor of shape {list(given.shape)}"
+                )
+    elif x2 is not x1:
+        _expect_others("x2", x2, x1, partner, first)
     _expect_blocks("mask", mask, FLOATS, x1)
     if source1 is not None:
         _expect_blocks("source1", source1, INDICES, x1)
     if source2 is not None:
         _expect_blocks("source2", source2, INDICES, x1)
+
+
+def _expect_others(name: str, x2: Tensor, x1: Tensor, partner: Tensor | None, first: _First) -> None:
+    """The second images: as many as the first ones, or of any number where partners pick them."""
+    if partner is None:
+        _follows(_MIX, name, x2, tuple(x1.shape), (x1.dtype,), first)
+        return
+    count = _sizes(_PUZZLE, name, x2, 4)[0]
+    _follows(_PUZZLE, name, x2, (count, *x1.shape[1:]), (x1.dtype,), first)
+    if len(x1) and not count:
+        raise ValueError(f"{name}: expected at least one image, as partner names some, got 0")
 
 
 def _costs(name: str, tensor: Tensor) -> tuple[torch.dtype, ...]:
@@ -342,7 +384,7 @@ def expect_values(function: str, *tensors: Tensor | None, xi: float = 0.0) -> No
     Finite, within their ranges; integers within the bound; a semimetric, also convex where the
     function needs that; permutations. ``xi`` is that of ``masked_transport``.
     """
-    given = dict(zip(TENSORS[function], tensors, strict=True))
+    given: dict[str, Any] = dict(zip(TENSORS[function], tensors, strict=True))
     for name, holds in TENSORS[function].items():
         tensor = given[name]
         if tensor is None or holds.kind == "pixels":
@@ -362,9 +404,6 @@ function's signature, the sample, and the entry, row-major within the sample (cs
 
 _VALUE, _SUM, _REPEATED, _LABEL_COST = range(1, 5)
 
-PLACES_ARE_KNOWN = False
-"""Whether the solvers say which tensor and entry they refuse; else all values are read again."""
-
 
 def refused(
     function: str, tensors: Sequence[Tensor | None], fault: Fault, xi: float = 0.0
@@ -375,11 +414,11 @@ def refused(
     """
     kind, argument, sample, entry = fault
     given: dict[str, Any] = dict(zip(TENSORS[function], tensors, strict=True))
+    if function == "puzzle_plan" and kind == _SUM:
+        return _overflow(tuple(given)[argument] if argument >= 0 else "beta", sample)
     name = tuple(given)[argument]
     try:
-        if not PLACES_ARE_KNOWN:
-            expect_values(function, *tensors, xi=xi)
-        elif kind == _LABEL_COST:
+        if kind == _LABEL_COST:
             _expect_label_cost(given["label_cost"], convex=function == "exact_labeling")
         elif kind == _SUM:
             _expect_sums(function, _sample(given, sample), xi, first=sample)
@@ -391,6 +430,15 @@ def refused(
         return error
     # Another thread has changed it since.
     return ValueError(f"{name}: expected values within its contract, got some while they were read")
+
+
+def _overflow(name: str, sample: int) -> ValueError:
+    """Values that are finite, and what is made of them isn't."""
+    what = "weights" if name == "beta" else "values"
+    return ValueError(
+        f"{name}: expected {what} for which all costs are finite in double, got an overflow in "
+        f"sample {sample}"
+    )
 
 
 def _sample(given: dict[str, Any], sample: int) -> dict[str, Any]:
@@ -418,6 +466,8 @@ def _limits(holds: Holds, given: dict[str, Any], tensor: Tensor | None = None) -
     """The range of an argument's values, and the words for it."""
     if holds.kind == "labels":
         return {"least": 0, "most": given["unary"].shape[3] - 1, "what": ""}
+    if holds.kind == "partner":
+        return {"least": 0, "most": len(given["x2"]) - 1, "what": "indices from"}
     if holds.kind == "permutation":
         assert tensor is not None
         return _of_indices(tensor)
@@ -544,6 +594,47 @@ def _expect_permutations(name: str, source: Tensor, first: int = 0) -> None:
 # ---- Puzzle Mix, its objective and the mixers ---------------------------------------------------
 
 
+class PuzzleOptions(NamedTuple):
+    """The options of Puzzle Mix but for its grids; ``puzzle_mix`` says what each of them is."""
+
+    labels: int
+    beta: float
+    gamma: float
+    eta: float
+    xi: float
+    neighborhood: int
+    smoothness: str
+    cut: str
+    transport: str | None
+    cycles: int
+    mean: PerChannel | None
+    std: PerChannel | None
+
+
+def expect_options(options: PuzzleOptions) -> None:
+    """Refuse options that are out of range whatever the images."""
+    labels, beta, gamma, eta, xi, neighborhood, smoothness = options[:7]
+    expect_model(labels, beta, gamma, eta, xi, neighborhood, smoothness)
+    expect_one_of("cut", options.cut, CUTS)
+    expect_one_of("transport", options.transport, TRANSPORTS)
+    expect_integer("cycles", options.cycles, least=1)
+
+
+def grids_of(
+    grid: int | Sequence[int],
+    transport_grid: int | Sequence[int] | None,
+    x1: Tensor,
+    saliency1: Tensor,
+    saliency2: Tensor,
+) -> tuple[Grid, Grid]:
+    """The cut's grid and the transport's, held against images and saliency."""
+    coarse = grid_of("grid", grid)
+    fine = coarse if transport_grid is None else grid_of("transport_grid", transport_grid)
+    given = {"x1": x1, "saliency1": saliency1, "saliency2": saliency2}
+    expect_grids(coarse, fine, given, ("grid", "transport_grid"))
+    return coarse, fine
+
+
 class Model(NamedTuple):
     """The weights of the objective; ``puzzle_mix`` says what each of them is."""
 
@@ -632,16 +723,24 @@ def expect_grids(grid: Grid, fine: Grid, sizes: dict[str, Tensor], names: tuple[
         )
 
 
-def expect_pairs(x1: Tensor, x2: Tensor, saliency1: Tensor, saliency2: Tensor) -> None:
-    """Images [B, C, Y, X] of one kind, saliency [B, Y', X'] beside them."""
+def expect_pairs(
+    x1: Tensor, x2: Tensor, saliency1: Tensor, saliency2: Tensor, partner: Tensor | None = None
+) -> None:
+    """Images [B, C, Y, X] and [N, C, Y, X] of one kind, saliency [., Y', X'] beside them; N = B
+    unless partners [B] pick the second ones."""
     expect_images("x1", x1)
     expect_tensor("x2", x2)
-    if x2.shape != x1.shape:
+    if partner is None and x2.shape != x1.shape:
         raise ValueError(f"x2: expected the shape of x1, {list(x1.shape)}, got {list(x2.shape)}")
     if x2.dtype != x1.dtype:
         raise TypeError(f"x2: expected the dtype of x1, {x1.dtype}, got {x2.dtype}")
     if x2.device != x1.device:
         raise ValueError(f"x2: expected the device of x1, {x1.device}, got {x2.device}")
+    if partner is not None:
+        first = "x1", x1, x1.dtype, x1.device
+        expect_tensor("partner", partner)
+        _follows(_PUZZLE, "partner", partner, (len(x1),), INDICES, first)
+        _expect_others("x2", x2, x1, partner, first)
     expect_saliency("saliency1", saliency1, "x1", x1)
     expect_saliency("saliency2", saliency2, "x2", x2)
 
@@ -655,10 +754,8 @@ def expect_images(name: str, images: Tensor) -> None:
 
 
 def expect_saliency(name: str, saliency: Tensor, of: str, images: Tensor) -> None:
-    """Saliency [B, Y', X'] of any floating dtype; its values are read where they may be."""
+    """Saliency [B, Y', X'] of any floating dtype."""
     _expect_plane(name, saliency, "[B, Y, X]", FLOATS, of, images)
-    if reads_values(saliency):
-        expect_range(name, saliency, least=0)
 
 
 def expect_mask(mask: Tensor, of: str, images: Tensor) -> None:
@@ -701,27 +798,27 @@ def _expect_plane(
     expect_device(name, values, of, images)
 
 
-def mixing_ratio(lam: float | Tensor, of: str, images: Tensor) -> Tensor:
-    """lambda as float64: [B] beside the images, from a tensor [] or [B]; from a number, [].
-
-    That is on the CPU, where it stays: kernels take it by value.
-    """
+def mixing_ratio(lam: float | Tensor, of: str, images: Tensor) -> float | Tensor:
+    """lambda as a number, or as a tensor [B] beside the images, of its own floating dtype."""
+    if not isinstance(lam, Tensor):
+        expect_number("lam", lam, least=0, most=1)
+        return float(lam)
     batch = len(images)
-    if isinstance(lam, Tensor):
-        expect_dtype("lam", lam, FLOATS)
-        if lam.dim() > 1 or (lam.dim() == 1 and len(lam) != batch):
-            raise ValueError(
-                f"lam: expected a number or shape [B] with B = {batch}, as in {of}, "
-                f"got {list(lam.shape)}"
-            )
-        if lam.device.type != "cpu":
-            expect_device("lam", lam, of, images)
+    expect_dtype("lam", lam, FLOATS)
+    if lam.dim() > 1 or (lam.dim() == 1 and len(lam) != batch):
+        raise ValueError(
+            f"lam: expected a number or shape [B] with B = {batch}, as in {of}, "
+            f"got {list(lam.shape)}"
+        )
+    if lam.device.type != "cpu":
+        expect_device("lam", lam, of, images)
+    lam = lam.detach()
+    if lam.device != images.device:
         if reads_values(lam):
             expect_range("lam", lam, least=0, most=1)
         # Non-blocking, so that a draw from a generator on the CPU doesn't wait for the device.
-        return lam.detach().to(images.device, torch.float64, non_blocking=True).expand(batch)
-    expect_number("lam", lam, least=0, most=1)
-    return torch.full((), float(lam), dtype=torch.float64, device="cpu")
+        lam = lam.to(images.device, non_blocking=True)
+    return lam.expand(batch)
 
 
 def per_channel(

@@ -415,7 +415,18 @@ def check_mix(block: Block, draw: random.Random, checked: Checked) -> None:
             problem = problem._replace(source1=None)
         if draw.random() < 0.3:
             problem = problem._replace(source2=None)
-        checked.same("mix, reference", ops.mix(*problem), reference.mix(*problem))
+        partner = None
+        if draw.random() < 0.3:
+            partner = torch.randint(
+                batch, (batch,), generator=problems.generator(block.seed + part)
+            )
+        elif draw.random() < 0.3:
+            problem = problem._replace(x2=None, source2=None)
+        if draw.random() < 0.3:
+            last = problem.x1.contiguous(memory_format=torch.channels_last)
+            problem = problem._replace(x1=last)
+        expected = reference.mix(*problem, partner=partner)
+        checked.same("mix, reference", ops.mix(*problem, partner=partner), expected)
 
 
 def check_puzzle(block: Block, draw: random.Random, checked: Checked) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from puzzlemix import ops, validate
+from puzzlemix import validate
+from puzzlemix.ops import border
 
 
 class Team:
@@ -25,12 +26,12 @@ class Team:
         """How many phases there were so far, of all samples: barriers, on CUDA."""
 
     def __enter__(self) -> Team:
-        self._on_cpu = ops.run_on_cpu
-        ops.run_on_cpu = self._run
+        self._on_cpu = border.run_on_cpu
+        border.run_on_cpu = self._run
         return self
 
     def __exit__(self, *exception: object) -> None:
-        ops.run_on_cpu = self._on_cpu
+        border.run_on_cpu = self._on_cpu
 
     def _run(self, operator: Any, problem: dict[str, object]) -> validate.Fault | None:
         if not hasattr(operator, "run_on_team"):

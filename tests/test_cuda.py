@@ -526,6 +526,35 @@ def test_mixes_and_gradients(dtype, size, grids):
     torch.testing.assert_close(for_mask, sums, rtol=1e-6, atol=1e-12 * area)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("empty", [False, True])
+def test_mix_by_partner(dtype, last, empty):
+    """Indices that are out of range count as others, and nothing is read out of bounds."""
+    grids = ((4, 3), (8, 6), (2, 12))
+    problem = problems.mix(batch=300, size=(16, 24), grids=grids, levels=4, dtype=dtype)
+    x2, partner = problem.x2[:7], torch.arange(300) * 5 % 6
+    spoilt = partner.clone()
+    spoilt[[0, 6, 299]] = torch.tensor([-1, 7, 2**40])
+    partner[[0, 6, 299]] = torch.tensor([0, 6, 0])
+    images = [problem.x1, None if empty else x2]
+    if last:
+        images = [x if x is None else x.to(memory_format=torch.channels_last) for x in images]
+    results = []
+    for move, given in ((lambda x: x, partner), (torch.Tensor.cuda, spoilt)):
+        parts = [None if x is None else move(x).requires_grad_() for x in (*images, problem.mask)]
+        sources = [move(problem.source1), None if empty else move(problem.source2)]
+        mixed = puzzlemix.mix(*parts, *sources, partner=None if empty else move(given))
+        assert mixed.stride() == parts[0].stride()
+        needed = [part for part in parts if part is not None]
+        weight = torch.linspace(-1, 1, mixed.numel(), device=mixed.device).view(mixed.shape)
+        grads = torch.autograd.grad((mixed * weight.to(dtype)).sum(dtype=torch.float64), needed)
+        results.append([part.detach().cpu() for part in (mixed, *grads)])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(other, one)
+    assert torch.equal(results[0][0], results[1][0])
+
+
 @pytest.mark.parametrize("moved", [(False, False), (True, False), (False, True)])
 def test_mix_without_sources(moved):
     problem = problems.mix(batch=4, size=(16, 16), grids=((4, 4), (8, 8), (2, 2)))

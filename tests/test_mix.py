@@ -1,12 +1,14 @@
 """The mix and its gradients against a loop over pixels, the reference and finite differences."""
 
 import math
+from functools import partial
 
 import problems
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import puzzlemix
 from puzzlemix import reference
@@ -170,3 +172,265 @@ def test_mask_that_is_not_finite(value):
     mask[1, 0, 0] = value
     with pytest.raises(ValueError, match="mask: expected finite"):
         puzzlemix.mix(problem.x1, problem.x2, mask)
+
+
+# ---- Partners ----
+
+
+@st.composite
+def partnered(draw):
+    """A mix, images for second ones, any number, and a partner for each sample."""
+    problem = draw(mixes())
+    batch, seed = len(problem.x1), draw(st.integers(0, 2**32))
+    count = draw(st.integers(1 if batch else 0, 5))
+    g = problems.generator(seed)
+    others = torch.rand((count, *problem.x1.shape[1:]), generator=g).to(problem.x1.dtype)
+    partner = torch.randint(max(count, 1), (batch,), generator=g)
+    return problem._replace(x2=others), partner
+
+
+LAYOUTS = {
+    "contiguous": torch.Tensor.contiguous,
+    "channels_last": lambda x: x.contiguous(memory_format=torch.channels_last),
+    "sliced": lambda x: torch.stack((x, x + 1), -1)[..., 0],
+    "transposed": lambda x: x.transpose(2, 3).contiguous().transpose(2, 3),
+}
+
+
+@given(
+    given=partnered(),
+    layouts=st.tuples(*[st.sampled_from(sorted(LAYOUTS))] * 2),
+    narrow=st.booleans(),
+)
+def test_partners_are_the_reference_s_bits(given, layouts, narrow):
+    problem, partner = given
+    x1, x2 = (LAYOUTS[kind](x) for kind, x in zip(layouts, problem[:2], strict=True))
+    partner = partner.int() if narrow else partner
+    ours = puzzlemix.mix(x1, x2, *problem[2:], partner=partner)
+    assert torch.equal(ours, puzzlemix.mix(x1, x2[partner.long()], *problem[2:]))
+    theirs = reference.mix(x1, x2, *problem[2:], partner=partner)
+    assert torch.equal(ours, theirs)
+    assert ours.stride() == theirs.stride()
+
+
+@given(given=partnered(), layouts=st.tuples(*[st.sampled_from(sorted(LAYOUTS))] * 3))
+def test_gradients_with_partners_are_the_reference_s(given, layouts):
+    problem, partner = given
+    weight = torch.linspace(-1, 1, problem.x1.numel(), dtype=torch.float64).view(problem.x1.shape)
+    *images, weight = (
+        LAYOUTS[kind](x.double()) for kind, x in zip(layouts, (*problem[:2], weight), strict=True)
+    )
+    parts = [part.detach().requires_grad_() for part in (*images, problem.mask.double())]
+    ours, theirs = (
+        torch.autograd.grad(module.mix(*parts, *problem[3:], partner=partner), parts, weight)
+        for module in (puzzlemix, reference)
+    )
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_partner_s_gradient_is_added_up_in_ascending_order_and_rounded_once(dtype, threads):
+    """Image 0 is nobody's partner, image 1 everybody's but one's, image 2 that one's."""
+    x1, x2 = torch.zeros(6, 1, 4, 4, dtype=dtype), torch.zeros(3, 1, 4, 4, dtype=dtype)
+    partner = torch.tensor([1, 1, 2, 1, 1, 1])
+    mask = torch.tensor([0.25, 0.5, 0.75, 1.0, 0.0, 0.3])[:, None, None]
+    source = problems.permutations(problems.generator(1), 6, 2, 4)
+    grad = torch.randn(x1.shape, generator=problems.generator(2)).to(dtype)
+    real = torch.float64 if dtype == torch.float64 else torch.float32
+    rest = (1 - mask.to(real))[..., None]
+    shares = puzzlemix.mix(
+        rest * grad.to(real),
+        None,
+        torch.ones(6, 1, 1),
+        source.flatten(1).argsort(1).view_as(source),
+    )
+    total = shares[0]
+    for b in (1, 3, 4, 5):
+        total = total + shares[b]
+    expected = torch.stack((torch.zeros_like(total), total, shares[2])).to(dtype)
+    for count in (1, 3):
+        threads(count)
+        x2 = x2.detach().requires_grad_()
+        mixed = puzzlemix.mix(x1, x2, mask, None, source, partner=partner)
+        assert torch.equal(torch.autograd.grad(mixed, x2, grad)[0], expected)
+
+
+@pytest.mark.parametrize("needed", [(0,), (1,), (2,), (0, 1, 2)])
+@pytest.mark.parametrize("last", [False, True])
+def test_derivatives_with_partners(needed, last):
+    g = problems.generator(0)
+    problem = problems.mix(
+        batch=3, channels=2, size=(4, 4), grids=((2, 2), (4, 2), (2, 4)), dtype=torch.float64
+    )
+    partner = torch.tensor([1, 1, 3])
+    images = [problem.x1, torch.rand((4, 2, 4, 4), dtype=torch.float64, generator=g)]
+    if last:
+        images = list(map(LAYOUTS["channels_last"], images))
+    mask = torch.rand((3, 2, 2), dtype=torch.float64, generator=g)
+    parts = [part.requires_grad_(i in needed) for i, part in enumerate((*images, mask))]
+    mix = partial(puzzlemix.mix, partner=partner)
+    given = (*parts, problem.source1, problem.source2)
+    assert torch.autograd.gradcheck(mix, given)
+    assert torch.autograd.gradgradcheck(mix, given)
+
+
+def test_one_copy_of_everything_is_read():
+    """A second image that the partner doesn't name may hold anything, and so may what z hides."""
+    x = torch.ones(3, 1, 2, 2)
+    x[0] = math.nan
+    mixed = puzzlemix.mix(x[1:], x, torch.full((2, 1, 1), 0.5), partner=torch.tensor([2, 1]))
+    assert (mixed == 1).all()
+
+
+class Allocations(TorchDispatchMode):
+    """The bytes that operators make, and their names; views make none."""
+
+    def __init__(self):
+        super().__init__()
+        self.made = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        known = {a.untyped_storage().data_ptr() for a in args if isinstance(a, torch.Tensor)}
+        if isinstance(result, torch.Tensor) and result.untyped_storage().data_ptr() not in known:
+            self.made.append((str(function), result.numel() * result.element_size()))
+        return result
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_plan_copies_no_image(layout, empty):
+    """All that is made is the mix, by the mix."""
+    images = LAYOUTS[layout](torch.rand(5, 3, 16, 16))
+    index = None if empty else torch.tensor([1, 1, 0, 4, 3])
+    plan = puzzlemix.Plan(index, torch.full((5,), 0.5), torch.full((5, 2, 2), 0.5))
+    with Allocations() as allocations:
+        mixed = plan.images(images)
+    large = [made for made in allocations.made if made[1] >= images[0].numel()]
+    assert large == [("puzzlemix.mix.default", images.numel() * 4)]
+    assert mixed.stride() == images.stride()
+
+
+# ---- An empty partner ----
+
+
+@given(problem=mixes(), layout=st.sampled_from(sorted(LAYOUTS)))
+def test_an_empty_partner_is_zeros(problem, layout):
+    x1, zeros = LAYOUTS[layout](problem.x1), torch.zeros_like(problem.x1)
+    ours = puzzlemix.mix(x1, None, problem.mask, problem.source1)
+    for expected in (
+        puzzlemix.mix(x1, zeros, problem.mask, problem.source1),
+        reference.mix(x1, None, problem.mask, problem.source1),
+    ):
+        assert torch.equal(ours, expected)
+        assert torch.equal(ours.signbit(), expected.signbit())
+
+
+@pytest.mark.parametrize("z", [-0.5, 1.5, 0.5, 0.0, 1.0])
+@pytest.mark.parametrize("value", [-0.0, 0.0, -1.0, math.inf, math.nan])
+def test_an_empty_partner_has_the_signs_of_zeros(z, value):
+    x1, mask = torch.full((1, 1, 2, 8), value), torch.full((1, 1, 1), z)
+    ours, theirs = puzzlemix.mix(x1, None, mask), puzzlemix.mix(x1, torch.zeros_like(x1), mask)
+    assert torch.equal(ours.view(torch.int32), theirs.view(torch.int32))
+
+
+def test_derivatives_with_an_empty_partner():
+    problem = problems.mix(
+        batch=2, size=(4, 4), grids=((2, 2), (4, 2), (2, 4)), dtype=torch.float64
+    )
+    mask = torch.rand((2, 2, 2), dtype=torch.float64, generator=problems.generator(0))
+    given = (problem.x1.requires_grad_(), None, mask.requires_grad_(), problem.source1)
+    assert torch.autograd.gradcheck(puzzlemix.mix, given)
+    assert torch.autograd.gradgradcheck(puzzlemix.mix, given)
+
+
+# ---- Memory ----
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4, 17])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_channels_last_is_kept(channels, dtype):
+    problem = problems.mix(channels=channels, dtype=dtype)
+    parts = [LAYOUTS["channels_last"](x).requires_grad_() for x in problem[:2]]
+    mixed = puzzlemix.mix(*parts, *problem[2:])
+    assert torch.equal(mixed, puzzlemix.mix(*problem))
+    assert mixed.stride() == parts[0].stride()
+    for upstream in (torch.ones_like(mixed), torch.ones(()).to(dtype).expand(mixed.shape)):
+        for grad in torch.autograd.grad(mixed, parts, upstream, retain_graph=True):
+            assert grad.stride() == parts[0].stride()
+
+
+def test_one_mask_for_all():
+    """Strides of 0: the mask of all samples is one in memory."""
+    problem = problems.mix(batch=5)
+    mask = problem.mask[:1].expand(5, -1, -1)
+    for sources in ((None, None), problem[3:]):
+        ours = puzzlemix.mix(*problem[:2], mask, *sources)
+        assert torch.equal(ours, puzzlemix.mix(*problem[:2], mask.contiguous(), *sources))
+    partner = torch.tensor([4, 0, 0, 1, 2])
+    ours = puzzlemix.mix(*problem[:2], mask, partner=partner)
+    assert torch.equal(ours, puzzlemix.mix(problem.x1, problem.x2[partner], mask.contiguous()))
+    column = problem.mask[:, :, :1].expand(-1, -1, 3)
+    assert torch.equal(
+        puzzlemix.mix(*problem[:2], column), puzzlemix.mix(*problem[:2], column.contiguous())
+    )
+
+
+# ---- Refusals ----
+
+
+def test_partners_that_are_refused():
+    x, mask = torch.rand(2, 1, 4, 4), torch.rand(2, 2, 2)
+    source, partner = torch.arange(4).view(1, 2, 2).expand(2, -1, -1), torch.tensor([1, 0])
+    for module in (puzzlemix, reference):
+        mix = module.mix
+        for wrong, place in ((2, 1), (-1, 0)):
+            bad = partner.clone()
+            bad[place] = wrong
+            text = rf"partner: expected indices from 0 to 1, got {wrong} at \[{place}\]"
+            with pytest.raises(ValueError, match=text):
+                mix(x, x, mask, partner=bad)
+        with pytest.raises(ValueError, match=r"partner: expected shape \[B\] = \[2\], got \[3\]"):
+            mix(x, x, mask, partner=torch.zeros(3).long())
+        with pytest.raises(TypeError, match=r"partner: expected int64 or int32 .*, got float32"):
+            mix(x, x, mask, partner=partner.float())
+        with pytest.raises(ValueError, match=r"x2: expected at least one image.*got 0"):
+            mix(x, x[:0], mask, partner=partner)
+        with pytest.raises(ValueError, match=r"x2: expected shape \[B, C, Y, X\] = \[2, 1, 4, 4\]"):
+            mix(x, x[:1], mask)
+        with pytest.raises(ValueError, match=r"x2: expected shape \[N, C, Y, X\] = \[2, 1, 4, 4\]"):
+            mix(x, x[:, :, :2], mask, partner=partner)
+        with pytest.raises(ValueError, match=r"partner: expected None beside an empty partner"):
+            mix(x, None, mask, partner=partner)
+        with pytest.raises(ValueError, match=r"source2: expected None beside an empty partner"):
+            mix(x, None, mask, None, source)
+        assert mix(x[:0], x[:0], mask[:0], partner=partner[:0]).shape == (0, 1, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("argument", "place", "value", "text"),
+    [
+        (2, (1, 1, 2), math.inf, r"mask: expected finite values, got inf at \[1, 1, 2\]"),
+        (3, (2, 3, 1), 16, r"source1: expected indices from 0 to 15, got 16 at \[2, 3, 1\]"),
+        (4, (0, 7, 5), -3, r"source2: expected indices from 0 to 47, got -3 at \[0, 7, 5\]"),
+        (
+            3,
+            (2, 3, 1),
+            None,
+            r"source1: .*permutation in each sample, got index \d+ twice in sam.* 2",
+        ),
+    ],
+)
+def test_a_fault_names_argument_sample_and_entry(argument, place, value, text, threads):
+    threads(2)
+    problem = problems.mix(batch=4)
+    part = problem[argument]
+    part[place] = part[place[0], 0, 0] if value is None else value
+    for module in (puzzlemix, reference):
+        with pytest.raises(ValueError, match=text):
+            module.mix(*problem)
+    images = [x.requires_grad_() for x in problem[:2]]
+    with pytest.raises(ValueError, match=text):
+        torch.ops.puzzlemix.mix_grad(
+            images[0].detach(), None, None, *problem[2:], None, 4, [True, True, False], False
+        )

@@ -507,3 +507,58 @@ def test_saliency_from_the_callable_is_checked() -> None:
     mixer = make(PuzzleMix, grids=(16,), saliency=lambda x, y: torch.ones(len(x), 8, 8))
     with pytest.raises(ValueError, match="grids: expected a grid that divides saliency of 8x8"):
         mixer.plan(*batch())
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        (
+            torch.tensor([0, 1, 2, 3, 4, 10]),
+            ValueError,
+            "labels: expected integers from 0 to 9, got 0 to 10",
+        ),
+        (
+            torch.tensor([0, 1, -1, 3, 4, 5]),
+            ValueError,
+            "labels: expected integers from 0 to 9, got -1",
+        ),
+        (torch.zeros(6), TypeError, r"labels: expected integers \[N\] or weights \[N, K\]"),
+        (
+            torch.zeros(6, 1).long(),
+            ValueError,
+            r"labels: .* with K = num_classes = 10, got shape \[6, 1\]",
+        ),
+    ],
+)
+def test_bad_labels_are_refused_before_any_draw(
+    kind: type[Mixer], labels: Tensor, error: type[Exception], message: str
+) -> None:
+    rng = seeded()
+    state = rng.get_state()
+    for run in (make(kind, generator=rng), make(kind, generator=rng).plan):
+        with pytest.raises(error, match=message):
+            run(batch()[0], labels)
+    assert torch.equal(rng.get_state(), state)
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("per_sample", [False, True])
+def test_channels_last_is_kept(kind: type[Mixer], per_sample: bool) -> None:
+    images, labels = batch()
+    last = images.contiguous(memory_format=torch.channels_last)
+    mixers = [make(kind, per_sample=per_sample, generator=seeded(2)) for _ in range(2)]
+    mixed, weights = mixers[0](last, labels)
+    assert mixed.stride() == last.stride()
+    want = mixers[1](images, labels)
+    assert torch.equal(mixed, want[0])
+    assert torch.equal(weights, want[1])
+
+
+def test_volumes_keep_their_format() -> None:
+    volumes = torch.rand(4, 3, 2, 6, 8).contiguous(memory_format=torch.channels_last_3d)
+    for kind in (MixUp, CutMix):
+        plan = kind(generator=seeded()).plan(volumes)
+        mixed = plan.images(volumes)
+        assert mixed.stride() == volumes.stride()
+        assert torch.equal(mixed, plan.images(volumes.contiguous()))

@@ -70,9 +70,19 @@ def operator_calls():
     yield OPERATORS.labeling_energy, (torch.zeros(2, 4, 5, dtype=torch.int64), *labeling)
     yield OPERATORS.assignment, (problems.matrix("uniform"), False)
     yield OPERATORS.masked_transport, (*transport, 0.8, True, False)
-    yield OPERATORS.mix, (*images, *mix[3:])
-    yield OPERATORS.mix, (*images, None, None)
-    yield OPERATORS.mix_grad, (images[0], *images, *mix[3:], [True, True, True])
+    partner = torch.tensor([1, 1])
+    last = [part.detach().to(memory_format=torch.channels_last) for part in images[:2]]
+    yield OPERATORS.mix, (*images, *mix[3:], None, False)
+    yield OPERATORS.mix, (*images, *mix[3:], partner, True)
+    yield OPERATORS.mix, (images[0], None, images[2], None, None, None, False)
+    yield OPERATORS.mix, (*last, images[2].detach(), *mix[3:], partner, False)
+    every = [True, True, True]
+    yield OPERATORS.mix_grad, (images[0], *images, *mix[3:], None, 2, every, False)
+    yield OPERATORS.mix_grad, (images[0], *images, *mix[3:], partner, 2, every, True)
+    yield (
+        OPERATORS.mix_grad,
+        (last[0], *last, images[2].detach(), *mix[3:], partner, 2, every, False),
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
-#include <pybind11/stl.h>
-
 #include "dispatch.h"
+#include "mix/labels.h"
 #include "mix/mix.h"
 
 namespace puzzlemix {
@@ -9,22 +8,21 @@ namespace py = pybind11;
 
 namespace {
 
-using Sides = std::pair<int64_t, int64_t>;
-using Shape = std::array<int64_t, 4>;  // B, C, Y, X
-
-MixLayout layout(const Shape& shape, int dtype, uintptr_t mask, int mask_dtype,
-                 const Sides& mask_grid, uintptr_t source1, const Sides& grid1, uintptr_t source2,
-                 const Sides& grid2) {
-  const auto [batch, channels, height, width] = shape;
-  return {static_cast<Dtype>(dtype),
-          array(mask, mask_dtype),
-          {mask_grid.first, mask_grid.second},
-          {pointer<const int64_t>(source1), {grid1.first, grid1.second}},
-          {pointer<const int64_t>(source2), {grid2.first, grid2.second}},
-          batch,
-          channels,
-          height,
-          width};
+MixLayout layout(int dtype, uintptr_t mask, int64_t mask_step, int64_t mask_rows, int64_t mask_cols,
+                 uintptr_t source1, int64_t rows1, int64_t cols1, uintptr_t source2, int64_t rows2,
+                 int64_t cols2, uintptr_t partner, int64_t batch, int64_t others, int64_t channels,
+                 int64_t height, int64_t width, bool trusted) {
+  MixLayout l;
+  l.dtype = static_cast<Dtype>(dtype);
+  l.mask = pointer<const void>(mask), l.mask_step = mask_step;
+  l.mask_grid = {mask_rows, mask_cols};
+  l.map1 = {pointer<const int64_t>(source1), {rows1, cols1}};
+  l.map2 = {pointer<const int64_t>(source2), {rows2, cols2}};
+  l.partner = pointer<const int64_t>(partner);
+  l.batch = batch, l.others = others;
+  l.channels = channels, l.height = height, l.width = width;
+  l.trusted = trusted;
+  return l;
 }
 
 struct MixCall {
@@ -39,20 +37,28 @@ struct MixGradCall {
   Status run(int threads) const { return mix_grad_cpu(problem, threads); }
 };
 
-MixCall mix_call(const Shape& shape, int dtype, uintptr_t mask, int mask_dtype,
-                 const Sides& mask_grid, uintptr_t source1, const Sides& grid1, uintptr_t source2,
-                 const Sides& grid2, uintptr_t x1, uintptr_t x2, uintptr_t out) {
-  return {{layout(shape, dtype, mask, mask_dtype, mask_grid, source1, grid1, source2, grid2),
+MixCall mix_call(int dtype, uintptr_t mask, int64_t mask_step, int64_t mask_rows, int64_t mask_cols,
+                 uintptr_t source1, int64_t rows1, int64_t cols1, uintptr_t source2, int64_t rows2,
+                 int64_t cols2, uintptr_t partner, int64_t batch, int64_t others, int64_t channels,
+                 int64_t height, int64_t width, bool trusted, uintptr_t x1, uintptr_t x2,
+                 uintptr_t out) {
+  return {{layout(dtype, mask, mask_step, mask_rows, mask_cols, source1, rows1, cols1, source2,
+                  rows2, cols2, partner, batch, others, channels, height, width, trusted),
            pointer<const void>(x1), pointer<const void>(x2), pointer<void>(out)}};
 }
 
-MixGradCall mix_grad_call(const Shape& shape, int dtype, uintptr_t mask, int mask_dtype,
-                          const Sides& mask_grid, uintptr_t source1, const Sides& grid1,
-                          uintptr_t source2, const Sides& grid2, uintptr_t grad, uintptr_t x1,
-                          uintptr_t x2, uintptr_t grad1, uintptr_t grad2, uintptr_t grad_mask) {
-  return {{layout(shape, dtype, mask, mask_dtype, mask_grid, source1, grid1, source2, grid2),
+MixGradCall mix_grad_call(int dtype, uintptr_t mask, int64_t mask_step, int64_t mask_rows,
+                          int64_t mask_cols, uintptr_t source1, int64_t rows1, int64_t cols1,
+                          uintptr_t source2, int64_t rows2, int64_t cols2, uintptr_t partner,
+                          int64_t batch, int64_t others, int64_t channels, int64_t height,
+                          int64_t width, bool trusted, uintptr_t grad, uintptr_t x1, uintptr_t x2,
+                          uintptr_t grad1, uintptr_t grad2, uintptr_t grad_mask,
+                          uintptr_t inverse) {
+  return {{layout(dtype, mask, mask_step, mask_rows, mask_cols, source1, rows1, cols1, source2,
+                  rows2, cols2, partner, batch, others, channels, height, width, trusted),
            pointer<const void>(grad), pointer<const void>(x1), pointer<const void>(x2),
-           pointer<void>(grad1), pointer<void>(grad2), pointer<double>(grad_mask)}};
+           pointer<void>(grad1), pointer<void>(grad2), pointer<double>(grad_mask),
+           pointer<int64_t>(inverse)}};
 }
 
 #ifdef PUZZLEMIX_HAS_CUDA
@@ -60,40 +66,56 @@ int enqueue(const MixProblem& problem, void* stream) { return mix_cuda(problem, 
 int enqueue(const MixGradProblem& problem, void* stream) { return mix_grad_cuda(problem, stream); }
 #endif
 
-// Kernels of their own, which need no scratch memory.
+// Kernels of their own, which need no scratch memory, with the fields of the layout and more.
 template <typename Call, typename... Fields, typename... Names>
 void bind_kernels(py::module_& module, const char* name, Call (*make)(Fields...),
-                  const Names&... names) {
+                  const Names&... more) {
+  using py::arg;
   py::module_ entries = module.def_submodule(name);
-  bind_cpu(entries, make, names...);
-  entries.def("scratch_bytes", [](const py::kwargs&) { return 0; });
+  const auto named = [&](const auto&... names) {
+    bind_cpu(entries, make, names...);
+    entries.def("scratch_bytes", [](const py::kwargs&) { return 0; });
 #ifdef PUZZLEMIX_HAS_CUDA
-  entries.def(
-      "enqueue",
-      [make](uintptr_t stream, uintptr_t, Fields... fields) {
-        const Call call = make(fields...);
-        int code = 0;
-        {
-          const py::gil_scoped_release release;
-          code = enqueue(call.problem, pointer<void>(stream));
-        }
-        expect_launched(code);
-      },
-      py::arg("stream"), py::arg("scratch"), py::kw_only(), names...);
+    entries.def(
+        "enqueue",
+        [make](uintptr_t stream, uintptr_t, Fields... fields) {
+          const Call call = make(fields...);
+          int code = 0;
+          {
+            const py::gil_scoped_release release;
+            code = enqueue(call.problem, pointer<void>(stream));
+          }
+          expect_launched(code);
+        },
+        arg("stream"), arg("scratch"), py::kw_only(), names...);
 #endif
+  };
+  named(arg("dtype"), arg("mask"), arg("mask_step"), arg("mask_rows"), arg("mask_cols"),
+        arg("source1"), arg("rows1"), arg("cols1"), arg("source2"), arg("rows2"), arg("cols2"),
+        arg("partner"), arg("batch"), arg("others"), arg("channels"), arg("height"), arg("width"),
+        arg("trusted"), more...);
 }
 
 }  // namespace
 
 void bind_mix(py::module_& module) {
-  bind_kernels(module, "mix", &mix_call, py::arg("shape"), py::arg("dtype"), py::arg("mask"),
-               py::arg("mask_dtype"), py::arg("mask_grid"), py::arg("source1"), py::arg("grid1"),
-               py::arg("source2"), py::arg("grid2"), py::arg("x1"), py::arg("x2"), py::arg("out"));
-  bind_kernels(module, "mix_grad", &mix_grad_call, py::arg("shape"), py::arg("dtype"),
-               py::arg("mask"), py::arg("mask_dtype"), py::arg("mask_grid"), py::arg("source1"),
-               py::arg("grid1"), py::arg("source2"), py::arg("grid2"), py::arg("grad"),
-               py::arg("x1"), py::arg("x2"), py::arg("grad1"), py::arg("grad2"),
-               py::arg("grad_mask"));
+  using py::arg;
+  bind_kernels(module, "mix", &mix_call, arg("x1"), arg("x2"), arg("out"));
+  bind_kernels(module, "mix_grad", &mix_grad_call, arg("grad"), arg("x1"), arg("x2"), arg("grad1"),
+               arg("grad2"), arg("grad_mask"), arg("inverse"));
+  module.def("check_labels", [](uintptr_t labels, int64_t batch, int64_t classes) {
+    return outcome(check_labels(pointer<const int64_t>(labels), batch, classes));
+  });
+  module.def(
+      "mix_labels",
+      [](uintptr_t labels, uintptr_t others, uintptr_t ratio, uintptr_t partner, uintptr_t out,
+         int64_t batch, int64_t count, int64_t classes) {
+        return outcome(mix_labels({pointer<const int64_t>(labels), pointer<const int64_t>(others),
+                                   pointer<const float>(ratio), pointer<const int64_t>(partner),
+                                   pointer<float>(out), batch, count, classes}));
+      },
+      py::kw_only(), arg("labels"), arg("others"), arg("ratio"), arg("partner"), arg("out"),
+      arg("batch"), arg("count"), arg("classes"));
 }
 
 }  // namespace puzzlemix

@@ -3,8 +3,8 @@
 // The image is cut at every boundary of the three grids. Within a band of rows between two cuts
 // the same runs of columns repeat for all rows and channels, so the runs of a band are found once:
 // neighbouring pieces with equal z that come from neighbouring places are one run, and a whole row
-// of an unmoved image is one memcpy. Runs that copy and runs that blend then go apart, so that the
-// loops over rows have nothing to decide.
+// of an unmoved image is one memcpy. Runs that copy x1, that copy x2 and that blend then go apart,
+// so that the loops over rows have nothing to decide.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -73,6 +73,7 @@ class Moves {
   Moves(const BlockMap& map, int64_t height, int64_t width) : map_(map) {
     if (!map.source) return;
     const int64_t block_height = height / map.grid.rows, block_width = width / map.grid.cols;
+    corner_.reserve(map.grid.rows * map.grid.cols);
     for (int64_t row = 0; row < map.grid.rows; ++row) {
       for (int64_t col = 0; col < map.grid.cols; ++col) {
         corner_.push_back(row * block_height * width + col * block_width);
@@ -97,19 +98,21 @@ class Moves {
     return {source(sample) + first, corner_.data(), corner_.data() + first, corner_.size()};
   }
 
-  bool permutation(int64_t sample, std::vector<char>& seen) const {
-    if (!map_.source) return true;
+  bool stay() const { return !map_.source; }
+
+  // Whether the sample's source, the given argument, is a permutation; `seen` is scratch memory.
+  Status check(int64_t sample, int argument, std::vector<char>& seen) const {
+    if (!map_.source) return {};
     const auto cells = static_cast<int64_t>(corner_.size());
     const int64_t* const from = source(sample);
     seen.assign(cells, 0);
-    bool inside = true;
     for (int64_t j = 0; j < cells; ++j) {
       const int64_t block = *static_cast<const volatile int64_t*>(from + j);
-      const bool here = block >= 0 && block < cells;
-      seen[here ? block : 0] = 1;
-      inside = inside && here;
+      if (block < 0 || block >= cells) return {Fault::value, argument, sample, j};
+      if (seen[block]) return {Fault::repeated, argument, sample, j};
+      seen[block] = 1;
     }
-    return inside && std::count(seen.begin(), seen.end(), 1) == cells;
+    return {};
   }
 
  private:
@@ -132,8 +135,7 @@ template <typename Real>
 class Geometry {
  public:
   explicit Geometry(const MixLayout& p)
-      : mask_(static_cast<const Real*>(p.mask.data)),
-        grid_(p.mask_grid),
+      : layout_(p),
         from1_(p.map1, p.height, p.width),
         from2_(p.map2, p.height, p.width),
         rows_(cut_axis(p.height, p.mask_grid.rows, p.map1.grid.rows, p.map2.grid.rows)),
@@ -148,12 +150,28 @@ class Geometry {
     return std::all_of(cols_.begin(), cols_.end(), same) ? first : 0;
   }
 
-  // The mask finite, the sources permutations.
-  bool valid(int64_t sample, std::vector<char>& seen) const {
-    const int64_t cells = grid_.rows * grid_.cols;
-    const Real* mask = mask_ + sample * cells;
-    return std::all_of(mask, mask + cells, [](Real z) { return std::isfinite(z); }) &&
-           from1_.permutation(sample, seen) && from2_.permutation(sample, seen);
+  // Whether all samples have the same runs.
+  bool one_for_all() const { return layout_.mask_step == 0 && from1_.stay() && from2_.stay(); }
+
+  // The partner an image of x2, the mask finite, the sources permutations.
+  Status check(int64_t sample, std::vector<char>& seen) const {
+    if (layout_.trusted) return {};
+    const Real* const mask = this->mask(sample);
+    const int64_t cells = layout_.mask_grid.rows * layout_.mask_grid.cols;
+    // x - x is 0 or no number; sums of it leave the loop without a branch.
+    Real wrong = 0;
+    for (int64_t j = 0; j < cells; ++j) wrong += mask[j] - mask[j];
+    if (wrong != 0) {
+      const auto finite = [](Real z) { return std::isfinite(z); };
+      const int64_t entry = std::find_if_not(mask, mask + cells, finite) - mask;
+      return {Fault::value, kMask, sample, std::min(entry, cells - 1)};
+    }
+    Status status = from1_.check(sample, kSource1, seen);
+    if (status.ok()) status = from2_.check(sample, kSource2, seen);
+    if (!status.ok() || !layout_.partner) return status;
+    const int64_t named = layout_.partner[sample];
+    if (named < 0 || named >= layout_.others) return {Fault::value, kPartner, sample, 0};
+    return {};
   }
 
   // Calls band(begin, end, runs) for each band of rows of one sample. Where one image alone is
@@ -163,7 +181,7 @@ class Geometry {
                      const Body& band) const {
     runs.resize(cols_.size());
     for (const Piece& row : rows_) {
-      const Real* const mask = mask_ + (sample * grid_.rows + row.mask) * grid_.cols;
+      const Real* const mask = this->mask(sample) + row.mask * layout_.mask_grid.cols;
       const Moves::Row from1 = from1_.row(sample, row.block1),
                        from2 = from2_.row(sample, row.block2);
       Run<Real>* last = runs.data() - 1;
@@ -186,8 +204,11 @@ class Geometry {
            (last.offset2 == run.offset2 || (run.z == 1 && !both));
   }
 
-  const Real* mask_;
-  Grid grid_;
+  const Real* mask(int64_t sample) const {
+    return static_cast<const Real*>(layout_.mask) + sample * layout_.mask_step;
+  }
+
+  const MixLayout& layout_;
   Moves from1_, from2_;
   std::vector<Piece> rows_, cols_;
 };
@@ -225,14 +246,28 @@ inline void copy(T* to, const T* from, int64_t count) {
   }
 }
 
+// x2 null: zeros.
 template <typename T, typename Real>
 inline void blend(T* __restrict out, const T* __restrict x1, const T* __restrict x2, Real z,
                   int64_t count) {
   const Real rest = 1 - z;
+  if (!x2) {
+    const Real nothing = rest * 0;  // with its sign
+    for (int64_t i = 0; i < count; ++i)
+      out[i] = Element<T>::put(z * Element<T>::get(x1[i]) + nothing);
+    return;
+  }
   for (int64_t i = 0; i < count; ++i) {
     out[i] = Element<T>::put(z * Element<T>::get(x1[i]) + rest * Element<T>::get(x2[i]));
   }
 }
+
+// The images of a sample.
+template <typename T>
+struct Images {
+  T* out;
+  const T *x1, *x2;  // x2 null: zeros
+};
 
 // What a sample's runs do, sorted so that the loops over pixels have nothing to decide. Places are
 // those of the first channel, of the first row of the band.
@@ -240,13 +275,14 @@ template <typename T, typename Real>
 class Work {
  public:
   // `piece`: the width of the pieces that runs are made of, if it is one for all, else 0.
-  Work(int64_t pieces, int64_t piece)
-      : piece_(has_constant_loop(piece) ? piece : 0), copies_(pieces + 1), blends_(pieces + 1) {}
-
-  void start(T* out, const T* x1, const T* x2) {
-    out_ = out, x1_ = x1, x2_ = x2;
+  void start(int64_t pieces, int64_t piece) {
+    piece_ = has_constant_loop(piece) ? piece : 0;
+    for (std::vector<Copy>* copies : {&copies1_, &copies2_}) {
+      if (static_cast<int64_t>(copies->size()) <= pieces) copies->resize(pieces + 1);
+    }
+    if (static_cast<int64_t>(blends_.size()) <= pieces) blends_.resize(pieces + 1);
     bands_.clear();
-    bands_.push_back({0, 0, false, 0, 0});
+    bands_.push_back({0, 0, false, {0, 0, 0}});
   }
 
   void add(int64_t top, int64_t bottom, int64_t width, int64_t pieces, const Runs<Real>& runs) {
@@ -257,107 +293,133 @@ class Work {
     // Short runs are taken to pieces again: loops of a constant length are worth more than the
     // few that a merge saves.
     band.piece = joined == 1 && pieces < 3 * runs.size() ? piece_ : 0;
-    int64_t moved = 0;
+    int64_t moved = band.piece;
     for (const Run<Real>& run : runs) {
       const int64_t count = band.piece > 0 ? band.piece : run.length * joined;
-      const bool copies = (run.z == 0) | (run.z == 1);
+      const bool one = run.z == 1, two = run.z == 0;
       moved |= run.offset1 | run.offset2;
       for (int64_t x = run.begin; x < run.begin + run.length; x += count) {
-        const int64_t at = top * width + x;
-        const T *const from1 = x1_ + at + run.offset1, *const from2 = x2_ + at + run.offset2;
-        // Both are written and one is kept: a mask is no pattern that a processor foresees.
-        copies_[band.copies] = {out_ + at, run.z == 0 ? from2 : from1, count};
-        blends_[band.blends] = {out_ + at, from1, from2, count, run.z};
-        band.copies += copies;
-        band.blends += !copies;
+        const int64_t at = top * width + x, from1 = at + run.offset1, from2 = at + run.offset2;
+        // All are written and one is kept: a mask is no pattern that a processor foresees.
+        copies1_[band.end.copies1] = {at, from1, count};
+        copies2_[band.end.copies2] = {at, from2, count};
+        blends_[band.end.blends] = {at, from1, from2, count, run.z};
+        band.end.copies1 += one;
+        band.end.copies2 += two;
+        band.end.blends += !one && !two;
       }
     }
     band.moved = moved != 0;
-    bands_.push_back(band);
+    const Band& before = bands_.back();
+    if (bands_.size() > 1 && band.piece > 0 && before.piece > 0 && before.rows == band.rows) {
+      bands_.back() = band;  // pieces of one shape are one list
+    } else {
+      bands_.push_back(band);
+    }
   }
 
   // Channel by channel and, where nothing moves, row by row: memory is met in its order. What
   // moves goes run by run, because a row at a time would read soon after it wrote at the same place
   // of another page, which processors mistake for the same place (3 times slower at 64x64).
-  void run(int64_t channels, int64_t plane, int64_t width) const {
+  void run(Images<T> images, int64_t channels, int64_t plane, int64_t width) const {
     for (int64_t c = 0; c < channels; ++c) {
       for (size_t k = 1; k < bands_.size(); ++k) {
         const Band& band = bands_[k];
         const int64_t together = band.moved ? band.rows : 1;
         for (int64_t y = 0; y < band.rows; y += together) {
-          const int64_t first = c * plane + y * width, last = first + together * width;
-          mix_rows(bands_[k - 1], band, {first, last, width});
+          mix_rows(images, bands_[k - 1].end, band, {y * width, together, width});
         }
       }
+      images.out += plane, images.x1 += plane;
+      if (images.x2) images.x2 += plane;
     }
   }
 
  private:
   struct Copy {
-    T* out;
-    const T* in;
-    int64_t count;
+    int64_t to, from, count;
   };
   struct Blend {
-    T* out;
-    const T *x1, *x2;
-    int64_t count;
+    int64_t to, from1, from2, count;
     Real z;
+  };
+  struct Ends {
+    size_t copies1, copies2, blends;
   };
   struct Band {
     int64_t rows, piece;  // piece: the length of all runs, or 0
     bool moved;
-    size_t copies, blends;  // where those of the next band begin
+    Ends end;  // where those of the next band begin
   };
-  // Offsets of the rows' first pixels.
   struct Rows {
-    int64_t first, last, step;
+    int64_t first, count, step;  // first: how far the first is from that of the band
   };
 
   static bool has_constant_loop(int64_t piece) {
     return piece == 1 || piece == 2 || piece == 4 || piece == 8;
   }
 
-  void mix_rows(const Band& before, const Band& band, const Rows& rows) const {
+  void mix_rows(const Images<T>& images, const Ends& from, const Band& band,
+                const Rows& rows) const {
     switch (band.piece) {
       case 1:
-        return mix_runs<1>(before, band, rows);
+        return mix_runs<1>(images, from, band.end, rows);
       case 2:
-        return mix_runs<2>(before, band, rows);
+        return mix_square<2>(images, from, band.end, rows);
       case 4:
-        return mix_runs<4>(before, band, rows);
+        return mix_square<4>(images, from, band.end, rows);
       case 8:
-        return mix_runs<8>(before, band, rows);
+        return mix_square<8>(images, from, band.end, rows);
       default:
-        return mix_runs<0>(before, band, rows);
+        return mix_runs<0>(images, from, band.end, rows);
     }
   }
 
+  // Loops of a constant height too, where pieces are squares.
   template <int kPiece>
-  void mix_runs(const Band& before, const Band& band, const Rows& rows) const {
-    for (size_t k = before.copies; k < band.copies; ++k) {
-      const Copy& c = copies_[k];
-      for (int64_t at = rows.first; at < rows.last; at += rows.step) {
-        if constexpr (kPiece > 0) {
-          std::memcpy(c.out + at, c.in + at, kPiece * sizeof(T));
-        } else {
-          copy(c.out + at, c.in + at, c.count);
+  void mix_square(const Images<T>& images, const Ends& from, const Ends& to,
+                  const Rows& rows) const {
+    if (rows.count == kPiece) return mix_runs<kPiece, kPiece>(images, from, to, rows);
+    mix_runs<kPiece>(images, from, to, rows);
+  }
+
+  template <int kPiece, int kRows = 0>
+  void mix_runs(const Images<T>& images, const Ends& from, const Ends& to, const Rows& rows) const {
+    const int64_t height = kRows > 0 ? kRows : rows.count;
+    const auto copy_all = [&](const std::vector<Copy>& copies, size_t k, size_t end, const T* in) {
+      for (; k < end; ++k) {
+        const Copy& c = copies[k];
+        const int64_t count = kPiece > 0 ? kPiece : c.count;
+        T* to = images.out + rows.first + c.to;
+        if (!in) {
+          for (int64_t y = 0; y < height; ++y, to += rows.step) std::fill_n(to, count, T{});
+          continue;
+        }
+        const T* from = in + rows.first + c.from;
+        for (int64_t y = 0; y < height; ++y, to += rows.step, from += rows.step) {
+          if constexpr (kPiece > 0) {
+            std::memcpy(to, from, kPiece * sizeof(T));
+          } else {
+            copy(to, from, count);
+          }
         }
       }
-    }
-    for (size_t k = before.blends; k < band.blends; ++k) {
+    };
+    copy_all(copies1_, from.copies1, to.copies1, images.x1);
+    copy_all(copies2_, from.copies2, to.copies2, images.x2);
+    for (size_t k = from.blends; k < to.blends; ++k) {
       const Blend& b = blends_[k];
       const int64_t count = kPiece > 0 ? kPiece : b.count;
-      for (int64_t at = rows.first; at < rows.last; at += rows.step) {
-        blend(b.out + at, b.x1 + at, b.x2 + at, b.z, count);
+      for (int64_t y = 0; y < height; ++y) {
+        const int64_t at = rows.first + y * rows.step;
+        blend(images.out + at + b.to, images.x1 + at + b.from1,
+              images.x2 ? images.x2 + at + b.from2 : nullptr, b.z, count);
       }
     }
   }
 
-  T* out_;
-  const T *x1_, *x2_;
-  const int64_t piece_;
-  std::vector<Copy> copies_;
+  int64_t piece_ = 0;
+  std::vector<Copy> copies1_, copies2_;
   std::vector<Blend> blends_;
   std::vector<Band> bands_;
 };
@@ -367,30 +429,42 @@ int64_t grain(int64_t bytes_per_sample) {
   return std::max<int64_t>(1, (1 << 16) / std::max<int64_t>(1, bytes_per_sample));
 }
 
+// What a thread keeps from call to call, where that is little: memory costs more than small mixes.
+template <typename T, typename Real>
+struct Workspace {
+  std::vector<Run<Real>> runs;
+  std::vector<char> seen;
+  Work<T, Real> work;
+};
+
 template <typename T>
 Status mix_typed(const MixProblem& p, int threads) {
   using Real = typename Element<T>::Real;
-  const MixLayout& l = p.layout;
-  const Geometry<Real> geometry(l);
-  const int64_t plane = l.height * l.width, pixels = l.channels * plane;
+  const Geometry<Real> geometry(p);
+  const int64_t plane = p.height * p.width, pixels = p.channels * plane;
+  const int64_t pieces = geometry.bands() * geometry.pieces(), piece = geometry.piece();
   FirstFault fault;
-  parallel_for(l.batch, grain(pixels * sizeof(T)), threads, [&](int64_t begin, int64_t end) {
-    std::vector<Run<Real>> runs;
-    std::vector<char> seen;
-    Work<T, Real> work(geometry.bands() * geometry.pieces(), geometry.piece());
+  parallel_for(p.batch, grain(pixels * sizeof(T)), threads, [&](int64_t begin, int64_t end) {
+    constexpr int64_t kKept = 1024;
+    thread_local Workspace<T, Real> kept;
+    Workspace<T, Real> large;
+    Workspace<T, Real>& own = pieces <= kKept ? kept : large;
     for (int64_t b = begin; b < end; ++b) {
-      if (!geometry.valid(b, seen)) {
-        fault.add({Fault::value, 0, b, 0});
-        return;
+      if (b == begin || !geometry.one_for_all() || p.partner) {
+        const Status status = geometry.check(b, own.seen);
+        if (!status.ok()) return fault.add(status);
       }
-      const T* x1 = static_cast<const T*>(p.x1) + b * pixels;
-      const T* x2 = static_cast<const T*>(p.x2) + b * pixels;
-      T* out = static_cast<T*>(p.out) + b * pixels;
-      work.start(out, x1, x2);
-      geometry.for_each_band(b, false, runs, [&](int64_t top, int64_t bottom, const auto& band) {
-        work.add(top, bottom, l.width, geometry.pieces(), band);
-      });
-      work.run(l.channels, plane, l.width);
+      if (b == begin || !geometry.one_for_all()) {
+        own.work.start(pieces, piece);
+        geometry.for_each_band(b, false, own.runs,
+                               [&](int64_t top, int64_t bottom, const auto& band) {
+                                 own.work.add(top, bottom, p.width, geometry.pieces(), band);
+                               });
+      }
+      const Images<T> images{static_cast<T*>(p.out) + b * pixels,
+                             static_cast<const T*>(p.x1) + b * pixels,
+                             p.x2 ? static_cast<const T*>(p.x2) + p.other(b) * pixels : nullptr};
+      own.work.run(images, p.channels, plane, p.width);
     }
   });
   return fault.status();
@@ -407,57 +481,137 @@ void scale_run(T* out, const T* grad, Real weight, int64_t length) {
   for (int64_t i = 0; i < length; ++i) out[i] = Element<T>::put(weight * Element<T>::get(grad[i]));
 }
 
-// Adds g * (P1 x1 - P2 x2) to the mask's cells of one row; all four start at the run.
+// sum = weight * g, or += where it isn't the first; nothing where the weight is 0.
+template <typename T, typename Real>
+void add_run(Real* sum, const T* grad, Real weight, int64_t length, bool first) {
+  if (weight == 0) {
+    if (first) std::fill_n(sum, length, Real{0});
+    return;
+  }
+  for (int64_t i = 0; i < length; ++i) {
+    const Real share = weight * Element<T>::get(grad[i]);
+    sum[i] = first ? share : sum[i] + share;
+  }
+}
+
+// Adds g * (P1 x1 - P2 x2) to the mask's cells of one row; all four start at the run. x2 null: 0.
 template <typename T, typename Real>
 void add_mask_grad(double* row, const T* grad, const T* x1, const T* x2, const Run<Real>& run,
                    int64_t block_width) {
   for (int64_t i = 0; i < run.length; ++i) {
-    const double difference = double{Element<T>::get(x1[i])} - Element<T>::get(x2[i]);
+    const double difference =
+        double{Element<T>::get(x1[i])} - (x2 ? double{Element<T>::get(x2[i])} : 0.0);
     row[(run.begin + i) / block_width] += Element<T>::get(grad[i]) * difference;
   }
+}
+
+// The gradients of one sample that no other sample has a part in.
+template <typename T, typename Real>
+void own_gradients(const MixGradProblem& p, const Geometry<Real>& geometry, int64_t b,
+                   std::vector<Run<Real>>& runs) {
+  const int64_t plane = p.height * p.width, pixels = p.channels * plane;
+  const int64_t cells = p.mask_grid.rows * p.mask_grid.cols;
+  const int64_t side_y = p.height / p.mask_grid.rows, side_x = p.width / p.mask_grid.cols;
+  const auto image = [&](const void* x, int64_t i) {
+    return x ? static_cast<const T*>(x) + i * pixels : nullptr;
+  };
+  const auto result = [&](void* x) { return x ? static_cast<T*>(x) + b * pixels : nullptr; };
+  const T *const grad = image(p.grad, b), *const x1 = image(p.x1, b);
+  const T* const x2 = image(p.x2, p.other(b));
+  T *const grad1 = result(p.grad1), *const grad2 = p.partner ? nullptr : result(p.grad2);
+  double* const grad_mask = p.grad_mask ? p.grad_mask + b * cells : nullptr;
+  if (grad_mask) std::fill_n(grad_mask, cells, 0.0);
+  if (!grad1 && !grad2 && !grad_mask) return;
+  geometry.for_each_band(b, true, runs, [&](int64_t top, int64_t bottom, const auto& band) {
+    for (int64_t c = 0; c < p.channels; ++c) {
+      for (int64_t y = top; y < bottom; ++y) {
+        for (const Run<Real>& run : band) {
+          const int64_t at = c * plane + y * p.width + run.begin;
+          const int64_t at1 = at + run.offset1, at2 = at + run.offset2;
+          if (grad1) scale_run(grad1 + at1, grad + at, run.z, run.length);
+          if (grad2) scale_run(grad2 + at2, grad + at, 1 - run.z, run.length);
+          if (grad_mask) {
+            add_mask_grad(grad_mask + y / side_y * p.mask_grid.cols, grad + at, x1 + at1,
+                          x2 ? x2 + at2 : nullptr, run, side_x);
+          }
+        }
+      }
+    }
+  });
+}
+
+// Of each image of x2, the samples whose partner it is, in ascending order.
+class SamplesOf {
+ public:
+  explicit SamplesOf(const MixLayout& p) : begin_(p.others + 1), samples_(p.batch) {
+    std::vector<int64_t> partner(p.batch);  // read once, as another thread may write
+    for (int64_t b = 0; b < p.batch; ++b) ++begin_[partner[b] = p.other(b)];
+    std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
+    for (int64_t b = p.batch - 1; b >= 0; --b) samples_[--begin_[partner[b]]] = b;
+  }
+
+  int64_t count(int64_t image) const { return begin_[image + 1] - begin_[image]; }
+  const int64_t* samples(int64_t image) const { return samples_.data() + begin_[image]; }
+
+ private:
+  std::vector<int64_t> begin_, samples_;
+};
+
+// The gradient of one image of x2: the sum over the samples whose partner it is.
+template <typename T, typename Real>
+void partner_gradient(const MixGradProblem& p, const Geometry<Real>& geometry, int64_t count,
+                      const int64_t* samples, T* grad2, std::vector<Run<Real>>& runs,
+                      std::vector<Real>& sums) {
+  const int64_t plane = p.height * p.width, pixels = p.channels * plane;
+  if (count == 0) {
+    std::fill_n(grad2, pixels, T{});
+    return;
+  }
+  if (count > 1) sums.resize(pixels);
+  for (int64_t k = 0; k < count; ++k) {
+    const T* const grad = static_cast<const T*>(p.grad) + samples[k] * pixels;
+    geometry.for_each_band(
+        samples[k], true, runs, [&](int64_t top, int64_t bottom, const auto& band) {
+          for (int64_t c = 0; c < p.channels; ++c) {
+            for (int64_t y = top; y < bottom; ++y) {
+              for (const Run<Real>& run : band) {
+                const int64_t at = c * plane + y * p.width + run.begin, to = at + run.offset2;
+                if (count == 1) {
+                  scale_run(grad2 + to, grad + at, 1 - run.z, run.length);
+                } else {
+                  add_run(sums.data() + to, grad + at, 1 - run.z, run.length, k == 0);
+                }
+              }
+            }
+          }
+        });
+  }
+  if (count > 1) std::transform(sums.begin(), sums.end(), grad2, Element<T>::put);
 }
 
 template <typename T>
 Status mix_grad_typed(const MixGradProblem& p, int threads) {
   using Real = typename Element<T>::Real;
-  const MixLayout& l = p.layout;
-  const Geometry<Real> geometry(l);
-  const int64_t plane = l.height * l.width, pixels = l.channels * plane;
-  const int64_t mask_cells = l.mask_grid.rows * l.mask_grid.cols;
-  const int64_t side_y = l.height / l.mask_grid.rows, side_x = l.width / l.mask_grid.cols;
+  const Geometry<Real> geometry(p);
+  const int64_t pixels = p.channels * p.height * p.width;
   FirstFault fault;
-  parallel_for(l.batch, grain(pixels * sizeof(T)), threads, [&](int64_t begin, int64_t end) {
+  parallel_for(p.batch, grain(pixels * sizeof(T)), threads, [&](int64_t begin, int64_t end) {
     std::vector<Run<Real>> runs;
     std::vector<char> seen;
     for (int64_t b = begin; b < end; ++b) {
-      if (!geometry.valid(b, seen)) {
-        fault.add({Fault::value, 0, b, 0});
-        return;
-      }
-      const auto image = [&](const void* x) { return static_cast<const T*>(x) + b * pixels; };
-      const auto result = [&](void* x) { return x ? static_cast<T*>(x) + b * pixels : nullptr; };
-      const T* grad = image(p.grad);
-      T* grad1 = result(p.grad1);
-      T* grad2 = result(p.grad2);
-      double* grad_mask = p.grad_mask ? p.grad_mask + b * mask_cells : nullptr;
-      if (grad_mask) std::fill_n(grad_mask, mask_cells, 0.0);
-      geometry.for_each_band(b, true, runs, [&](int64_t top, int64_t bottom, const auto& band) {
-        for (int64_t c = 0; c < l.channels; ++c) {
-          for (int64_t y = top; y < bottom; ++y) {
-            const int64_t row = c * plane + y * l.width;
-            for (const Run<Real>& run : band) {
-              const int64_t at = row + run.begin;
-              const int64_t at1 = at + run.offset1, at2 = at + run.offset2;
-              if (grad1) scale_run(grad1 + at1, grad + at, run.z, run.length);
-              if (grad2) scale_run(grad2 + at2, grad + at, 1 - run.z, run.length);
-              if (grad_mask) {
-                add_mask_grad(grad_mask + y / side_y * l.mask_grid.cols, grad + at,
-                              image(p.x1) + at1, image(p.x2) + at2, run, side_x);
-              }
-            }
-          }
-        }
-      });
+      const Status status = geometry.check(b, seen);
+      if (!status.ok()) return fault.add(status);
+      own_gradients<T>(p, geometry, b, runs);
+    }
+  });
+  if (!fault.status().ok() || !p.partner || !p.grad2) return fault.status();
+  const SamplesOf partners(p);
+  parallel_for(p.others, grain(pixels * sizeof(T)), threads, [&](int64_t begin, int64_t end) {
+    std::vector<Run<Real>> runs;
+    std::vector<Real> sums;
+    for (int64_t j = begin; j < end; ++j) {
+      partner_gradient(p, geometry, partners.count(j), partners.samples(j),
+                       static_cast<T*>(p.grad2) + j * pixels, runs, sums);
     }
   });
   return fault.status();
@@ -465,7 +619,7 @@ Status mix_grad_typed(const MixGradProblem& p, int threads) {
 
 template <typename Problem, typename F>
 Status for_dtype(const Problem& problem, F&& solve) {
-  switch (problem.layout.dtype) {
+  switch (problem.dtype) {
     case Dtype::float16:
       return solve(Half{});
     case Dtype::bfloat16:

@@ -16,7 +16,12 @@ namespace puzzlemix {
 enum class Transport : int { none, approx, exact };
 
 // The tensors of the public function, by number: what a Status names.
-enum PuzzleArgument { kX1, kX2, kSaliency1, kSaliency2, kLam, kPartner };
+struct PuzzleArgument {
+  static constexpr int x1 = 0, x2 = 1, saliency1 = 2, saliency2 = 3, lam = 4, partner = 5;
+  static constexpr int none = -1;  // the weights
+};
+
+constexpr int kMostStd = 16;
 
 struct PuzzleProblem {
   // Images [B, C, Y, X] and [N, C, Y, X] of one float type, contiguous or both channels_last;
@@ -29,8 +34,11 @@ struct PuzzleProblem {
   const int64_t* partner;  // [B], the second image of each pair; null: the one at its place
   Array lam;               // [B], in [0, 1]; without data, lam_number for all pairs
   double lam_number;
-  Array std;  // [std_count] what the images were divided by, one number or one a channel
+  // What the images were divided by: one number or one for each channel, if any. As numbers where
+  // they fit, else [std_count] in `std`.
   int std_count;
+  double std_number[kMostStd];
+  Array std;
 
   int height, width, fine_height, fine_width;  // h, w, h', w'
   int labels;

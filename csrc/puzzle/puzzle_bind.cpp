@@ -1,77 +1,160 @@
 #include <pybind11/stl.h>
 
-#include "bindings.h"
+#include <algorithm>
+#include <vector>
+
+#include "dispatch.h"
+#include "puzzle/device_puzzle.h"
 #include "puzzle/puzzle.h"
 
 namespace puzzlemix {
 
 namespace py = pybind11;
 
-void bind_puzzle(py::module_& module) {
-  py::class_<PuzzleProblem>(module, "PuzzleProblem")
-      .def(py::init([](const Input& x1, const Input& x2, const Input& saliency1,
-                       const Input& saliency2, bool channels_last,
-                       const std::array<int64_t, 5>& images, const std::array<int, 4>& maps,
-                       uintptr_t partner, const std::optional<Input>& lam, double lam_number,
-                       const std::optional<Input>& std, int std_count,
-                       const std::array<int, 4>& grids, int labels, double beta, double gamma,
-                       double eta, double xi, int neighborhood, bool bilinear, bool exact_cut,
-                       int transport, int64_t cycles, bool doubles, uintptr_t mask, uintptr_t ratio,
-                       uintptr_t source1, uintptr_t source2, uintptr_t objective) {
-             PuzzleProblem p;
-             p.x1 = array(x1);
-             p.x2 = array(x2);
-             p.saliency1 = array(saliency1);
-             p.saliency2 = array(saliency2);
-             p.channels_last = channels_last;
-             p.batch = images[0];
-             p.others = images[1];
-             p.channels = static_cast<int>(images[2]);
-             p.rows = static_cast<int>(images[3]);
-             p.columns = static_cast<int>(images[4]);
-             p.saliency_rows1 = maps[0];
-             p.saliency_columns1 = maps[1];
-             p.saliency_rows2 = maps[2];
-             p.saliency_columns2 = maps[3];
-             p.partner = pointer<const int64_t>(partner);
-             p.lam = lam ? array(*lam) : Array{nullptr, Dtype::float64};
-             p.lam_number = lam_number;
-             p.std = std ? array(*std) : Array{nullptr, Dtype::float64};
-             p.std_count = std_count;
-             p.height = grids[0];
-             p.width = grids[1];
-             p.fine_height = grids[2];
-             p.fine_width = grids[3];
-             p.labels = labels;
-             p.beta = beta;
-             p.gamma = gamma;
-             p.eta = eta;
-             p.xi = xi;
-             p.neighborhood = neighborhood;
-             p.bilinear = bilinear;
-             p.exact_cut = exact_cut;
-             p.transport = static_cast<Transport>(transport);
-             p.cycles = cycles;
-             p.doubles = doubles;
-             p.mask = pointer<void>(mask);
-             p.ratio = pointer<void>(ratio);
-             p.source1 = pointer<int64_t>(source1);
-             p.source2 = pointer<int64_t>(source2);
-             p.objective = pointer<double>(objective);
-             return p;
-           }),
-           py::kw_only(), py::arg("x1"), py::arg("x2"), py::arg("saliency1"), py::arg("saliency2"),
-           py::arg("channels_last"), py::arg("images"), py::arg("maps"), py::arg("partner"),
-           py::arg("lam"), py::arg("lam_number"), py::arg("std"), py::arg("std_count"),
-           py::arg("grids"), py::arg("labels"), py::arg("beta"), py::arg("gamma"), py::arg("eta"),
-           py::arg("xi"), py::arg("neighborhood"), py::arg("bilinear"), py::arg("exact_cut"),
-           py::arg("transport"), py::arg("cycles"), py::arg("doubles"), py::arg("mask"),
-           py::arg("ratio"), py::arg("source1"), py::arg("source2"), py::arg("objective"));
-  module.def("puzzle_plan", [](const PuzzleProblem& problem, int threads) {
-    const py::gil_scoped_release release;
-    const Status status = puzzle_plan_cpu(problem, threads);
-    return std::tuple(static_cast<int>(status.fault), status.argument, status.sample, status.entry);
+namespace {
+
+// The memory for pooled images, at the start of the scratch memory; the rest is the algorithms'.
+int64_t pooled_bytes(const PuzzleCall& call) {
+  Arena counter(nullptr, 0, nullptr);
+  lay_out_images(counter, call);
+  return counter.slow_used();
+}
+
+PooledImages pooled_images(const PuzzleCall& call, char* memory) {
+  Arena arena(nullptr, 0, memory);
+  return lay_out_images(arena, call);
+}
+
+int64_t puzzle_scratch(const PuzzleProblem& problem) {
+  const PuzzleCall call(problem);
+  const PooledImages nowhere = pooled_images(call, nullptr);
+  int64_t bytes = scratch_bytes<DevicePool>(PoolProblem(call, nowhere));
+  with_decision<Chosen>(problem, [&](auto chosen) {
+    using Algorithm = typename decltype(chosen)::Type;
+    bytes = std::max(bytes, scratch_bytes<Algorithm>(DecideProblem(call, nowhere)));
   });
+  return pooled_bytes(call) + bytes;
+}
+
+#ifdef PUZZLEMIX_HAS_CUDA
+int puzzle_plan_cuda(const PuzzleProblem& problem, char* scratch, void* stream) {
+  if (problem.batch == 0) return 0;
+  const PuzzleCall call(problem);
+  const PooledImages images = pooled_images(call, scratch);
+  char* const rest = scratch + pooled_bytes(call);
+  int code = solve_cuda<DevicePool>(PoolProblem(call, images), rest, stream);
+  if (code != 0) return code;
+  with_decision<Chosen>(problem, [&](auto chosen) {
+    code = solve_cuda<typename decltype(chosen)::Type>(DecideProblem(call, images), rest, stream);
+  });
+  return code;
+}
+#endif
+
+// On a host team; returns the number of phases.
+int64_t puzzle_plan_team(const PuzzleProblem& problem, uint64_t seed) {
+  const PuzzleCall call(problem);
+  std::vector<char> memory(pooled_bytes(call));
+  const PooledImages images = pooled_images(call, memory.data());
+  int64_t phases = solve_shuffled<DevicePool>(PoolProblem(call, images), seed);
+  with_decision<Chosen>(problem, [&](auto chosen) {
+    using Algorithm = typename decltype(chosen)::Type;
+    phases += solve_shuffled<Algorithm>(DecideProblem(call, images), seed);
+  });
+  return phases;
+}
+
+struct PuzzlePlanCall {
+  PuzzleProblem problem;
+
+  Status run(int threads) const { return puzzle_plan_cpu(problem, threads); }
+};
+
+PuzzlePlanCall puzzle_call(
+    int dtype, uintptr_t x1, uintptr_t x2, bool channels_last, uintptr_t saliency1,
+    int saliency1_dtype, uintptr_t saliency2, int saliency2_dtype, int64_t batch, int64_t others,
+    int channels, int rows, int columns, int saliency_rows1, int saliency_columns1,
+    int saliency_rows2, int saliency_columns2, uintptr_t partner, uintptr_t lam, int lam_dtype,
+    double lam_number, const std::vector<double>& std, uintptr_t std_values, int std_values_dtype,
+    int std_count, int height, int width, int fine_height, int fine_width, int labels, double beta,
+    double gamma, double eta, double xi, int neighborhood, bool bilinear, bool exact_cut,
+    int transport, int64_t cycles, bool doubles, uintptr_t mask, uintptr_t ratio, uintptr_t source1,
+    uintptr_t source2, uintptr_t objective) {
+  PuzzleProblem p{};
+  p.x1 = array(x1, dtype), p.x2 = array(x2, dtype);
+  p.saliency1 = array(saliency1, saliency1_dtype), p.saliency2 = array(saliency2, saliency2_dtype);
+  p.channels_last = channels_last;
+  p.batch = batch, p.others = others;
+  p.channels = channels, p.rows = rows, p.columns = columns;
+  p.saliency_rows1 = saliency_rows1, p.saliency_columns1 = saliency_columns1;
+  p.saliency_rows2 = saliency_rows2, p.saliency_columns2 = saliency_columns2;
+  p.partner = pointer<const int64_t>(partner);
+  p.lam = array(lam, lam_dtype), p.lam_number = lam_number;
+  p.std_count = std_count, p.std = array(std_values, std_values_dtype);
+  std::copy_n(std.begin(), std::min<size_t>(std.size(), kMostStd), p.std_number);
+  p.height = height, p.width = width;
+  p.fine_height = fine_height, p.fine_width = fine_width;
+  p.labels = labels;
+  p.beta = beta, p.gamma = gamma, p.eta = eta, p.xi = xi;
+  p.neighborhood = neighborhood, p.bilinear = bilinear, p.exact_cut = exact_cut;
+  p.transport = static_cast<Transport>(transport), p.cycles = cycles;
+  p.doubles = doubles;
+  p.mask = pointer<void>(mask), p.ratio = pointer<void>(ratio);
+  p.source1 = pointer<int64_t>(source1), p.source2 = pointer<int64_t>(source2);
+  p.objective = pointer<double>(objective);
+  return {p};
+}
+
+// The plan takes two launches and a team two algorithms, so it has entries of its own.
+template <typename... Fields, typename... Names>
+void bind_plan(py::module_& module, PuzzlePlanCall (*make)(Fields...), const Names&... names) {
+  py::module_ entries = module.def_submodule("puzzle_plan");
+  bind_cpu(entries, make, names...);
+  entries.def(
+      "scratch_bytes", [make](Fields... fields) { return puzzle_scratch(make(fields...).problem); },
+      py::kw_only(), names...);
+  entries.def(
+      "run_on_team",
+      [make](uint64_t seed, Fields... fields) {
+        const PuzzlePlanCall call = make(fields...);
+        int64_t phases = 0;
+        {
+          const py::gil_scoped_release release;
+          phases = puzzle_plan_team(call.problem, seed);
+        }
+        return py::make_tuple(py::none(), phases);
+      },
+      py::arg("seed"), py::kw_only(), names...);
+#ifdef PUZZLEMIX_HAS_CUDA
+  entries.def(
+      "enqueue",
+      [make](uintptr_t stream, uintptr_t scratch, Fields... fields) {
+        const PuzzlePlanCall call = make(fields...);
+        int code = 0;
+        {
+          const py::gil_scoped_release release;
+          code = puzzle_plan_cuda(call.problem, pointer<char>(scratch), pointer<void>(stream));
+        }
+        expect_launched(code);
+      },
+      py::arg("stream"), py::arg("scratch"), py::kw_only(), names...);
+#endif
+}
+
+}  // namespace
+
+void bind_puzzle(py::module_& module) {
+  using py::arg;
+  bind_plan(module, &puzzle_call, arg("dtype"), arg("x1"), arg("x2"), arg("channels_last"),
+            arg("saliency1"), arg("saliency1_dtype"), arg("saliency2"), arg("saliency2_dtype"),
+            arg("batch"), arg("others"), arg("channels"), arg("rows"), arg("columns"),
+            arg("saliency_rows1"), arg("saliency_columns1"), arg("saliency_rows2"),
+            arg("saliency_columns2"), arg("partner"), arg("lam"), arg("lam_dtype"),
+            arg("lam_number"), arg("std"), arg("std_values"), arg("std_values_dtype"),
+            arg("std_count"), arg("height"), arg("width"), arg("fine_height"), arg("fine_width"),
+            arg("labels"), arg("beta"), arg("gamma"), arg("eta"), arg("xi"), arg("neighborhood"),
+            arg("bilinear"), arg("exact_cut"), arg("transport"), arg("cycles"), arg("doubles"),
+            arg("mask"), arg("ratio"), arg("source1"), arg("source2"), arg("objective"));
 }
 
 }  // namespace puzzlemix

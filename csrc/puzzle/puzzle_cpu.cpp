@@ -65,8 +65,9 @@ class Planner {
   Status solve(const CpuCall& call, int64_t b) {
     call_ = &call;
     const int64_t second = call.partner ? call.partner[b] : b;
-    if (second < 0 || second >= call.others) return {Fault::value, kPartner, b, 0};
-    if (call.lam.data && !in_unit_interval(element(call.lam, b))) return {Fault::value, kLam, b, 0};
+    if (second < 0 || second >= call.others) return {Fault::value, PuzzleArgument::partner, b, 0};
+    if (call.lam.data && !in_unit_interval(element(call.lam, b)))
+      return {Fault::value, PuzzleArgument::lam, b, 0};
     const Work& work = *memory_;
     for (const ImageOf image : {ImageOf{0, b}, ImageOf{1, second}}) {
       const Status status = pool(image);
@@ -77,7 +78,7 @@ class Planner {
                       {nullptr, nullptr},
                       nullptr};
     if (!decide(team_, call, cost_, work.decision, work.blocks, images, b, *this))
-      return {Fault::sum, -1, b, 0};
+      return {Fault::sum, PuzzleArgument::none, b, 0};
     return {};
   }
 
@@ -128,7 +129,7 @@ class Planner {
     for (int r = 0; r < call.fine_height; ++r) {
       wrong |= pool_saliency(team_, call, image, r, work.line, work.sums);
     }
-    const int argument = image.side == 0 ? kSaliency1 : kSaliency2;
+    const int argument = image.side == 0 ? PuzzleArgument::saliency1 : PuzzleArgument::saliency2;
     if (wrong) return bad_saliency(image, argument);
     share(team_, call, work.sums, work.line, work.shares[image.side]);
     return {};
@@ -138,7 +139,7 @@ class Planner {
   Status bad_pixel(const ImageOf& image) const {
     const PuzzleCall& call = *call_;
     const int64_t plane = int64_t{call.rows} * call.columns, pixels = call.channels * plane;
-    const int argument = image.side == 0 ? kX1 : kX2;
+    const int argument = image.side == 0 ? PuzzleArgument::x1 : PuzzleArgument::x2;
     for (int64_t i = 0; i < pixels; ++i) {
       const int64_t at = call.channels_last ? i % plane * call.channels + i / plane : i;
       const Array& array = image.side == 0 ? call.x1 : call.x2;

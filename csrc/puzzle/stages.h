@@ -63,6 +63,12 @@ struct PuzzleCall : PuzzleProblem {
   }
   PUZZLEMIX_HD bool rereads_pixels() const { return !boundaries_only() && !moves_windows(); }
 
+  // What windows of a channel are multiplied by, where std_count isn't 0.
+  PUZZLEMIX_HD double std_of(int channel) const {
+    const int i = std_count == 1 ? 0 : channel;
+    return std.data ? element(std, i) : std_number[i];
+  }
+
   // The second image of pair b. An index out of range, which nobody has looked for on CUDA, counts
   // as another image.
   PUZZLEMIX_HD int64_t partner_of(int64_t b) const {
@@ -177,13 +183,12 @@ PUZZLEMIX_HD bool pool_stripe(Team& team, const PuzzleCall& call, const ImageOf&
   const bool all = boundary || blocks <= 2 || !call.boundaries_only();
   const int count = all ? call.cell_columns : 2 * call.width;
   const int plane = call.plane_of_cells(), std_count = call.std_count;
-  const Array std = call.std;
   double* const out = cells + stripe * call.cell_columns;
   with_constant(call.window_columns, [&](auto known) {
     constexpr int kColumns = known;
     const int columns = call.window_columns;
     for (int c = last ? 0 : channel; c < (last ? call.channels : channel + 1); ++c) {
-      const double factor = std_count == 0 ? 1.0 : element(std, std_count == 1 ? 0 : c);
+      const double factor = std_count == 0 ? 1.0 : call.std_of(c);
       const int at = last ? c : 0;
       team.step(count, [=](int i) {
         const int k = all ? i : i / 2 * blocks + i % 2 * (blocks - 1);
@@ -347,7 +352,7 @@ PUZZLEMIX_HD void pool_moved(Team& team, const PuzzleCall& call, const ImageOf& 
       columns = x < 2 ? sum : columns + sum;
     }
     const double sum = p->window_columns == 1 ? even : even + odd;
-    cells[i] = p->std_count == 0 ? sum : sum * element(p->std, p->std_count == 1 ? 0 : c);
+    cells[i] = p->std_count == 0 ? sum : sum * p->std_of(c);
   });
 }
 

@@ -17,29 +17,39 @@ __all__ = ["mix", "moved"]
 @accepts_numpy
 def mix(
     x1: Tensor,
-    x2: Tensor,
+    x2: Tensor | None,
     mask: Tensor,
     source1: Tensor | None = None,
     source2: Tensor | None = None,
+    *,
+    partner: Tensor | None = None,
 ) -> Tensor:
     """z * a + (1 - z) * b, with a and b the images x1 and x2 [B, C, Y, X], their blocks moved.
 
     ``mask`` z is [B, h, w] and the permutations [B, h', w'] say which block comes to each place;
-    each of the three grids divides the image, and None leaves the blocks where they are. Computed
-    in float32 (float64 for float64 images), each operation rounded, and returned in the images'
-    type. Where z is 1, b isn't read, nor a where z is 0: what is no number there doesn't come
-    through. Differentiable in the images and the mask.
+    each of the three grids divides the image, and None leaves the blocks where they are. With
+    ``partner`` [B] x2 may hold any number of images, and sample b is mixed with number partner[b];
+    x2 = None is an empty partner, zeros. Computed in float32 (float64 for float64 images), each
+    operation rounded, and returned in the images' type and in x1's memory format. Where z is 1, b
+    isn't read, nor a where z is 0: what is no number there doesn't come through. Differentiable in
+    the images and the mask.
     """
-    validate.mix(x1, x2, mask, source1, source2)
+    validate.mix(x1, x2, mask, source1, source2, partner)
     precision = torch.float64 if x1.dtype == torch.float64 else torch.float32
     mask = mask.to(precision)
-    validate.expect_values("mix", x1, x2, mask, source1, source2)
+    validate.expect_values("mix", x1, x2, mask, source1, source2, partner)
+    if x2 is None:
+        x2 = torch.zeros_like(x1)
+    elif partner is not None:
+        x2 = x2[partner.long()]
     z = _to_pixels(mask, *x1.shape[2:])[:, None]
     a = moved(x1, source1).to(precision)
     b = moved(x2, source2).to(precision)
     a = torch.where(z == 0, a.nan_to_num(0, 0, 0), a)
     b = torch.where(z == 1, b.nan_to_num(0, 0, 0), b)
-    return (z * a + (1 - z) * b).to(x1.dtype)
+    mixed = (z * a + (1 - z) * b).to(x1.dtype)
+    last = not x1.is_contiguous() and x1.is_contiguous(memory_format=torch.channels_last)
+    return mixed.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 def moved(image: Tensor, source: Tensor | None) -> Tensor:

@@ -20,26 +20,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..arrays import accepts_numpy
+from ..results import PuzzlePlan
 from ..validate import (
-    INDICES,
     Grid,
     Model,
     PerChannel,
-    expect_device,
-    expect_dtype,
-    expect_grids,
-    expect_images,
-    expect_integer,
-    expect_one_of,
+    PuzzleOptions,
+    expect_options,
     expect_pairs,
-    expect_range,
-    expect_saliency,
-    expect_tensor,
-    grid_of,
+    expect_values,
+    grids_of,
     mixing_ratio,
     model_of,
 )
-from ..results import PuzzlePlan
 from .graphcut import alpha_beta_swap, exact_labeling
 from .logarithm import log
 from .mix import moved
@@ -87,10 +80,13 @@ def puzzle_plan(
     transport), and ``objective`` [B].
     """
     given = (x1, x2, saliency1, saliency2)
-    _check_pairs(*given, lam, partner)
-    expect_one_of("cut", cut, ("swap", "exact"))
-    expect_one_of("transport", transport, ("approx", "exact", None))
-    expect_integer("cycles", cycles, least=1)
+    options = PuzzleOptions(
+        labels, beta, gamma, eta, xi, neighborhood, smoothness, cut, transport, cycles, mean, std
+    )
+    expect_pairs(*given, partner)
+    expect_options(options)
+    ratio = mixing_ratio(lam, "x1", x1)
+    expect_values("puzzle_plan", *given, ratio if isinstance(ratio, Tensor) else None, partner)
     model = model_of(
         x1,
         labels=labels,
@@ -103,14 +99,11 @@ def puzzle_plan(
         mean=mean,
         std=std,
     )
-    coarse = grid_of("grid", grid)
-    fine = coarse if transport_grid is None else grid_of("transport_grid", transport_grid)
-    divided = {"x1": x1, "saliency1": saliency1, "saliency2": saliency2}
-    expect_grids(coarse, fine, divided, ("grid", "transport_grid"))
+    coarse, fine = grids_of(grid, transport_grid, x1, saliency1, saliency2)
     if transport is None:
         fine = coarse
     with torch.no_grad():
-        problem = _problem(*given, lam, partner, coarse, fine, model)
+        problem = _problem(*given, ratio, partner, coarse, fine, model)
         decision = _decide(problem, cut, transport, cycles)
     source1, source2 = decision.sources or (None, None)
     # A quotient of small integers in double, rounded to float32, is as if it had been rounded once.
@@ -225,8 +218,9 @@ def _problem(
     if partner is not None:
         x2, saliency2 = x2[partner.long()], saliency2[partner.long()]
     shares = (_shares(saliency1, fine), _shares(saliency2, fine))
-    ratio = mixing_ratio(lam, "x1", x1).to(x1.device).expand(len(x1))
-    return _Problem((x1, x2), shares, _log_prior(ratio, model.labels), grid, fine, model)
+    if not isinstance(lam, Tensor):
+        lam = torch.full((len(x1),), lam, dtype=torch.float64, device=x1.device)
+    return _Problem((x1, x2), shares, _log_prior(lam.double(), model.labels), grid, fine, model)
 
 
 def _shares(saliency: Tensor, fine: Grid) -> Tensor:
@@ -478,55 +472,3 @@ def _sums(values: Tensor, rows: int, columns: int) -> Tensor:
     for column in range(3, columns, 2):
         odd = odd + down[..., column::columns]
     return even + odd
-
-
-# Arguments
-
-
-def _check_pairs(
-    x1: Tensor,
-    x2: Tensor,
-    saliency1: Tensor,
-    saliency2: Tensor,
-    lam: float | Tensor,
-    partner: Tensor | None,
-) -> None:
-    """Images of one kind, saliency beside them, partners among them; their values."""
-    if partner is None:
-        expect_pairs(x1, x2, saliency1, saliency2)
-    else:
-        expect_images("x1", x1)
-        expect_images("x2", x2)
-        if x2.shape[1:] != x1.shape[1:]:
-            sizes = ", ".join(map(str, x1.shape[1:]))
-            raise ValueError(f"x2: expected shape [N, {sizes}], as in x1, got {list(x2.shape)}")
-        expect_dtype("x2", x2, (x1.dtype,))
-        expect_device("x2", x2, "x1", x1)
-        expect_saliency("saliency1", saliency1, "x1", x1)
-        expect_saliency("saliency2", saliency2, "x2", x2)
-        _check_partner(partner, x1, x2)
-    mixing_ratio(lam, "x1", x1)
-    for name, images in (("x1", x1), ("x2", x2)):
-        expect_range(name, images)
-    for name, saliency in (("saliency1", saliency1), ("saliency2", saliency2)):
-        expect_range(name, saliency, least=0)
-    if isinstance(lam, Tensor):
-        expect_range("lam", lam, least=0, most=1)
-
-
-def _check_partner(partner: Tensor, x1: Tensor, x2: Tensor) -> None:
-    """Numbers [B] of images of x2."""
-    expect_tensor("partner", partner)
-    expect_dtype("partner", partner, INDICES)
-    if partner.dim() != 1 or len(partner) != len(x1):
-        raise ValueError(
-            f"partner: expected shape [B] with B = {len(x1)}, as in x1, got {list(partner.shape)}"
-        )
-    expect_device("partner", partner, "x1", x1)
-    wrong = (partner < 0) | (partner >= len(x2))
-    if bool(wrong.any()):
-        sample = int(wrong.nonzero()[0])
-        raise ValueError(
-            f"partner: expected a number from 0 to {len(x2) - 1}, as x2 has {len(x2)} images, "
-            f"got {int(partner[sample])} at [{sample}]"
-        )

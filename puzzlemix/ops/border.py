@@ -1,0 +1,139 @@
+"""The border: tensors become addresses and sizes, and a problem runs where its tensors are.
+
+Each noun's module checks its arguments, calls its operator, and in the operator's kernel allocates
+the results and fills the one struct that crosses to C++.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import validate
+
+try:
+    from .. import _core as _core
+except ImportError as error:
+    raise ImportError(
+        "puzzlemix: the compiled extension puzzlemix._core is missing or does not load: "
+        f"run `pip install .` in the project's root ({error})"
+    ) from error
+
+__all__ = ["DTYPES", "OPERATORS", "Pair", "Triple", "address", "looked_at", "register", "solve"]
+
+OPERATORS = torch.ops.puzzlemix
+
+Pair = tuple[Tensor, Tensor]
+Triple = tuple[Tensor, Tensor, Tensor]
+
+# As in csrc/tensor.h.
+DTYPES = {
+    torch.float16: 0,
+    torch.bfloat16: 1,
+    torch.float32: 2,
+    torch.float64: 3,
+    torch.int32: 4,
+    torch.int64: 5,
+}
+
+
+def solve(
+    operator: Any, out: Tensor, sizes: tuple[object, ...], /, **problem: object
+) -> validate.Fault | None:
+    """Solve where ``out`` is; what is returned is a value that is not allowed, if one was found.
+
+    ``problem`` has the fields of the struct that the operator takes; ``sizes`` is all that its
+    scratch memory on CUDA depends on.
+    """
+    if not out.is_cuda:
+        return run_on_cpu(operator, problem)
+    count = _scratch_bytes.get((operator, sizes))
+    if count is None:
+        if len(_scratch_bytes) >= 4096:
+            _scratch_bytes.clear()
+        count = _scratch_bytes[operator, sizes] = int(operator.scratch_bytes(**problem))
+    if not count:
+        return _enqueue(operator, out, 0, problem)
+    # Scratch memory comes from PyTorch, and is free again for what follows on the stream.
+    scratch = torch.empty(count, dtype=torch.uint8, device=out.device)
+    return _enqueue(operator, out, scratch.data_ptr(), problem)
+
+
+_scratch_bytes: dict[tuple[object, object], int] = {}
+
+
+def run_on_cpu(operator: Any, problem: dict[str, object]) -> validate.Fault | None:
+    """Solve on PyTorch's threads. The tests put a host team in its place."""
+    fault: validate.Fault | None = operator.run(torch.get_num_threads(), **problem)
+    return fault
+
+
+def _enqueue(
+    operator: Any, out: Tensor, scratch: int, problem: dict[str, object]
+) -> validate.Fault | None:
+    """Solve on the current stream of the device of ``out``, without waiting for it."""
+    index = out.get_device()
+    if index != torch.cuda.current_device():
+        with torch.cuda.device(index):
+            return _enqueue(operator, out, scratch, problem)
+    # Builds of PyTorch without CUDA lack this, and tensors on CUDA too.
+    stream = torch._C._cuda_getCurrentRawStream(index)
+    fault: validate.Fault | None = operator.enqueue(stream, scratch, **problem)
+    return fault
+
+
+def looked_at(function: str, *tensors: Tensor | None, xi: float = 0.0) -> None:
+    """On CUDA values are looked at for `debug(True)` alone, and then before anything runs."""
+    if validate.debugging():
+        validate.expect_values(function, *tensors, xi=xi)
+
+
+def address(tensor: Tensor | None) -> int:
+    """Where a tensor lies; 0 for none."""
+    return 0 if tensor is None else tensor.data_ptr()
+
+
+# ---- Registration -------------------------------------------------------------------------------
+
+library = torch.library.Library("puzzlemix", "DEF")
+
+
+def register(
+    schema: str,
+    like: Callable[..., Any],
+    kernel: Callable[..., Any],
+    *,
+    cuda: bool = True,
+    decides: bool = True,
+) -> None:
+    """Make an operator of a kernel; ``like`` returns what it returns, for fake tensors.
+
+    A decision has no gradient: without a word on that its floats would claim to need one.
+    """
+    name = schema.split("(")[0]
+    library.define(schema)
+    library.impl(name, kernel, "CPU")
+    if cuda:
+        library.impl(name, kernel if _core.cuda_toolkit else _no_cuda(name), "CUDA")
+    if decides:
+        library.impl(name, torch.library.fallthrough_kernel, "Autograd")
+    torch.library.register_fake(f"puzzlemix::{name}", like, lib=library)
+
+
+def _no_cuda(name: str) -> Callable[..., Any]:
+    def refuse(*args: object) -> Any:
+        raise missing_cuda(name)
+
+    return refuse
+
+
+def missing_cuda(operation: str) -> RuntimeError:
+    """The error for a CUDA tensor in a build without CUDA."""
+    return RuntimeError(
+        f"{operation}: got a CUDA tensor, but this build of puzzlemix has no CUDA: install the "
+        "CUDA toolkit and build again with `PUZZLEMIX_CUDA=ON pip install .`, or move the "
+        "tensors to the CPU"
+    )

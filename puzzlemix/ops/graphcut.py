@@ -1,0 +1,249 @@
+"""The graph cuts of grids, from check to crossing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import validate
+from ..arrays import accepts_numpy
+from ..results import GridMinCut, Labeling
+from .border import DTYPES, OPERATORS, Pair, _core, looked_at, register, solve
+
+__all__ = ["alpha_beta_swap", "exact_labeling", "grid_min_cut", "labeling_energy"]
+
+
+@accepts_numpy
+def grid_min_cut(
+    source_caps: Tensor, sink_caps: Tensor, vertical: Tensor, horizontal: Tensor
+) -> GridMinCut:
+    """Minimum cuts of 4-connected grids: the ones with the smallest sink side.
+
+    Args:
+        source_caps: [B, H, W] >= 0, capacity from the source to each cell.
+        sink_caps: [B, H, W] >= 0, capacity from each cell to the sink.
+        vertical: [B, H-1, W] >= 0, capacity either way between a cell and the one below it.
+        horizontal: [B, H, W-1] >= 0, the same for the cell to the right.
+
+    Returns:
+        ``segment`` [B, H, W], True on the sink side (the cells from which the sink can be reached
+        in the residual graph), and ``flow`` [B] float64, the cut's capacity.
+    """
+    validate.grid_min_cut(source_caps, sink_caps, vertical, horizontal)
+    return GridMinCut(*OPERATORS.grid_min_cut.default(source_caps, sink_caps, vertical, horizontal))
+
+
+@accepts_numpy
+def alpha_beta_swap(
+    unary: Tensor,
+    vertical: Tensor,
+    horizontal: Tensor,
+    label_cost: Tensor,
+    *,
+    max_cycles: int | None = None,
+) -> Labeling:
+    """Label grids by alpha-beta swaps (Boykov, Veksler and Zabih, PAMI 2001, section 4).
+
+    Each cell starts from its cheapest label (the lowest on a tie); the pairs of labels are tried
+    in lexicographic order, and a move is taken only if the energy falls.
+
+    Args:
+        unary: [B, H, W, L], the cost of each label in each cell.
+        vertical: [B, H-1, W] >= 0, the weight of the edge between a cell and the one below it.
+        horizontal: [B, H, W-1] >= 0, the same for the cell to the right.
+        label_cost: [L, L], a semimetric: symmetric, >= 0, zero on the diagonal. An edge costs
+            weight * label_cost[a, b]. It may be on the CPU whatever the others are on.
+        max_cycles: the most sweeps over all pairs; None: until a sweep takes no move.
+
+    Returns:
+        ``labels`` [B, H, W] int64 and their ``energy`` [B] float64.
+    """
+    validate.labeling(unary, vertical, horizontal, label_cost, max_cycles)
+    cycles = -1 if max_cycles is None else max_cycles
+    return Labeling(
+        *OPERATORS.alpha_beta_swap.default(unary, vertical, horizontal, label_cost, cycles)
+    )
+
+
+@accepts_numpy
+def exact_labeling(
+    unary: Tensor, vertical: Tensor, horizontal: Tensor, label_cost: Tensor
+) -> Labeling:
+    """Label grids optimally: of the best labellings, the one that is lowest in every cell.
+
+    Steepest descent where the problem is convex throughout, else Ishikawa's graph (PAMI 2003).
+
+    Args:
+        unary: [B, H, W, L], the cost of each label in each cell; any costs.
+        vertical: [B, H-1, W] >= 0, the weight of the edge between a cell and the one below it.
+        horizontal: [B, H, W-1] >= 0, the same for the cell to the right.
+        label_cost: [L, L], a semimetric that is convex in the label order:
+            D[a,b] + D[a+1,b+1] <= D[a,b+1] + D[a+1,b].
+
+    Returns:
+        ``labels`` [B, H, W] int64 and their ``energy`` [B] float64.
+    """
+    validate.labeling(unary, vertical, horizontal, label_cost)
+    return Labeling(*OPERATORS.exact_labeling.default(unary, vertical, horizontal, label_cost))
+
+
+@accepts_numpy
+def labeling_energy(
+    labels: Tensor, unary: Tensor, vertical: Tensor, horizontal: Tensor, label_cost: Tensor
+) -> Tensor:
+    """The energy of given labels.
+
+    Args:
+        labels: [B, H, W], any integer type, 0 to L - 1.
+        unary, vertical, horizontal, label_cost: as for `alpha_beta_swap`.
+
+    Returns:
+        [B] float64.
+    """
+    validate.labeling(unary, vertical, horizontal, label_cost)
+    validate.labels(labels, unary)
+    energy: Tensor = OPERATORS.labeling_energy.default(
+        labels, unary, vertical, horizontal, label_cost
+    )
+    return energy
+
+
+# ---- The operators ------------------------------------------------------------------------------
+
+
+def _cut_like(source_caps: Tensor, *_: Tensor) -> Pair:
+    batch, height, width = source_caps.shape
+    device = source_caps.device
+    segment = torch.empty(batch, height, width, dtype=torch.bool, device=device)
+    return segment, torch.empty(batch, dtype=torch.float64, device=device)
+
+
+def _cut(source_caps: Tensor, sink_caps: Tensor, vertical: Tensor, horizontal: Tensor) -> Pair:
+    if source_caps.is_cuda:
+        looked_at("grid_min_cut", source_caps, sink_caps, vertical, horizontal)
+    segment, flow = _cut_like(source_caps)
+    batch, height, width = segment.shape
+    # Layouts are dense on the other side.
+    source, sink = source_caps.contiguous(), sink_caps.contiguous()
+    down, right = vertical.contiguous(), horizontal.contiguous()
+    fault = solve(
+        _core.grid_min_cut,
+        flow,
+        (batch, height, width),
+        source=source.data_ptr(),
+        source_dtype=DTYPES[source.dtype],
+        sink=sink.data_ptr(),
+        sink_dtype=DTYPES[sink.dtype],
+        vertical=down.data_ptr(),
+        vertical_dtype=DTYPES[down.dtype],
+        horizontal=right.data_ptr(),
+        horizontal_dtype=DTYPES[right.dtype],
+        integers=source.dtype is torch.int32,
+        batch=batch,
+        height=height,
+        width=width,
+        segment=segment.data_ptr(),
+        flow=flow.data_ptr(),
+    )
+    if fault:
+        given = source_caps, sink_caps, vertical, horizontal
+        raise validate.refused("grid_min_cut", given, fault)
+    return segment, flow
+
+
+def _labeling_like(unary: Tensor, *_: object) -> Pair:
+    batch, height, width = unary.shape[:3]
+    labels = torch.empty(batch, height, width, dtype=torch.int64, device=unary.device)
+    return labels, torch.empty(batch, dtype=torch.float64, device=unary.device)
+
+
+def _alpha_beta_swap(
+    unary: Tensor, vertical: Tensor, horizontal: Tensor, label_cost: Tensor, max_cycles: int
+) -> Pair:
+    costs = unary, vertical, horizontal, label_cost
+    return _label(_core.alpha_beta_swap, "alpha_beta_swap", costs, max_cycles)
+
+
+def _exact_labeling(
+    unary: Tensor, vertical: Tensor, horizontal: Tensor, label_cost: Tensor
+) -> Pair:
+    costs = unary, vertical, horizontal, label_cost
+    return _label(_core.exact_labeling, "exact_labeling", costs)
+
+
+def _label(operator: Any, function: str, costs: Sequence[Tensor], max_cycles: int = -1) -> Pair:
+    if costs[0].is_cuda:
+        looked_at(function, *costs)
+    labels, energy = _labeling_like(*costs)
+    if fault := _solve_labeling(operator, costs, labels, energy, max_cycles):
+        raise validate.refused(function, costs, fault)
+    return labels, energy
+
+
+def _energy_like(labels: Tensor, unary: Tensor, *_: Tensor) -> Tensor:
+    return torch.empty(unary.shape[0], dtype=torch.float64, device=unary.device)
+
+
+def _energy(
+    labels: Tensor, unary: Tensor, vertical: Tensor, horizontal: Tensor, label_cost: Tensor
+) -> Tensor:
+    costs = unary, vertical, horizontal, label_cost
+    if unary.is_cuda:
+        looked_at("labeling_energy", labels, *costs)
+    energy = _energy_like(labels, unary)
+    given = labels.long().contiguous()
+    if fault := _solve_labeling(_core.labeling_energy, costs, given, energy):
+        raise validate.refused("labeling_energy", (labels, *costs), fault)
+    return energy
+
+
+def _solve_labeling(
+    operator: Any,
+    costs: Sequence[Tensor],
+    labels: Tensor,
+    energy: Tensor,
+    max_cycles: int = -1,
+) -> validate.Fault | None:
+    unary, down, right, label_cost = [cost.contiguous() for cost in costs]
+    batch, height, width, count = unary.shape
+    return solve(
+        operator,
+        energy,
+        (batch, height, width, count),
+        unary=unary.data_ptr(),
+        unary_dtype=DTYPES[unary.dtype],
+        vertical=down.data_ptr(),
+        vertical_dtype=DTYPES[down.dtype],
+        horizontal=right.data_ptr(),
+        horizontal_dtype=DTYPES[right.dtype],
+        label_cost=label_cost.data_ptr(),
+        label_cost_dtype=DTYPES[label_cost.dtype],
+        label_cost_in_host_memory=not label_cost.is_cuda,
+        integers=unary.dtype is torch.int32,
+        batch=batch,
+        height=height,
+        width=width,
+        labels=count,
+        out=labels.data_ptr(),
+        energy=energy.data_ptr(),
+        max_cycles=max_cycles,
+    )
+
+
+_LABELING = "Tensor unary, Tensor vertical, Tensor horizontal, Tensor label_cost"
+register(
+    "grid_min_cut(Tensor source_caps, Tensor sink_caps, Tensor vertical, Tensor horizontal)"
+    " -> (Tensor, Tensor)",
+    _cut_like,
+    _cut,
+)
+register(
+    f"alpha_beta_swap({_LABELING}, int max_cycles) -> (Tensor, Tensor)",
+    _labeling_like,
+    _alpha_beta_swap,
+)
+register(f"exact_labeling({_LABELING}) -> (Tensor, Tensor)", _labeling_like, _exact_labeling)
+register(f"labeling_energy(Tensor labels, {_LABELING}) -> Tensor", _energy_like, _energy)

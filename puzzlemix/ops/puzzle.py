@@ -1,0 +1,270 @@
+"""The whole decision of Puzzle Mix as one operator, from check to crossing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .. import validate
+from ..arrays import accepts_numpy
+from ..results import PuzzlePlan
+from ..validate import Grid, PerChannel, PuzzleOptions
+from .border import DTYPES, OPERATORS, _core, address, looked_at, register, solve
+from .mix import memory_format, mixing_dtype
+
+__all__ = ["planned", "puzzle_plan"]
+
+Four = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+@accepts_numpy
+def puzzle_plan(
+    x1: Tensor,
+    x2: Tensor,
+    saliency1: Tensor,
+    saliency2: Tensor,
+    lam: float | Tensor,
+    *,
+    partner: Tensor | None = None,
+    grid: int | Sequence[int],
+    labels: int = 3,
+    beta: float = 1.2,
+    gamma: float = 0.5,
+    eta: float = 0.2,
+    xi: float = 0.8,
+    neighborhood: int = 4,
+    cut: str = "swap",
+    transport: str | None = "approx",
+    transport_grid: int | Sequence[int] | None = None,
+    cycles: int = 1,
+    smoothness: str = "quadratic",
+    mean: PerChannel | None = None,
+    std: PerChannel | None = None,
+) -> PuzzlePlan:
+    """Decide how to mix pairs of images so that what is salient in each stays visible.
+
+    A mask by a graph cut and two permutations of blocks by transports (Kim, Choo and Song, ICML
+    2020, sections 3 and 4), a sample at a time from pixels to plan: images and saliency are read
+    once and nothing of their size is written. ``puzzle_mix`` applies what is decided here.
+
+    Args:
+        x1: [B, C, Y, X], float16, bfloat16, float32 or float64, contiguous or channels_last; other
+            layouts are copied first.
+        x2: [N, C, Y, X] of the same type, N = B without ``partner``.
+        saliency1, saliency2: [B, Y', X'] and [N, Y', X'], not negative, any float types, at any
+            resolution that the grids divide. All zero is uniform.
+        lam: lambda in [0, 1], the expected share of the first image; a number or [B].
+        partner: [B] integers: the second image of sample b is number ``partner[b]`` of ``x2`` and
+            ``saliency2``; None: number b.
+        grid, labels, beta, gamma, eta, xi, neighborhood, cut, transport, transport_grid, cycles,
+            smoothness, mean, std: as for `puzzle_mix`.
+
+    Returns:
+        ``mask`` [B, h, w] and ``ratio`` [B], float64 for float64 images, else float32;
+        ``source1`` and ``source2`` [B, h', w'] int64 (None without transport); ``objective`` [B]
+        float64.
+    """
+    options = PuzzleOptions(
+        labels, beta, gamma, eta, xi, neighborhood, smoothness, cut, transport, cycles, mean, std
+    )
+    validate.expect_pairs(x1, x2, saliency1, saliency2, partner)
+    validate.expect_options(options)
+    coarse, fine = validate.grids_of(grid, transport_grid, x1, saliency1, saliency2)
+    return planned(x1, x2, saliency1, saliency2, lam, partner, coarse, fine, options)
+
+
+def planned(
+    x1: Tensor,
+    x2: Tensor,
+    saliency1: Tensor,
+    saliency2: Tensor,
+    lam: float | Tensor,
+    partner: Tensor | None,
+    grid: Grid,
+    fine: Grid,
+    options: PuzzleOptions,
+) -> PuzzlePlan:
+    """`puzzle_plan` of pairs, grids and options that have been checked."""
+    ratio = validate.mixing_ratio(lam, "x1", x1)
+    number = ratio if isinstance(ratio, float) else 0.0
+    validate.expect_per_channel("mean", options.mean, "x1", x1)
+    std = validate.expect_per_channel("std", options.std, "x1", x1, positive=True)
+    if isinstance(std, list) and len(std) > _MOST_NUMBERS:
+        std = validate.constants(std, x1.device)
+    moves = options.transport is not None
+    mask, share, sources, objective = OPERATORS.puzzle_plan.default(
+        x1,
+        x2,
+        saliency1,
+        saliency2,
+        None if isinstance(ratio, float) else ratio,
+        partner,
+        std if isinstance(std, Tensor) else None,
+        number,
+        std if isinstance(std, list) else [],
+        [*grid, *(fine if moves else grid)],
+        options.labels,
+        [float(weight) for weight in (options.beta, options.gamma, options.eta, options.xi)],
+        options.neighborhood,
+        options.smoothness == "bilinear",
+        options.cut == "exact",
+        _TRANSPORTS[options.transport],
+        options.cycles,
+    )
+    source1, source2 = sources.unbind(0) if moves else (None, None)
+    return PuzzlePlan(mask, share, source1, source2, objective)
+
+
+# As in csrc/puzzle/puzzle.h.
+_TRANSPORTS = {None: 0, "approx": 1, "exact": 2}
+_MOST_NUMBERS = 16
+
+
+# ---- The operator -------------------------------------------------------------------------------
+
+
+def _like(
+    x1: Tensor,
+    x2: Tensor,
+    saliency1: Tensor,
+    saliency2: Tensor,
+    lam: Tensor | None,
+    partner: Tensor | None,
+    std_values: Tensor | None,
+    lam_number: float,
+    std: Sequence[float],
+    grids: Sequence[int],
+    labels: int,
+    weights: Sequence[float],
+    neighborhood: int,
+    bilinear: bool,
+    exact_cut: bool,
+    transport: int,
+    cycles: int,
+) -> Four:
+    batch, device, real = x1.shape[0], x1.device, mixing_dtype(x1)
+    height, width, fine_height, fine_width = grids
+    moved = (2, batch, fine_height, fine_width) if transport else (0,)
+    return (
+        torch.empty((batch, height, width), dtype=real, device=device),
+        torch.empty(batch, dtype=real, device=device),
+        torch.empty(moved, dtype=torch.int64, device=device),
+        torch.empty(batch, dtype=torch.float64, device=device),
+    )
+
+
+def _plan(
+    x1: Tensor,
+    x2: Tensor,
+    saliency1: Tensor,
+    saliency2: Tensor,
+    lam: Tensor | None,
+    partner: Tensor | None,
+    std_values: Tensor | None,
+    *options: object,
+) -> Four:
+    given = x1, x2, saliency1, saliency2, lam, partner
+    if x1.is_cuda:
+        looked_at("puzzle_plan", *given)
+    results = _like(*given, std_values, *options)  # type: ignore[arg-type]
+    problem, sizes, alive = _problem(given, std_values, results, *options)  # type: ignore[arg-type]
+    if fault := solve(_core.puzzle_plan, results[3], sizes, **problem):
+        raise validate.refused("puzzle_plan", given, fault)
+    del alive
+    return results
+
+
+def _problem(
+    given: tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None],
+    std_values: Tensor | None,
+    results: Four,
+    lam_number: float,
+    std: Sequence[float],
+    grids: Sequence[int],
+    labels: int,
+    weights: Sequence[float],
+    neighborhood: int,
+    bilinear: bool,
+    exact_cut: bool,
+    transport: int,
+    cycles: int,
+) -> tuple[dict[str, object], tuple[object, ...], object]:
+    """The fields of PuzzleProblem (csrc/puzzle/puzzle.h), what scratch memory depends on, and the
+    tensors that must outlive their use."""
+    x1, x2, saliency1, saliency2, lam, partner = given
+    format = memory_format(x1)
+    own, others = x1.contiguous(memory_format=format), x2.contiguous(memory_format=format)
+    map1, map2 = saliency1.contiguous(), saliency2.contiguous()
+    lam = None if lam is None else lam.contiguous()
+    partner = None if partner is None else partner.long().contiguous()
+    std_values = None if std_values is None else std_values.contiguous()
+    mask, ratio, sources, objective = results
+    batch, channels, rows, columns = own.shape
+    height, width, fine_height, fine_width = grids
+    beta, gamma, eta, xi = weights
+    places = sources.data_ptr()
+    problem: dict[str, object] = {
+        "dtype": DTYPES[own.dtype],
+        "x1": own.data_ptr(),
+        "x2": others.data_ptr(),
+        "channels_last": format is torch.channels_last,
+        "saliency1": map1.data_ptr(),
+        "saliency1_dtype": DTYPES[map1.dtype],
+        "saliency2": map2.data_ptr(),
+        "saliency2_dtype": DTYPES[map2.dtype],
+        "batch": batch,
+        "others": others.shape[0],
+        "channels": channels,
+        "rows": rows,
+        "columns": columns,
+        "saliency_rows1": map1.shape[1],
+        "saliency_columns1": map1.shape[2],
+        "saliency_rows2": map2.shape[1],
+        "saliency_columns2": map2.shape[2],
+        "partner": address(partner),
+        "lam": address(lam),
+        "lam_dtype": 0 if lam is None else DTYPES[lam.dtype],
+        "lam_number": lam_number,
+        "std": std,
+        "std_values": address(std_values),
+        "std_values_dtype": 0 if std_values is None else DTYPES[std_values.dtype],
+        "std_count": len(std) if std_values is None else std_values.numel(),
+        "height": height,
+        "width": width,
+        "fine_height": fine_height,
+        "fine_width": fine_width,
+        "labels": labels,
+        "beta": beta,
+        "gamma": gamma,
+        "eta": eta,
+        "xi": xi,
+        "neighborhood": neighborhood,
+        "bilinear": bilinear,
+        "exact_cut": exact_cut,
+        "transport": transport,
+        "cycles": cycles,
+        "doubles": mask.dtype is torch.float64,
+        "mask": mask.data_ptr(),
+        "ratio": ratio.data_ptr(),
+        "source1": places,
+        "source2": places + 8 * batch * fine_height * fine_width if transport else places,
+        "objective": objective.data_ptr(),
+    }
+    one = own.data_ptr() == others.data_ptr() and map1.data_ptr() == map2.data_ptr()
+    sizes = (
+        (batch, others.shape[0], channels, rows, columns, one, *grids),
+        (labels, neighborhood, exact_cut, transport, cycles > 1),
+    )
+    return problem, sizes, (own, others, map1, map2, lam, partner, std_values)
+
+
+register(
+    "puzzle_plan(Tensor x1, Tensor x2, Tensor saliency1, Tensor saliency2, Tensor? lam,"
+    " Tensor? partner, Tensor? std_values, float lam_number, float[] std, SymInt[] grids,"
+    " int labels, float[] weights, int neighborhood, bool bilinear, bool exact_cut, int transport,"
+    " int cycles) -> (Tensor, Tensor, Tensor, Tensor)",
+    _like,
+    _plan,
+)

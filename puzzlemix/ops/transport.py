@@ -1,0 +1,140 @@
+"""Assignment and block transport, from check to crossing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .. import validate
+from ..arrays import accepts_numpy
+from ..results import Assignment
+from .border import DTYPES, OPERATORS, Pair, _core, looked_at, register, solve
+
+__all__ = ["assignment", "masked_transport"]
+
+
+@accepts_numpy
+def assignment(cost: Tensor, *, method: str = "approx") -> Assignment:
+    """Assign rows (sources) to columns (targets), one each.
+
+    Args:
+        cost: [B, N, N], N up to 4096.
+        method: ``"approx"``, the stable matching that is best for the rows, where rows and columns
+            both prefer the cheaper entry and the lower index on a tie (Gale and Shapley 1962;
+            Kim, Choo and Song, ICML 2020, section 4.2, approach it by rounds); or ``"exact"``,
+            the least total: exact for int32, to N * (range of the costs) * 2**-29 for floats.
+
+    Returns:
+        ``source`` [B, N] int64, the row that each column gets, and ``total`` [B] float64.
+    """
+    validate.assignment(cost, method)
+    return Assignment(*OPERATORS.assignment.default(cost, method == "exact"))
+
+
+@accepts_numpy
+def masked_transport(
+    saliency: Tensor,
+    mask: Tensor,
+    *,
+    xi: float = 0.8,
+    weight: str = "indicator",
+    method: str = "approx",
+) -> Assignment:
+    """Move blocks to where the mask shows them (Kim, Choo and Song, ICML 2020, section 4.2).
+
+    Sending block i to place j costs xi * C_ij - saliency_i * weight_j, where C_ij is the squared
+    distance in blocks over (max(H, W) - 1)**2. No N x N matrix is formed.
+
+    Args:
+        saliency: [B, H, W] >= 0, what each block is worth.
+        mask: [B, H, W] in [0, 1], how much each place shows.
+        xi: the price of moving, at least 0.
+        weight: ``"indicator"``, 1 wherever the mask is above 0 (as published), or ``"mask"``.
+        method: ``"approx"`` or ``"exact"``, as for `assignment`.
+
+    Returns:
+        ``source`` [B, H, W] int64, the block (row-major index) that comes to each place, and
+        ``total`` [B] float64.
+    """
+    validate.masked_transport(saliency, mask, xi, weight, method)
+    return Assignment(
+        *OPERATORS.masked_transport.default(
+            saliency, mask, xi, weight == "indicator", method == "exact"
+        )
+    )
+
+
+# ---- The operators ------------------------------------------------------------------------------
+
+
+def _assignment_like(cost: Tensor, exact: bool) -> Pair:
+    batch, count, _ = cost.shape
+    source = torch.empty(batch, count, dtype=torch.int64, device=cost.device)
+    return source, torch.empty(batch, dtype=torch.float64, device=cost.device)
+
+
+def _assignment(cost: Tensor, exact: bool) -> Pair:
+    if cost.is_cuda:
+        looked_at("assignment", cost)
+    source, total = _assignment_like(cost, exact)
+    batch, count = source.shape
+    given = cost.contiguous()
+    dtype = DTYPES[given.dtype]
+    fault = solve(
+        _core.assignment,
+        total,
+        (batch, count, exact, dtype),
+        cost=given.data_ptr(),
+        cost_dtype=dtype,
+        batch=batch,
+        n=count,
+        exact=exact,
+        source=source.data_ptr(),
+        total=total.data_ptr(),
+    )
+    if fault:
+        raise validate.refused("assignment", (cost,), fault)
+    return source, total
+
+
+def _transport_like(saliency: Tensor, *_: object) -> Pair:
+    batch, height, width = saliency.shape
+    source = torch.empty(batch, height, width, dtype=torch.int64, device=saliency.device)
+    return source, torch.empty(batch, dtype=torch.float64, device=saliency.device)
+
+
+def _transport(saliency: Tensor, mask: Tensor, xi: float, indicator: bool, exact: bool) -> Pair:
+    if saliency.is_cuda:
+        looked_at("masked_transport", saliency, mask, xi=xi)
+    source, total = _transport_like(saliency)
+    batch, height, width = source.shape
+    worth, shown = saliency.contiguous(), mask.contiguous()
+    fault = solve(
+        _core.masked_transport,
+        total,
+        (batch, height, width, exact),
+        saliency=worth.data_ptr(),
+        saliency_dtype=DTYPES[worth.dtype],
+        mask=shown.data_ptr(),
+        mask_dtype=DTYPES[shown.dtype],
+        batch=batch,
+        height=height,
+        width=width,
+        xi=xi,
+        indicator=indicator,
+        exact=exact,
+        source=source.data_ptr(),
+        total=total.data_ptr(),
+    )
+    if fault:
+        raise validate.refused("masked_transport", (saliency, mask), fault, xi=xi)
+    return source, total
+
+
+register("assignment(Tensor cost, bool exact) -> (Tensor, Tensor)", _assignment_like, _assignment)
+register(
+    "masked_transport(Tensor saliency, Tensor mask, float xi, bool indicator, bool exact)"
+    " -> (Tensor, Tensor)",
+    _transport_like,
+    _transport,
+)
