@@ -17,10 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from puzzlemix import reference
 from puzzlemix.objective import objective
-from puzzlemix.options import model_of
 from puzzlemix.puzzle import puzzle_mix
 from puzzlemix.reference import logarithm, puzzle
 from puzzlemix.results import PuzzlePlan
+from puzzlemix.validate import model_of
 
 OF_THE_OBJECTIVE = ("labels", "beta", "gamma", "eta", "xi", "neighborhood", "smoothness", "std")
 DEFAULTS: dict[str, Any] = {
@@ -153,9 +153,15 @@ class Literal:
                 for first, second in zip(self.windows[a], self.windows[b], strict=True)
             ]
             places.append(running(gaps))
-        return running(places) / (
-            len(self.windows[a]) * len(places) * self.window[0] * self.window[1]
-        )
+        return running(places)
+
+    def pixels(self, down: bool) -> int:
+        """P: pixels of a strip on either side of an edge down or right, of all channels."""
+        places = self.size[1] if down else self.size[0]
+        return len(self.windows[0]) * places * self.window[0] * self.window[1]
+
+    def weigh(self, down: bool) -> float:
+        return ((self.smoothness * self.o["gamma"]) / 2) / self.pixels(down)
 
     def edge(self, i: tuple[int, int], down: bool) -> tuple[float, float, float, float]:
         """d22, first, second and weight; zeros over the border."""
@@ -170,23 +176,16 @@ class Literal:
         return d22, along + across, along - across, ((d12 + d21) - d11) - d22
 
     def weight(self, i: tuple[int, int], down: bool) -> float:
-        weigh = self.smoothness * self.o["gamma"] / 2
-        return max(self.edge(i, down)[3] * weigh + self.smoothness, 0.0)
+        return max(self.edge(i, down)[3] * self.weigh(down) + self.smoothness, 0.0)
 
     def unary(self, y: int, x: int) -> list[float]:
-        weigh = self.smoothness * self.o["gamma"] / 2
-        around = (
-            (self.edge((y, x), True), 1),
-            (self.edge((y - 1, x), True), 2),
-            (self.edge((y, x), False), 1),
-            (self.edge((y, x - 1), False), 2),
-        )
-        slope = bend = 0.0
-        for edge, end in around:
-            slope = slope + edge[end]
-            bend = bend + edge[3]
-        slope = slope * weigh + (self.shares[1][y][x] - self.shares[0][y][x])
-        bend = bend * weigh if self.o["smoothness"] == "bilinear" else 0.0
+        down, up = self.edge((y, x), True), self.edge((y - 1, x), True)
+        right, left = self.edge((y, x), False), self.edge((y, x - 1), False)
+        weigh_down, weigh_right = self.weigh(True), self.weigh(False)
+        slope = (down[1] + up[2]) * weigh_down + (right[1] + left[2]) * weigh_right
+        slope = slope + (self.shares[1][y][x] - self.shares[0][y][x])
+        bend = (down[3] + up[3]) * weigh_down + (right[3] + left[3]) * weigh_right
+        bend = bend if self.o["smoothness"] == "bilinear" else 0.0
         factor = -self.o["eta"] / (self.grid[0] * self.grid[1])
         return [
             (slope * (k / self.last) + self.log_p[k] * factor)
@@ -210,7 +209,8 @@ class Literal:
                     square[number] = (i - j) * (i - j)
                     bilinear = self.o["smoothness"] == "bilinear"
                     mixed = (i + j) - (2 * i) * j if bilinear else square[number]
-                    phi[number] = d22 + ((first * i + second * j) + weight * mixed) / 2
+                    factor = (self.smoothness * self.o["gamma"]) / self.pixels(number == 0)
+                    phi[number] = (d22 + ((first * i + second * j) + weight * mixed) / 2) * factor
             terms["l"][y][x], terms["d"][y][x] = square[0] + square[1], phi[0] + phi[1]
         transport = 0.0
         if sources is not None and sources[0][0].numel() > 1:
@@ -223,7 +223,7 @@ class Literal:
             longest = max(rows, columns) - 1
             transport = far * (self.o["xi"] / (longest * longest))
         saliency, label = -rectangle(terms["s"]), rectangle(terms["l"]) * self.smoothness
-        data = rectangle(terms["d"]) * (self.smoothness * self.o["gamma"])
+        data = rectangle(terms["d"])
         prior = rectangle(terms["p"]) * (-self.o["eta"] / (h * w))
         return (((saliency + label) + data) + prior) + transport
 
@@ -639,16 +639,16 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"smoothness": None}, ValueError, r"smoothness: expected 'quadratic' or 'bilinear', got None"),
     ({"std": 0}, ValueError, r"std: expected positive numbers, got 0"),
     ({"partner": [0, 1]}, TypeError, r"partner: expected a tensor or a NumPy array, got list"),
-    ({"partner": torch.zeros(2)}, TypeError, r"partner: expected dtype int64, int32, got"),
+    ({"partner": torch.zeros(2)}, TypeError, r"partner: expected int64 or int32 \(x1 is float32"),
     (
         {"partner": torch.tensor([0])},
         ValueError,
-        r"partner: expected shape \[B\] with B = 2, as in x1, got \[1\]",
+        r"partner: expected shape \[B\] = \[2\], got \[1\]",
     ),
     (
         {"partner": torch.tensor([0, 2])},
         ValueError,
-        r"partner: expected a number from 0 to 1, as x2 has 2 images, got 2 at \[1\]",
+        r"partner: expected indices from 0 to 1, got 2 at \[1\]",
     ),
     ({"partner": torch.tensor([-1, 0])}, ValueError, r"partner: .*got -1 at \[0\]"),
     (
@@ -664,12 +664,12 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"partner": torch.tensor([1, 0]), "x2": torch.zeros(2, 1, 8, 8)},
         ValueError,
-        r"x2: expected shape \[N, 3, 8, 8\], as in x1, got \[2, 1, 8, 8\]",
+        r"x2: expected shape \[N, C, Y, X\] = \[2, 3, 8, 8\], got \[2, 1, 8, 8\]",
     ),
     (
         {"partner": torch.tensor([1, 0]), "x2": torch.zeros(2, 3, 8, 8).half()},
         TypeError,
-        r"x2: expected dtype float32, got torch.float16",
+        r"x2: expected the dtype of x1, torch.float32, got torch.float16",
     ),
 ]
 
