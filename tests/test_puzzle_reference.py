@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pairs import Pairs, make_pairs, make_sources
+from pairs import Pairs, make_mask, make_pairs, make_sources
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -276,6 +276,90 @@ def test_sums_keep_to_the_order(rows: int, columns: int) -> None:
     if rows * columns > 8:
         turned = rectangles(values.mT.tolist(), columns, rows)
         assert turned != torch.tensor(want).mT.tolist()  # the order can be seen
+
+
+# ---- Costs and objective of any mask and permutations -------------------------------------------
+
+
+def problem_of(
+    pairs: Pairs, grid: tuple[int, int], fine: tuple[int, int], **options: Any
+) -> puzzle._Problem:
+    model = model_of(pairs.x1, **(DEFAULTS | options))
+    return puzzle._problem(*pairs, None, grid, fine, model)
+
+
+GRIDS = [((1, 1), (1, 1)), ((4, 4), (8, 4)), ((2, 6), (2, 6)), ((3, 2), (12, 4)), ((1, 4), (3, 4))]
+"""Of the cut and of the transport; where images are of 24 x 24, some blocks that move are no whole
+number of windows."""
+
+
+@pytest.mark.parametrize("smoothness", ["quadratic", "bilinear"])
+@pytest.mark.parametrize("labels", [2, 3, 7])
+@pytest.mark.parametrize(("grid", "fine"), GRIDS)
+@pytest.mark.parametrize("moves", [False, True])
+def test_costs_of_the_cut_differ_as_the_objective_does(
+    smoothness: str, labels: int, grid: tuple[int, int], fine: tuple[int, int], moves: bool
+) -> None:
+    pairs = make_pairs(4, 24, 24, dtype=torch.float64)
+    sources = (make_sources(4, *fine, seed=3), make_sources(4, *fine, seed=4)) if moves else None
+    options: dict[str, Any] = {"smoothness": smoothness, "labels": labels, "gamma": 0.9}
+    problem = problem_of(pairs, grid, fine, **options)
+    costs = puzzle._costs(problem, puzzle._view(problem, sources))
+    values, energies = [], []
+    for seed in range(4):
+        mask = make_mask(4, *grid, labels, seed=seed)
+        label = (mask * (labels - 1)).round().long()
+        values.append(objective(*pairs, mask, *(sources or ()), **options).total)
+        energies.append(reference.labeling_energy(label, *costs))
+    for value, energy in zip(values[1:], energies[1:], strict=True):
+        torch.testing.assert_close(value - values[0], energy - energies[0], rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("smoothness", ["quadratic", "bilinear"])
+@pytest.mark.parametrize(("grid", "fine"), GRIDS)
+@pytest.mark.parametrize("moves", [False, True])
+def test_its_objective_is_the_plain_one(
+    dtype: torch.dtype,
+    smoothness: str,
+    grid: tuple[int, int],
+    fine: tuple[int, int],
+    moves: bool,
+) -> None:
+    pairs = make_pairs(4, 24, 24, dtype=dtype)
+    options: dict[str, Any] = {"smoothness": smoothness, "labels": 4, "std": [0.2, 0.3, 0.5]}
+    mask = make_mask(4, *grid, 4)
+    label = (mask * 3).round().long()
+    sources = (make_sources(4, *fine, seed=3), make_sources(4, *fine, seed=4)) if moves else None
+    want = objective(*pairs, mask, *(sources or ()), **options).total
+    got = puzzle._objective(problem_of(pairs, grid, fine, **options), label, sources)
+    torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("smoothness", ["quadratic", "bilinear"])
+def test_negative_weights_are_kept_from_the_cut_only(smoothness: str) -> None:
+    # Stripes that fit across images but not within: d11 = d22 = 1 and d12 = d21 = 0, so w = -1.
+    x1 = torch.zeros(1, 1, 2, 2)
+    x1[..., 1, :] = 1
+    s = torch.ones(1, 2, 2)
+    options: dict[str, Any] = {"gamma": 2.0, "smoothness": smoothness, "neighborhood": 1}
+    pairs = make_pairs(1)._replace(x1=x1, x2=1 - x1, saliency1=s, saliency2=s)
+    problem = problem_of(pairs, (2, 2), (2, 2), **options)
+    _, vertical, horizontal, _ = puzzle._costs(problem, puzzle._view(problem, None))
+    assert (vertical == 0).all()
+    # Sideways the images fit within and not across: w = +1.
+    torch.testing.assert_close(horizontal, torch.full((1, 2, 1), 1.2 / 32 * 3).double())
+    mask = torch.tensor([[[1.0, 1.0], [0.0, 0.0]]])
+    got = objective(*pairs, mask, **options)
+    assert float(got.label_smoothness) == pytest.approx(1.2 / 32 * 2, rel=1e-14)
+    assert float(got.data_smoothness) == 0
+
+
+def test_label_cost_is_the_squared_difference() -> None:
+    problem = problem_of(make_pairs(1), (2, 2), (2, 2), labels=5)
+    label_cost = puzzle._costs(problem, puzzle._view(problem, None))[3]
+    assert label_cost.device.type == "cpu"
+    assert label_cost.tolist() == [[(a - b) ** 2 / 16 for b in range(5)] for a in range(5)]
 
 
 # ---- The logarithm ------------------------------------------------------------------------------
