@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from calls import call, good
@@ -238,6 +239,21 @@ def test_extreme_values() -> None:
         decided(*pairs._replace(**change), grid=4, cycles=2, **CHEAP)
 
 
+def test_integers_of_any_kind_and_size() -> None:
+    pairs = make_pairs(2)
+    want = decided(*pairs, grid=4, labels=4, neighborhood=2, cycles=3)
+    kinds = {"labels": np.int64(4), "neighborhood": np.int8(2), "cycles": np.uint16(3)}
+    grid = np.int32(4), np.int64(4)
+    assert same(decided(*pairs, grid=grid, **kinds), want)
+    most = decided(*pairs, grid=4, neighborhood=2**100, cycles=2**100)
+    assert same(most, decided(*pairs, grid=4, neighborhood=4, cycles=100))
+    weights = {"beta": np.float32(1.25), "gamma": 1, "eta": np.int64(0), "xi": np.float64(0.5)}
+    assert same(
+        decided(*pairs, grid=4, **weights),
+        decided(*pairs, grid=4, beta=1.25, gamma=1.0, eta=0.0, xi=0.5),
+    )
+
+
 def test_arrays() -> None:
     pairs, partner = make_pairs(3), torch.tensor([1, 2, 1])
     want = ops.puzzle_plan(*pairs, partner=partner, grid=4)
@@ -382,19 +398,20 @@ def test_the_lowest_faulty_sample_is_named(threads: Callable[[int], None], count
 def test_of_several_faults_the_same_one_is_named_whatever_the_threads(
     threads: Callable[[int], None],
 ) -> None:
-    """Images that several pairs share, and faults of several kinds in one pair."""
-    pairs = make_pairs(400, 8, 8)
+    """That of the lowest pair, though another pair's fault has the same number in x2."""
+    # Two threads begin at pairs 0 and 25, at once: the second one meets x2's fault first.
+    pairs = make_pairs(400, 32, 32)
     x1, x2 = pairs.x1.clone(), pairs.x2.clone()
-    x1[90, 1, 2, 3] = x2[90, 0, 0, 0] = torch.nan
+    x1[24, 1, 2, 3] = x2[24, 0, 0, 0] = torch.nan
     partner = torch.arange(400)
-    partner[200:] = 90
+    partner[25:] = 24
     messages = set()
-    for count in (1, 2, 3, 5) * 10:
+    for count in (1, 2, 3, 5) * 5:
         threads(count)
         with pytest.raises(ValueError, match="expected") as error:
-            ops.puzzle_plan(x1, x2, *pairs[2:], partner=partner, grid=2)
+            ops.puzzle_plan(x1, x2, *pairs[2:], partner=partner, grid=8)
         messages.add(str(error.value))
-    assert messages == {"x1: expected finite values, got nan at [90, 1, 2, 3]"}
+    assert messages == {"x1: expected finite values, got nan at [24, 1, 2, 3]"}
 
 
 def test_the_place_of_a_pixel_in_any_format() -> None:
