@@ -270,7 +270,9 @@ def mix(
         _expect_blocks("source2", source2, INDICES, x1)
 
 
-def _expect_others(name: str, x2: Tensor, x1: Tensor, partner: Tensor | None, first: _First) -> None:
+def _expect_others(
+    name: str, x2: Tensor, x1: Tensor, partner: Tensor | None, first: _First
+) -> None:
     """The second images: as many as the first ones, or of any number where partners pick them."""
     if partner is None:
         _follows(_MIX, name, x2, tuple(x1.shape), (x1.dtype,), first)
