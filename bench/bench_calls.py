@@ -56,8 +56,12 @@ class Tiny(NamedTuple):
     per_call: bool = True
 
     @property
+    def name(self) -> str:
+        return f"{self.function} {self.method}".strip()
+
+    @property
     def work(self) -> str:
-        return f"{self.function}{self.method and ' '}{self.method}, call on one 4x4 sample"
+        return f"{self.name}, call on one 4x4 sample"
 
 
 # ---- Mixers ----

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from bench import __main__ as program
-from bench import goals, growth, instances, peers, plots, quality, report
+from bench import goals, gpu, growth, instances, peers, plots, quality, report
 from bench.bench_calls import Tiny
 from bench.bench_puzzle_mix import Whole
 from bench.cases import PUZZLEMIX
@@ -218,6 +218,35 @@ def test_a_goal_may_be_against_times_that_are_known():
     assert verdict.met
     assert goals.markdown([verdict])[-1] == "| whole | elsewhere | 5x | 6-20x | met |"
     assert goals.judge(rows[1:], [goal]) == []
+
+
+class NoClock(gpu.Clock):
+    """The rows of a GPU, without the times."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.device("cpu"))
+        self.scale = 256
+
+    def replayed(self, solve: Any) -> gpu.Row:
+        return {"warm": 30.0, "cold": 40.0}
+
+    def called(self, solve: Any, repeats: int | None = None) -> gpu.Row:
+        return {"host": 10.0, "total": 50.0}
+
+
+def test_every_goal_of_the_gpu_is_measured():
+    rows = {(row["work"], row["size"]): row for row in reversed(list(gpu.measure(NoClock())))}
+    for (work, size, batch), goal in gpu.GOALS.items():
+        row = rows[work, size] | {"batch": batch}
+        assert goal.keys() <= row.keys(), (work, size)
+        assert gpu.goal_of(row).count("met") == len(goal)
+
+
+def test_a_goal_of_the_gpu_is_the_most():
+    about = {"work": "puzzle_mix", "size": "3x32x32, grid 4", "batch": 128, "by": "puzzlemix"}
+    assert gpu.goal_of({**about, "warm": 60.0, "host": 20}) == "warm 50: not met, host 150: met"
+    assert gpu.goal_of({**about, "by": gpu.COPY, "warm": 60.0}) is None
+    assert gpu.goal_of({**about, "batch": 4, "warm": 60.0}) is None
 
 
 # ---- Plots ----
