@@ -518,6 +518,8 @@ def plan_of(block: Block, draw: random.Random) -> tuple[tuple[Any, ...], dict[st
         images.append(image.to(memory_format=torch.channels_last) if last else image)
         of_map = draw.choice(["noise", "noise", *pairs.SALIENCIES])
         maps.append(pairs.make_saliency(of_map, g, (count, *sides(3)), draw.choice(FLOATS)))
+    if others == block.batch and draw.random() < 0.2:
+        images[1], maps[1] = images[0], maps[0]  # a batch that is mixed with itself
     lam: float | Tensor = draw.choice((0, 1, draw.random()))
     if draw.random() < 0.7:
         lam = torch.rand(block.batch, generator=g, dtype=torch.float64)
