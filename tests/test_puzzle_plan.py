@@ -158,6 +158,31 @@ def test_later_cycles_are_taken(options: dict[str, Any]) -> None:
     assert same(part(plan, ~gained), part(first, ~gained))
 
 
+HEAVY: dict[str, dict[str, Any]] = {
+    "data": {"beta": 1e-3, "gamma": 1e9},
+    "label": {"beta": 1e9, "gamma": 0, "eta": 1e9},
+    "prior": {"eta": 1e9},
+    "transport": {"xi": 1e9},
+    "saliency": {"beta": 0, "eta": 0, "xi": 0},
+}
+
+
+@pytest.mark.parametrize("term", HEAVY)
+@pytest.mark.parametrize("smoothness", ["quadratic", "bilinear"])
+def test_the_last_bit_of_each_term(term: str, smoothness: str) -> None:
+    """Beside others of its size, an error in the last place of a term would be lost."""
+    pairs = make_pairs(4, 24, 24, dtype=torch.float64)
+    for grids in (*GRIDS[:5], {"grid": (3, 2), "transport_grid": (3, 8), "neighborhood": 8}):
+        options = CHEAP | {"smoothness": smoothness, "cycles": 2, "std": 0.3}
+        decided(*pairs, **options | HEAVY[term] | grids)
+
+
+def test_the_last_bit_of_logarithms() -> None:
+    pairs = make_pairs(300, 2, 2, channels=1)
+    for labels in (2, 3, 16):
+        decided(*pairs, grid=1, labels=labels, eta=1e9, transport=None)
+
+
 @pytest.mark.parametrize("channels", [1, 3, 17])
 def test_what_images_were_divided_by(channels: int) -> None:
     pairs = make_pairs(3, 12, 12, channels=channels)
@@ -204,14 +229,16 @@ def test_saliency_at_resolutions_of_its_own() -> None:
 @pytest.mark.parametrize("kind", [torch.int64, torch.int32])
 def test_partners_are_the_images_that_they_name(names: list[int], kind: torch.dtype) -> None:
     count = {5: 7, 0: 1}.get(names[0], 4)
-    pairs, others = make_pairs(4), make_pairs(count, seed=1)
-    partner, options = torch.tensor(names), CHEAP | {"grid": 4, "transport_grid": 8, "cycles": 3}
-    x2, saliency2 = others.x2[partner], others.saliency2[partner]
-    want = decided(*pairs._replace(x2=x2, saliency2=saliency2), **options)
+    pairs, others = make_pairs(4, 24, 24), make_pairs(count, 24, 24, seed=1)
+    partner = torch.tensor(names)
+    named = pairs._replace(x2=others.x2[partner], saliency2=others.saliency2[partner])
     given = pairs._replace(x2=others.x2, saliency2=others.saliency2)
-    assert same(decided(*given, partner=partner.to(kind), **options), want)
-    twice = torch.stack((partner, partner), 1)[:, 0]
-    assert same(decided(*given, partner=twice, **options), want)
+    for grids in GRIDS[:3]:
+        options = CHEAP | {"cycles": 3} | grids
+        want = ops.puzzle_plan(*named, **options)
+        assert same(decided(*given, partner=partner.to(kind), **options), want)
+    strided = torch.stack((partner, partner), 1)[:, 0]
+    assert same(ops.puzzle_plan(*given, partner=strided, **options), want)
 
 
 def test_partners_within_one_batch() -> None:
