@@ -419,7 +419,7 @@ PUZZLEMIX_HD void measure_strips(const PuzzleCall& call, const View& view, const
   const int next = kNext > 0 ? kNext : strips.next, places = call.fine_cells();
   for (int s = 0; s < strips.length; ++s) {
     const int place = strips.place + s / strips.run * strips.along_places;
-    const int32_t* const shift = view.shift + place;
+    const int32_t* const shift = kMoved ? view.shift + place : nullptr;
     double e[4][kMost];
     for (int c = 0; c < call.channels; ++c) {
       const int at = c * call.plane_of_cells() + strips.start + s * strips.along;
