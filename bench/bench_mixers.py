@@ -1,7 +1,6 @@
 """MixUp and CutMix beside kornia's, torchvision's and timm's.
 
-Calls on tiny tensors (8 x 3 x 16 x 16) show what a call costs before it does anything: there the
-peer is what torchvision computes, written out in PyTorch, as the classes around it cost more.
+What a call costs before it does anything is in ``bench_calls``.
 """
 
 from __future__ import annotations
@@ -18,10 +17,6 @@ from .cases import BASIC, WAYS, compared, one_at_a_time
 CLASSES = 3
 
 
-TINY = {"side": 16, "batch": 8}
-WRITTEN_OUT = "torchvision's, written out"
-
-
 class Mixer(NamedTuple):
     """A batch of images and labels, mixed."""
 
@@ -31,21 +26,18 @@ class Mixer(NamedTuple):
 
     @property
     def work(self) -> str:
-        if self == self._replace(**TINY):
-            return f"{self.mixer}, calls on tiny tensors"
         work = f"{self.mixer} {self.side}x{self.side}"
         return work + (f", batch {self.batch}" if self.batch != 32 else "")
 
 
 @compared(
-    [Mixer(mixer, **TINY) for mixer in ("MixUp", "CutMix")]
-    + [
+    [
         case
         for mixer in ("MixUp", "CutMix")
         for case in one_at_a_time(Mixer(mixer), side=(32,), batch=(1, 256))
         if case.batch * case.side**2 <= 32 * 224**2
     ],
-    lambda case: (*BASIC, WRITTEN_OUT, "kornia", "torchvision", "timm"),
+    lambda case: (*BASIC, peers.WRITTEN_OUT, "kornia", "torchvision", "timm"),
 )
 def test_mixer(timed, case, by):
     """Each class has a plane of its own, so the means of the planes are the labels."""

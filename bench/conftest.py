@@ -17,6 +17,10 @@ from .instances import photograph_saliency
 FEW = 2
 """Samples for a reference, and where nothing is timed."""
 MOST_ROUNDS = 2000
+SHORT = 5e-4
+"""Seconds of a round, where calls are shorter and need nothing made before each."""
+LONG = 1.0
+"""Seconds of a call from which one round is enough, after one to warm up."""
 FLUSHED = 256 * 2**20
 """Bytes that are written to flush a GPU's cache: several times what any has."""
 
@@ -60,7 +64,9 @@ class Timed:
         self.least_rounds = int(config.getoption("benchmark_min_rounds"))
         benchmark.group = case.work
         benchmark.name = by
-        self.note(work=case.work, by=by, batch=self.batch)
+        # What a time counts: a sample, or the whole call where calls are compared.
+        counted = 1 if getattr(case, "per_call", False) else self.batch
+        self.note(work=case.work, by=by, batch=counted)
         self.note(axes=case._asdict(), departs=departs(case))
 
     def note(self, **facts: Any) -> None:
@@ -88,18 +94,24 @@ class Timed:
             closure(*given)
             return time.perf_counter() - start
 
-        rounds = 1
+        rounds, calls = 1, 1
         if self.benchmark.enabled:
             self.note(calibration=calibration())
-            rounds = 1 if self.once else self._rounds(call)
+            if not self.once:
+                rounds, calls = self._rounds(call, alike=fresh is None and not self.way.cold)
+        if calls > 1:
+            return self.benchmark.pedantic(closure, rounds=rounds, iterations=calls)
         return self.benchmark.pedantic(closure, setup=setup, rounds=rounds)
 
-    def _rounds(self, call: Callable[[], float]) -> int:
-        """As many as fit; the first call tells little where it is fast."""
+    def _rounds(self, call: Callable[[], float], alike: bool) -> tuple[int, int]:
+        """As many as fit, and the calls in each: reading the clock takes up to 2 us, which a short
+        call would count as its own. The first call tells little where it is fast."""
         took = call()
         if took < self.seconds:
-            took = call()
-        return min(MOST_ROUNDS, max(self.least_rounds, int(self.seconds / took)))
+            took = min(call(), call())
+        calls = max(1, int(SHORT / took)) if alike else 1
+        least = 1 if took > LONG else self.least_rounds
+        return min(MOST_ROUNDS, max(least, int(self.seconds / (took * calls)))), calls
 
 
 @pytest.fixture

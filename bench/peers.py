@@ -8,10 +8,13 @@ call and the solve alone, on graphs that were made before.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import math
+import os
 import warnings
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -221,6 +224,50 @@ def dense_solver(name: str) -> Callable[[Array], Array]:
     return lambda cost: lapjv(cost)[1]
 
 
+# ---- The whole of Puzzle Mix ----
+
+PUBLISHED_CODE = "PUZZLEMIX_PUBLISHED_CODE"
+"""The environment's variable that names a clone of github.com/snu-mllab/PuzzleMix."""
+
+
+def published_code(
+    x1: Tensor, saliency: Tensor, partner: Tensor, *, grid: int
+) -> tuple[Tensor, Tensor]:
+    """Images and ratios by the code that the authors published, its cut by gco.
+
+    It takes one lambda a batch. Boundary strips are averaged over windows as ours are: the largest
+    divisor of a block's side up to 4, as the code expects one that divides.
+    """
+    need("gco")
+    block = x1.shape[2] // grid
+    window = max(size for size in range(1, 5) if block % size == 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of tensors that it makes of lists of arrays
+        mixed: tuple[Tensor, Tensor] = _published_module().mixup_graph(
+            x1, saliency, partner, block_num=grid, alpha=0.4, beta=1.2, gamma=0.5, eta=0.2,
+            neigh_size=window, n_labels=3, mean=0.0, std=1.0, transport=True, t_eps=0.8, t_size=-1,
+            device="cpu",
+        )  # fmt: skip
+    return mixed
+
+
+def _published_module() -> Any:
+    folder = os.environ.get(PUBLISHED_CODE)
+    if not folder:
+        pytest.skip(f"the published code: {PUBLISHED_CODE} names no clone of it")
+    return _module_at(Path(folder, "mixup.py"))
+
+
+@cache
+def _module_at(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location("published_code", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 # ---- Mixing ----
 
 
@@ -304,10 +351,11 @@ def _timm(name: str, classes: int) -> Mixing:
     return lambda images, labels: mixup(images.clone(), labels), Tensor.float
 
 
+WRITTEN_OUT = "torchvision's, written out"
 MIXERS: dict[str, Callable[[str, int], Mixing]] = {
     "kornia": _kornia,
     "torchvision": _torchvision,
-    "torchvision's, written out": _written_out,
+    WRITTEN_OUT: _written_out,
     "timm": _timm,
 }
 """By library: "MixUp" or "CutMix" and a number of classes, to its mixer."""

@@ -171,10 +171,11 @@ def markdown(report: Report) -> str:
     told = [
         f"{facts['cpu']}, threads: {facts['threads']}, {facts['date']}; {versions}.",
         "",
-        "Microseconds a sample in the fastest round (processor time where one thread does all of",
-        "the work, else time on the clock); ± is half the distance of the quartiles of",
-        "all rounds, of their median; the last columns are the time over ours on the same work,",
-        "and the most memory resident during a call, above what was before.",
+        "Microseconds a sample (a call, where the work is one) in the fastest round (processor",
+        "time where one thread does all of the work, else time on the clock); ± is half the",
+        "distance of the quartiles of all rounds, of their median; the last columns are the time",
+        "over ours on the same work, and the most memory resident during a call, above what was",
+        "before.",
     ]
     for function, rows in groupby(rows_of(report), lambda row: row.function):
         told += ["", f"## {function}", "", *markdown_table(HEADS, lines(list(rows)))]

@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from . import ops
-from .ops.mix import check_labels, mix_labels
+from .ops.mix import check_labels, mix_labels, mix_tensors
 from .validate import FLOATS, INTEGERS, expect_dtype, expect_tensor, reads_values
 
 __all__ = ["Plan"]
@@ -161,8 +160,8 @@ class Plan:
     def _mixed(self, x: Tensor, whole: Tensor | None) -> Tensor:
         given = self.mask, self.source1, self.source2, self.index
         if x.dim() == 4:
-            return ops.mix_tensors(x, whole, *given)
-        mixed = ops.mix_tensors(_planes(x), None if whole is None else _planes(whole), *given)
+            return mix_tensors(x, whole, *given)
+        mixed = mix_tensors(_planes(x), None if whole is None else _planes(whole), *given)
         return _shaped(mixed, x)
 
     def _mixed_classes(self, y: Tensor, whole: Tensor, name: str) -> Tensor:

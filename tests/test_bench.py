@@ -14,8 +14,11 @@ import pytest
 import torch
 
 from bench import __main__ as program
-from bench import goals, growth, instances, peers, plots, quality, report
+from bench import goals, gpu, growth, instances, peers, plots, quality, report
+from bench.bench_calls import Tiny
+from bench.bench_puzzle_mix import Whole
 from bench.cases import PUZZLEMIX
+from bench.conftest import Timed
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,6 +41,37 @@ def made(*rows: report.Row, **facts: Any) -> report.Report:
     usual = {"date": "2020-01-01", "cpu": "a CPU", "threads": 1, "versions": {"python": "3"}}
     told = [each._asdict() for each in rows]
     return {"facts": {**usual, **facts}, "rows": told, "left_out": ["a peer (2 times)"]}
+
+
+# ---- Timing ----
+
+
+class Benchmark:
+    """What pytest-benchmark gives a benchmark; it keeps how it was asked to time."""
+
+    enabled, disabled = True, False
+
+    def __init__(self) -> None:
+        self.extra_info: dict[str, Any] = {}
+
+    def pedantic(self, function: Any, **asked: Any) -> Any:
+        self.asked = asked
+        return function(*(asked["setup"]()[0] if "setup" in asked else ()))
+
+
+class Options:
+    def getoption(self, name: str) -> float:
+        return {"benchmark_max_time": 0.01, "benchmark_min_rounds": 3}[name]
+
+
+@pytest.mark.parametrize("case", [Tiny("mix", batch=8), Whole(batch=8)])
+@pytest.mark.parametrize("fresh", [None, lambda: 0])
+def test_short_calls_are_timed_many_at_once(case, fresh):
+    """Unless each needs something new. What is counted is a call or a sample, as the case says."""
+    timed = Timed(Benchmark(), case, PUZZLEMIX, Options())
+    assert timed(lambda *given: len(given), fresh) == (1 if fresh else 0)
+    assert ("iterations" in timed.benchmark.asked) == (fresh is None)
+    assert timed.benchmark.extra_info["batch"] == (1 if isinstance(case, Tiny) else 8)
 
 
 # ---- Tables ----
@@ -159,7 +193,7 @@ def timed() -> set[tuple[str, str]]:
 
 def test_every_goal_is_measured(timed):
     for goal in goals.GOALS:
-        for by in (goal.by, *goal.peers):
+        for by in (goal.by, *(() if goal.known else goal.peers)):
             assert (goal.work, by) in timed or "2 threads" in goal.by, (goal.work, by)
 
 
@@ -174,6 +208,45 @@ def test_a_goal_is_against_the_fastest_peer():
     assert (verdict.peer, verdict.ratio, verdict.met) == ("fast", 9.0, False)
     assert goals.markdown([verdict])[-1] == "| exact 8x8 | fast | 10x | 9x | not met |"
     assert goals.judge(rows[1:], [goal]) == []
+
+
+def test_a_goal_may_be_against_times_that_are_known():
+    """Of which the least counts."""
+    goal = goals.Goal("whole", ("elsewhere",), 5, known=(12, 40))
+    rows = [row("whole", PUZZLEMIX, 2), row("whole", "elsewhere", 1)]
+    (verdict,) = goals.judge(rows, [goal])
+    assert verdict.met
+    assert goals.markdown([verdict])[-1] == "| whole | elsewhere | 5x | 6-20x | met |"
+    assert goals.judge(rows[1:], [goal]) == []
+
+
+class NoClock(gpu.Clock):
+    """The rows of a GPU, without the times."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.device("cpu"))
+        self.scale = 256
+
+    def replayed(self, solve: Any) -> gpu.Row:
+        return {"warm": 30.0, "cold": 40.0}
+
+    def called(self, solve: Any, repeats: int | None = None) -> gpu.Row:
+        return {"host": 10.0, "total": 50.0}
+
+
+def test_every_goal_of_the_gpu_is_measured():
+    rows = {(row["work"], row["size"]): row for row in reversed(list(gpu.measure(NoClock())))}
+    for (work, size, batch), goal in gpu.GOALS.items():
+        row = rows[work, size] | {"batch": batch}
+        assert goal.keys() <= row.keys(), (work, size)
+        assert gpu.goal_of(row).count("met") == len(goal)
+
+
+def test_a_goal_of_the_gpu_is_the_most():
+    about = {"work": "puzzle_mix", "size": "3x32x32, grid 4", "batch": 128, "by": "puzzlemix"}
+    assert gpu.goal_of({**about, "warm": 60.0, "host": 20}) == "warm 50: not met, host 150: met"
+    assert gpu.goal_of({**about, "by": gpu.COPY, "warm": 60.0}) is None
+    assert gpu.goal_of({**about, "batch": 4, "warm": 60.0}) is None
 
 
 # ---- Plots ----

@@ -26,7 +26,7 @@ flags=(-std=c++17 -O2 -g -ffp-contract=off -pthread -Icsrc -Itests/fuzz
        -fno-sanitize-recover=all)
 for target in "${targets[@]}"; do
   mkdir -p "$work/$target.corpus" "$work/$target.found"
-  "$compiler" "${flags[@]}" "tests/fuzz/$target.cpp" csrc/pool.cpp csrc/tensor.cpp \
+  "$compiler" "${flags[@]}" "tests/fuzz/$target.cpp" csrc/pool.cpp \
     csrc/"$target"/*_cpu.cpp -o "$work/$target"
   printf '== %s\n' "$target"
   "$work/$target" "$limit" -max_len=512 -timeout=60 -rss_limit_mb=2048 -print_final_stats=1 \

@@ -198,7 +198,8 @@ class Descent {
   // Steps up or down as long as they help, which is no longer than a cell has room.
   void climb(const Slopes& slopes, int direction) {
     int room = 0;
-    for (int i = 0; i < cells(); ++i) {
+    const int n = cells();
+    for (int i = 0; i < n; ++i) {
       room = std::max(room, direction > 0 ? highest_[i] - label_[i] : label_[i] - lowest_[i]);
     }
     while (room-- > 0 && step(slopes, direction)) {

@@ -87,9 +87,10 @@ class AlphaBetaSwap {
 
   // What beta costs a cell more than alpha, its neighbours outside the pair counted.
   void fill_terminals(int alpha, int beta, const Set& active) {
-    const int32_t* more = sample_.costs_of(beta);
-    const int32_t* less = sample_.costs_of(alpha);
-    for (int i = 0; i < sample_.shape.cells(); ++i) terminal_[i] = more[i] - less[i];
+    const int32_t *const more = sample_.costs_of(beta), *const less = sample_.costs_of(alpha);
+    int32_t* const terminal = terminal_.data();
+    const int n = sample_.shape.cells();
+    for (int i = 0; i < n; ++i) terminal[i] = more[i] - less[i];
     for (int l = 0; l < labels_; ++l) {
       const int32_t difference = cost_(beta, l) - cost_(alpha, l);
       if (l == alpha || l == beta || difference == 0) continue;

@@ -73,10 +73,15 @@ PUZZLEMIX_HD int64_t move(Team& team, const PuzzleCall& call, const Blocks& give
   Blocks blocks = given;
   double *const saliency = blocks.saliency(), *const weight = blocks.weight();
   const int tall = call.tall, wide = call.wide, width = call.width;
-  team.step(call.fine_height, call.fine_width, [=](int y, int x) {
-    const int place = y * width * wide + x;
-    saliency[place] = shares[place];
-    weight[place] = label[y / tall * width + x / wide] != hidden ? 1.0 : 0.0;
+  team.step(call.height, width, [=](int y, int x) {
+    const double shown = label[y * width + x] != hidden ? 1.0 : 0.0;
+    for (int i = 0; i < tall; ++i) {
+      const int first = ((y * tall + i) * width + x) * wide;
+      for (int place = first; place < first + wide; ++place) {
+        saliency[place] = shares[place];
+        weight[place] = shown;
+      }
+    }
   });
   blocks.scale(team, call.xi);
   return engines.transport(team, blocks, source);
