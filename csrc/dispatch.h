@@ -7,6 +7,9 @@
 // - Status on_device(use) const: calls use(Chosen<Algorithm>(), problem) with the device algorithm
 //   that serves (see team_run.h); not where a label cost in the host's memory is refused.
 //
+// A Call that takes more than one algorithm, or kernels of its own, has device_bytes, enqueue and
+// run_on_team in place of the latter.
+//
 // No object of the extension's own types crosses: making one takes pybind11 longer than the rest,
 // and it is lost where memory runs out meanwhile.
 #pragma once
@@ -41,10 +44,32 @@ inline pybind11::object outcome(const Status& status) {
                               status.entry);
 }
 
-inline void expect_launched(int code) {
-  if (code == 0) return;
-  throw std::runtime_error("puzzlemix: CUDA error " + std::to_string(code) + ", " +
-                           cuda_error(code));
+// The bytes of scratch memory depend on the sizes, the options and the types alone.
+template <typename Call>
+int64_t device_bytes(const Call& call) {
+  int64_t bytes = 0;
+  call.on_device([&](auto chosen, const auto& problem) {
+    bytes = scratch_bytes<typename decltype(chosen)::Type>(problem);
+  });
+  return bytes;
+}
+
+#ifdef PUZZLEMIX_HAS_CUDA
+// `code` becomes a cudaError_t.
+template <typename Call>
+Status enqueue(const Call& call, char* scratch, void* stream, int& code) {
+  return call.on_device([&](auto chosen, const auto& problem) {
+    code = solve_cuda<typename decltype(chosen)::Type>(problem, scratch, stream);
+  });
+}
+#endif
+
+// Counts phases on a team that takes the items of each in an order drawn from a seed.
+template <typename Call>
+Status run_on_team(const Call& call, uint64_t seed, int64_t& phases) {
+  return call.on_device([&](auto chosen, const auto& problem) {
+    phases = solve_shuffled<typename decltype(chosen)::Type>(problem, seed);
+  });
 }
 
 template <typename Call, typename... Fields, typename... Names>
@@ -63,18 +88,10 @@ void bind_cpu(pybind11::module_& entries, Call (*make)(Fields...), const Names&.
       pybind11::arg("threads"), pybind11::kw_only(), names...);
 }
 
-// The bytes of scratch memory depend on the sizes, the options and the types alone.
 template <typename Call, typename... Fields, typename... Names>
 void bind_cuda(pybind11::module_& entries, Call (*make)(Fields...), const Names&... names) {
   entries.def(
-      "scratch_bytes",
-      [make](Fields... fields) {
-        int64_t bytes = 0;
-        make(fields...).on_device([&](auto chosen, const auto& problem) {
-          bytes = scratch_bytes<typename decltype(chosen)::Type>(problem);
-        });
-        return bytes;
-      },
+      "scratch_bytes", [make](Fields... fields) { return device_bytes(make(fields...)); },
       pybind11::kw_only(), names...);
 #ifdef PUZZLEMIX_HAS_CUDA
   entries.def(
@@ -85,20 +102,19 @@ void bind_cuda(pybind11::module_& entries, Call (*make)(Fields...), const Names&
         int code = 0;
         {
           const pybind11::gil_scoped_release release;
-          status = call.on_device([&](auto chosen, const auto& problem) {
-            code = solve_cuda<typename decltype(chosen)::Type>(problem, pointer<void>(scratch),
-                                                               pointer<void>(stream));
-          });
+          status = enqueue(call, pointer<char>(scratch), pointer<void>(stream), code);
         }
-        expect_launched(code);
+        if (code != 0) {
+          throw std::runtime_error("puzzlemix: CUDA error " + std::to_string(code) + ", " +
+                                   cuda_error(code));
+        }
         return outcome(status);
       },
       pybind11::arg("stream"), pybind11::arg("scratch"), pybind11::kw_only(), names...);
 #endif
 }
 
-// For tests: the device algorithm on a team that takes the items of each phase in an order drawn
-// from a seed. Returns the outcome and the number of phases.
+// For tests. Returns the outcome and the number of phases.
 template <typename Call, typename... Fields, typename... Names>
 void bind_team(pybind11::module_& entries, Call (*make)(Fields...), const Names&... names) {
   entries.def(
@@ -109,9 +125,7 @@ void bind_team(pybind11::module_& entries, Call (*make)(Fields...), const Names&
         int64_t phases = 0;
         {
           const pybind11::gil_scoped_release release;
-          status = call.on_device([&](auto chosen, const auto& problem) {
-            phases = solve_shuffled<typename decltype(chosen)::Type>(problem, seed);
-          });
+          status = run_on_team(call, seed, phases);
         }
         return pybind11::make_tuple(outcome(status), phases);
       },

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "half.h"
+#include "plain_team.h"
 #include "tensor.h"
 
 namespace puzzlemix {
@@ -67,6 +68,13 @@ PUZZLEMIX_HD void with_elements(const Array& array, int64_t first, const Body& b
   } else {
     body(AnyElements{array, first});
   }
+}
+
+// Elements [first, first + count) as doubles, which hold all of them exactly (int64 up to 2^53).
+inline void load(const Array& array, int64_t first, int64_t count, double* out) {
+  with_elements<PlainTeam>(array, first, [=](const auto& in) {
+    for (int64_t i = 0; i < count; ++i) out[i] = in[i];
+  });
 }
 
 // On CUDA nobody looks at the values first: what is not finite, and what is negative where that is

@@ -1,11 +1,9 @@
 // Small numerics that every solver needs to turn costs into integers.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 
 #include "portable.h"
 
@@ -33,28 +31,6 @@ PUZZLEMIX_HD inline double power_scale(double sum) {
   int exponent;
   frexp(sum, &exponent);  // sum = f * 2^exponent, f in [1/2, 1)
   return ldexp(1.0, exponent < -970 ? 1000 : 30 - exponent);
-}
-
-// The largest and the smallest of n >= 1 numbers. Four at a time: one alone would wait for each
-// comparison.
-inline double maximum(const double* values, int n) {
-  double most[4] = {values[0], values[0], values[0], values[0]};
-  int i = 0;
-  for (; i + 4 <= n; i += 4) {
-    for (int k = 0; k < 4; ++k) most[k] = values[i + k] > most[k] ? values[i + k] : most[k];
-  }
-  for (; i < n; ++i) most[0] = std::max(most[0], values[i]);
-  return std::max(std::max(most[0], most[1]), std::max(most[2], most[3]));
-}
-
-inline double minimum(const double* values, int n) {
-  double least[4] = {values[0], values[0], values[0], values[0]};
-  int i = 0;
-  for (; i + 4 <= n; i += 4) {
-    for (int k = 0; k < 4; ++k) least[k] = values[i + k] < least[k] ? values[i + k] : least[k];
-  }
-  for (; i < n; ++i) least[0] = std::min(least[0], values[i]);
-  return std::min(std::min(least[0], least[1]), std::min(least[2], least[3]));
 }
 
 }  // namespace puzzlemix

@@ -20,11 +20,6 @@ struct Array {
 
 // The limits of the contract.
 constexpr int kMaxSide = 64;
-constexpr int kMaxCells = kMaxSide * kMaxSide;
 constexpr int kMaxLabels = 16;
-
-// Elements [offset, offset + count) of any type as doubles, which hold all of them exactly
-// (int64 up to 2^53).
-void load(const Array& array, int64_t offset, int64_t count, double* out);
 
 }  // namespace puzzlemix

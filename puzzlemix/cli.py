@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from . import __version__, _core
-from .puzzle import CUTS, TRANSPORTS, puzzle_mix
+from .puzzle import puzzle_mix
+from .validate import CUTS, TRANSPORTS
 
 if TYPE_CHECKING:
     from .demo import Written

@@ -52,8 +52,9 @@ from .figures import (
 from .objective import objective
 from .ops import mix
 from .photographs import PHOTOGRAPHS, read_square
-from .puzzle import CUTS, TRANSPORTS, puzzle_mix
+from .puzzle import puzzle_mix
 from .saliency import gradient_saliency, spectral_saliency
+from .validate import CUTS, TRANSPORTS
 
 __all__ = [
     "SIDE",

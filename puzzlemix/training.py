@@ -197,7 +197,7 @@ def _first_pass(
 
 
 class _Carry(torch.autograd.Function):
-    """The identity of a scalar, whose backward pass also brings parameters a gradient of before.
+    """The identity of a scalar, whose backward pass adds the precomputed gradient of parameters.
 
     So there is one accumulation into ``.grad``, at the end of one backward pass: whatever waits for
     it (the reduction over processes, hooks) sees the sum, once.
@@ -217,9 +217,9 @@ class _Noise:
     """Adversarial noise on the samples chosen for it; the pixels count in [0, 1]."""
 
     def __init__(self, images: Tensor, mixer: Mixer, prob: float, eps: float) -> None:
-        options = getattr(mixer, "options", {})
-        mean = per_channel("mean", options.get("mean"), "images", images)
-        std = per_channel("std", options.get("std"), "images", images, positive=True)
+        options = mixer.options if isinstance(mixer, PuzzleMix) else None
+        mean = per_channel("mean", options and options.mean, "images", images)
+        std = per_channel("std", options and options.std, "images", images, positive=True)
         self.mean, self.std = 0.0 if mean is None else mean, 1.0 if std is None else std
         self.images = images
         self.eps = eps

@@ -253,7 +253,7 @@ def mix(
         )
     first = "x1", x1, x1.dtype, x1.device
     if partner is not None:
-        _follows(_MIX, "partner", partner, (x1.shape[0],), INDICES, first)
+        _expect_partner(partner, x1)
     if x2 is None:
         for name, given in (("source2", source2), ("partner", partner)):
             if given is not None:
@@ -270,7 +270,15 @@ def mix(
         _expect_blocks("source2", source2, INDICES, x1)
 
 
-def _expect_others(name: str, x2: Tensor, x1: Tensor, partner: Tensor | None, first: _First) -> None:
+def _expect_partner(partner: Tensor, x1: Tensor) -> None:
+    """The number of each pair's second image, of an integer type."""
+    first = "x1", x1, torch.int64, x1.device
+    _follows(_PUZZLE, "partner", partner, (x1.shape[0],), INDICES, first)
+
+
+def _expect_others(
+    name: str, x2: Tensor, x1: Tensor, partner: Tensor | None, first: _First
+) -> None:
     """The second images: as many as the first ones, or of any number where partners pick them."""
     if partner is None:
         _follows(_MIX, name, x2, tuple(x1.shape), (x1.dtype,), first)
@@ -737,10 +745,9 @@ def expect_pairs(
     if x2.device != x1.device:
         raise ValueError(f"x2: expected the device of x1, {x1.device}, got {x2.device}")
     if partner is not None:
-        first = "x1", x1, x1.dtype, x1.device
         expect_tensor("partner", partner)
-        _follows(_PUZZLE, "partner", partner, (len(x1),), INDICES, first)
-        _expect_others("x2", x2, x1, partner, first)
+        _expect_partner(partner, x1)
+        _expect_others("x2", x2, x1, partner, ("x1", x1, x1.dtype, x1.device))
     expect_saliency("saliency1", saliency1, "x1", x1)
     expect_saliency("saliency2", saliency2, "x2", x2)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 
 class Pairs(NamedTuple):
@@ -50,6 +51,65 @@ def make_pairs(
     x1, x2 = (image.to(dtype) for image in images)
     s1, s2 = (saliency.float() for saliency in saliencies)
     return Pairs(x1, x2, s1, s2, rand(batch))
+
+
+def huge(dtype: torch.dtype) -> float:
+    """A number so large that pixels beside it are lost, and sums of it are still finite."""
+    return {torch.float16: 65504.0, torch.float64: 1e100}.get(dtype, 1e30)
+
+
+def _rand(g: Generator, *shape: int) -> Tensor:
+    return torch.rand(shape, generator=g, dtype=torch.float64)
+
+
+def _checkers(g: Generator, *shape: int) -> Tensor:
+    y, x = torch.arange(shape[-2])[:, None], torch.arange(shape[-1])
+    return ((y + x + _rand(g, *shape[:-2], 1, 1).round()) % 2).double()
+
+
+def _extreme(g: Generator, *shape: int) -> Tensor:
+    """A pixel in ten is infinite, for `make_images` to put the largest number there."""
+    return torch.where(_rand(g, *shape) < 0.1, torch.inf, 1) * (2 * _rand(g, *shape) - 1)
+
+
+IMAGES: dict[str, Callable[..., Tensor]] = {
+    "noise": _rand,
+    "signed": lambda g, *shape: 8 * _rand(g, *shape) - 4,
+    "constant": lambda g, *shape: _rand(g, *shape[:-2], 1, 1).expand(shape),
+    "checkers": _checkers,
+    "few values": lambda g, *shape: (2 * _rand(g, *shape)).round() / 2,
+    "tiny": lambda g, *shape: _rand(g, *shape) * 2.0**-20,
+    "extreme": _extreme,
+}
+"""Images of a generator and a shape."""
+
+
+def make_images(kind: str, g: Generator, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Images of any shape, of a kind in `IMAGES`; all finite."""
+    values = IMAGES[kind](g, *shape)
+    return values.clamp(-huge(dtype), huge(dtype)).to(dtype)
+
+
+SALIENCIES: dict[str, Callable[..., Tensor]] = {
+    "noise": _rand,
+    "zero": lambda g, *shape: torch.zeros(shape, dtype=torch.float64),
+    "flat": lambda g, *shape: torch.ones(shape, dtype=torch.float64),
+    "one spot": lambda g, *shape: _spot(_rand(g, *shape)),
+    "ties": lambda g, *shape: (2 * _rand(g, *shape)).round(),
+    "tiny": lambda g, *shape: _rand(g, *shape) * 2.0**-20,
+    "huge": lambda g, *shape: torch.where(_rand(g, *shape) < 0.3, torch.inf, _rand(g, *shape)),
+}
+"""Saliency maps of a generator and a shape."""
+
+
+def _spot(values: Tensor) -> Tensor:
+    flat = values.flatten(1)
+    return (flat == flat.amax(1, keepdim=True)).double().view(values.shape)
+
+
+def make_saliency(kind: str, g: Generator, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Saliency [B, Y, X], of a kind in `SALIENCIES`; all finite."""
+    return SALIENCIES[kind](g, *shape).clamp(max=huge(dtype)).to(dtype)
 
 
 def make_sources(batch: int, rows: int, columns: int, *, seed: int = 0) -> Tensor:

@@ -85,6 +85,10 @@ def spoiled(function: Any, field: int) -> Any:
         ("assignment", 1),
         ("masked_transport", 0),
         ("mix", 0),
+        ("puzzle_plan", 0),
+        ("puzzle_plan", 1),
+        ("puzzle_plan", 2),
+        ("puzzle_plan", 4),
     ],
 )
 def test_a_planted_error_is_found(
@@ -93,7 +97,7 @@ def test_a_planted_error_is_found(
     block = next(
         block
         for block in crosscheck.blocks("reference", 500_000, 5)
-        if block.function == function and block.kind in ("uniform", "ties", "puzzle")
+        if block.function == function and block.kind in ("uniform", "ties", "puzzle", "few values")
     )
     assert crosscheck.check_block(block).differences == []
     monkeypatch.setattr(ops, function, spoiled(getattr(ops, function), field))

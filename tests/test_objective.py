@@ -1,4 +1,4 @@
-"""The objective against its formula written out by hand, and against the costs of the solvers."""
+"""The objective against its formula written out by hand."""
 
 from __future__ import annotations
 
@@ -11,14 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pairs import make_mask, make_pairs, make_sources
-from teams import Team
 from torch import Tensor
 
-from puzzlemix import ops, sums
-from puzzlemix._pairs import Costs, Pairs, blocks_of
 from puzzlemix.objective import Objective, objective
-from puzzlemix.sums import pool_blocks, sum_blocks
-from puzzlemix.validate import mixing_ratio, model_of
 
 TERMS = ("saliency", "label_smoothness", "data_smoothness", "prior", "transport", "total")
 DEFAULTS: dict[str, Any] = {
@@ -213,136 +208,6 @@ def test_bilinear_is_the_sum_over_what_the_mix_shows_for_any_mask(seed: int, gam
     assert float(got.prior) == pytest.approx(want["prior"], rel=1e-12)
 
 
-# ---- One source of truth ------------------------------------------------------------------------
-
-
-def compiled(
-    pairs: Any,
-    grid: tuple[int, int],
-    fine: tuple[int, int],
-    partner: Tensor | None = None,
-    **options: Any,
-) -> Pairs:
-    model = model_of(pairs.x1, **(DEFAULTS | options))
-    return Pairs(
-        blocks_of("x1", pairs.x1, pairs.saliency1, grid, fine, model),
-        blocks_of("x2", pairs.x2, pairs.saliency2, grid, fine, model),
-        partner,
-        mixing_ratio(pairs.lam, "x1", pairs.x1),
-        grid,
-        fine,
-        model,
-    )
-
-
-def costs_of(
-    pairs: Any, grid: tuple[int, int], sources: list[Tensor | None], **options: Any
-) -> Costs:
-    fine = grid if sources[0] is None else (sources[0].shape[1], sources[0].shape[2])
-    together = None if sources[0] is None else torch.stack(sources, 1)
-    return compiled(pairs, grid, fine, **options).costs(together)
-
-
-@pytest.mark.parametrize("smoothness", ["quadratic", "bilinear"])
-@pytest.mark.parametrize("labels", [2, 3, 7])
-@pytest.mark.parametrize(
-    ("grid", "fine"), [((4, 4), None), ((2, 6), (2, 6)), ((3, 2), (12, 4)), ((1, 4), (3, 4))]
-)
-def test_costs_of_the_solvers_differ_as_the_objective_does(
-    smoothness: str, labels: int, grid: tuple[int, int], fine: tuple[int, int] | None
-) -> None:
-    pairs = make_pairs(4, 12, 12, dtype=torch.float64)
-    sources = [None, None] if fine is None else [make_sources(4, *fine, seed=s) for s in (3, 4)]
-    options: dict[str, Any] = {"smoothness": smoothness, "labels": labels, "gamma": 0.9}
-    costs = costs_of(pairs, grid, sources, **options)
-    assert costs.unary.shape == (4, *grid, labels)
-    assert costs.vertical.shape == (4, grid[0] - 1, grid[1])
-    assert costs.horizontal.shape == (4, grid[0], grid[1] - 1)
-    values, energies = [], []
-    for seed in range(4):
-        mask = make_mask(4, *grid, labels, seed=seed)
-        label = (mask * (labels - 1)).round().long()
-        values.append(objective(*pairs, mask, *sources, **options).total)
-        energies.append(ops.labeling_energy(label, *costs))
-    for value, energy in zip(values[1:], energies[1:], strict=True):
-        torch.testing.assert_close(value - values[0], energy - energies[0], rtol=1e-11, atol=1e-13)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("smoothness", ["quadratic", "bilinear"])
-@pytest.mark.parametrize(
-    ("grid", "fine"), [((1, 1), (1, 1)), ((4, 4), (8, 4)), ((2, 6), (2, 6)), ((3, 2), (12, 4))]
-)
-def test_the_compiled_objective_is_the_plain_one(
-    dtype: torch.dtype, smoothness: str, grid: tuple[int, int], fine: tuple[int, int]
-) -> None:
-    """The last grids move blocks that are no whole number of windows."""
-    pairs = make_pairs(4, 24, 24, dtype=dtype)
-    options: dict[str, Any] = {"smoothness": smoothness, "labels": 4, "std": [0.2, 0.3, 0.5]}
-    mask = make_mask(4, *grid, 4)
-    label = (mask * 3).round().long()
-    sources = torch.stack([make_sources(4, *fine, seed=s) for s in (3, 4)], 1)
-    problem = compiled(pairs, grid, fine, **options)
-    for moved in (None, sources):
-        each = (None, None) if moved is None else moved.unbind(1)
-        want = objective(*pairs, mask, *each, **options).total
-        torch.testing.assert_close(problem.objective(label, moved), want, rtol=1e-12, atol=1e-13)
-
-
-@pytest.mark.parametrize("fine", [(4, 4), (8, 4), (12, 12)])
-def test_partners_are_the_images_that_they_name(fine: tuple[int, int]) -> None:
-    pairs = make_pairs(5, 24, 24)
-    partner = torch.tensor([3, 3, 0, 4, 1])
-    named = pairs._replace(x2=pairs.x2[partner], saliency2=pairs.saliency2[partner])
-    sources = torch.stack([make_sources(5, *fine, seed=s) for s in (3, 4)], 1)
-    label = make_mask(5, 4, 4, 3).mul(2).round().long()
-    ours, theirs = compiled(pairs, (4, 4), fine, partner), compiled(named, (4, 4), fine)
-    for moved in (None, sources):
-        for cost, want in zip(ours.costs(moved), theirs.costs(moved), strict=True):
-            assert torch.equal(cost, want)
-        assert torch.equal(ours.objective(label, moved), theirs.objective(label, moved))
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_the_device_computes_the_same_costs(seed: int) -> None:
-    """On a host team: the costs bit for bit, so that the device decides alike."""
-    pairs = make_pairs(3, 24, 24, seed=seed)
-    sources = torch.stack([make_sources(3, 8, 4, seed=s) for s in (3, 4)], 1)
-    label = make_mask(3, 4, 4, 3).mul(2).round().long()
-    problem = compiled(pairs, (4, 4), (8, 4))
-    for moved in (None, sources):
-        costs, value = problem.costs(moved), problem.objective(label, moved)
-        with Team(seed) as team:
-            assert all(map(torch.equal, costs, problem.costs(moved)))
-            torch.testing.assert_close(problem.objective(label, moved), value, rtol=1e-13, atol=0)
-        assert team.phases > 0
-
-
-@pytest.mark.parametrize("smoothness", ["quadratic", "bilinear"])
-def test_negative_weights_are_kept_from_the_solvers_only(smoothness: str) -> None:
-    # Stripes that fit across images but not within: d11 = d22 = 1 and d12 = d21 = 0, so w = -1.
-    x1 = torch.zeros(1, 1, 2, 2)
-    x1[..., 1, :] = 1
-    s = torch.ones(1, 2, 2)
-    options: dict[str, Any] = {"gamma": 2.0, "smoothness": smoothness, "neighborhood": 1}
-    pairs = make_pairs(1)._replace(x1=x1, x2=1 - x1, saliency1=s, saliency2=s)
-    costs = costs_of(pairs, (2, 2), [None, None], **options)
-    assert (costs.vertical == 0).all()
-    # Sideways the images fit within and not across: w = +1.
-    torch.testing.assert_close(costs.horizontal, torch.full((1, 2, 1), 1.2 / 32 * 3).double())
-    mask = torch.tensor([[[1.0, 1.0], [0.0, 0.0]]])
-    got = objective(*pairs, mask, **options)
-    assert float(got.label_smoothness) == pytest.approx(1.2 / 32 * 2, rel=1e-14)
-    assert float(got.data_smoothness) == 0
-
-
-def test_label_cost_is_the_squared_difference() -> None:
-    costs = costs_of(make_pairs(1), (2, 2), [None, None], labels=5)
-    assert costs.label_cost.device.type == "cpu"
-    want = [[(a - b) ** 2 / 16 for b in range(5)] for a in range(5)]
-    assert costs.label_cost.tolist() == want
-
-
 # ---- Laws ---------------------------------------------------------------------------------------
 
 
@@ -449,7 +314,6 @@ def test_a_sample_does_not_depend_on_its_batch(threads: int, fine: tuple[int, in
     torch.set_num_threads(threads)
     try:
         whole = objective(*pairs, mask, one, two, **options)
-        costs = compiled(pairs, (4, 8), fine, **options).costs(torch.stack((one, two), 1))
     finally:
         torch.set_num_threads(before)
     for i in (0, 1, 33, 66):
@@ -457,11 +321,6 @@ def test_a_sample_does_not_depend_on_its_batch(threads: int, fine: tuple[int, in
             *pairs.sample(i), mask[i : i + 1], one[i : i + 1], two[i : i + 1], **options
         )
         assert_same(alone, Objective(*(term[i : i + 1] for term in whole)))
-        mine = compiled(pairs.sample(i), (4, 8), fine, **options).costs(
-            torch.stack((one, two), 1)[i : i + 1]
-        )
-        for a, b in zip(mine[:3], costs[:3], strict=True):
-            assert torch.equal(a, b[i : i + 1])
 
 
 def test_no_samples() -> None:
@@ -483,47 +342,6 @@ def test_strides_do_not_matter() -> None:
         x1, x2, wide[..., 0], wide[..., 1], pairs.lam, mask.mT.contiguous().mT, source.int(), source
     )
     assert_same(got, want)
-
-
-# ---- Sums in a fixed order ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 3), (7, 1), (5, 8), (1, 13)])
-@pytest.mark.parametrize("lead", [(), (3,), (2, 3), (2, 2, 3), (0,)])
-def test_sums_over_blocks(rows: int, columns: int, lead: tuple[int, ...]) -> None:
-    if not lead:
-        lead = (1,)
-    values = torch.randint(-50, 50, (*lead, 4 * rows, 3 * columns)).double()
-    want = values.view(*lead, 4, rows, 3, columns).sum((-3, -1))
-    assert torch.equal(sum_blocks(values, rows, columns), want)
-    # What the GPU is given.
-    assert torch.equal(pool_blocks(values, rows, columns), want)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("precise", [False, True])
-@pytest.mark.parametrize(("rows", "columns"), [(1, 2), (2, 2), (2, 3), (7, 1), (5, 8), (1, 13)])
-def test_compiled_sums_have_the_bits_of_the_plain_ones(
-    rows: int, columns: int, precise: bool, dtype: torch.dtype
-) -> None:
-    values = torch.rand(2, 3, 4 * rows, 3 * columns, dtype=torch.float64).to(dtype)
-    want = sum_blocks(values.double() if precise else values, rows, columns)
-    for turned in (values, values.to(memory_format=torch.channels_last), values.mT.contiguous().mT):
-        sums = torch.ops.puzzlemix.block_sums(turned, rows, columns, precise)
-        assert sums.dtype == want.dtype
-        assert torch.equal(sums, want)
-    assert torch.ops.puzzlemix.block_sums(values[:0], rows, columns, precise).shape[0] == 0
-    torch.library.opcheck(torch.ops.puzzlemix.block_sums, (values, rows, columns, precise))
-
-
-def test_the_way_of_the_gpu_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    pairs = make_pairs(3, 12, 20, dtype=torch.float64)
-    grids = [((4, 5), (4, 5)), ((1, 1), (3, 1)), ((2, 1), (2, 10)), ((1, 4), (2, 4))]
-    want = [compiled(pairs, *both).costs(None) for both in grids]
-    monkeypatch.setattr(sums, "_pools", lambda values: True)
-    for both, costs in zip(grids, want, strict=True):
-        for cost, other in zip(compiled(pairs, *both).costs(None), costs, strict=True):
-            torch.testing.assert_close(cost, other, rtol=1e-12, atol=1e-14)
 
 
 # ---- Refusals -----------------------------------------------------------------------------------

@@ -284,15 +284,13 @@ def test_a_later_cycle_reads_through_the_permutations() -> None:
     assert torch.equal(second.mask[taken], again.mask[taken])
 
 
-def test_it_stops_once_nothing_improves(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-    solver = ops.alpha_beta_swap
-    monkeypatch.setattr(ops, "alpha_beta_swap", lambda *a: calls.append(1) or solver(*a))
-    puzzle_mix(*make_pairs(4), grid=4, cycles=1000)
-    assert len(calls) < 20
-    calls.clear()
-    puzzle_mix(*make_pairs(4), grid=4, cycles=1000, transport=None)
-    assert len(calls) == 1
+def test_it_stops_once_nothing_improves() -> None:
+    # Nobody would wait for so many cycles.
+    pairs = make_pairs(4)
+    want = puzzle_mix(*pairs, grid=4, cycles=20)
+    assert same(puzzle_mix(*pairs, grid=4, cycles=2**62), want)
+    still = puzzle_mix(*pairs, grid=4, transport=None)
+    assert same(puzzle_mix(*pairs, grid=4, cycles=2**62, transport=None), still)
 
 
 def test_growing_lambda_shows_more_of_the_first_image() -> None:

@@ -11,16 +11,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pairs import Pairs, make_pairs, make_sources
+from pairs import Pairs, make_mask, make_pairs, make_sources
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from puzzlemix import reference
 from puzzlemix.objective import objective
-from puzzlemix.options import model_of
 from puzzlemix.puzzle import puzzle_mix
 from puzzlemix.reference import logarithm, puzzle
 from puzzlemix.results import PuzzlePlan
+from puzzlemix.validate import model_of
 
 OF_THE_OBJECTIVE = ("labels", "beta", "gamma", "eta", "xi", "neighborhood", "smoothness", "std")
 DEFAULTS: dict[str, Any] = {
@@ -153,9 +153,15 @@ class Literal:
                 for first, second in zip(self.windows[a], self.windows[b], strict=True)
             ]
             places.append(running(gaps))
-        return running(places) / (
-            len(self.windows[a]) * len(places) * self.window[0] * self.window[1]
-        )
+        return running(places)
+
+    def pixels(self, down: bool) -> int:
+        """P: pixels of a strip on either side of an edge down or right, of all channels."""
+        places = self.size[1] if down else self.size[0]
+        return len(self.windows[0]) * places * self.window[0] * self.window[1]
+
+    def weigh(self, down: bool) -> float:
+        return ((self.smoothness * self.o["gamma"]) / 2) / self.pixels(down)
 
     def edge(self, i: tuple[int, int], down: bool) -> tuple[float, float, float, float]:
         """d22, first, second and weight; zeros over the border."""
@@ -170,23 +176,16 @@ class Literal:
         return d22, along + across, along - across, ((d12 + d21) - d11) - d22
 
     def weight(self, i: tuple[int, int], down: bool) -> float:
-        weigh = self.smoothness * self.o["gamma"] / 2
-        return max(self.edge(i, down)[3] * weigh + self.smoothness, 0.0)
+        return max(self.edge(i, down)[3] * self.weigh(down) + self.smoothness, 0.0)
 
     def unary(self, y: int, x: int) -> list[float]:
-        weigh = self.smoothness * self.o["gamma"] / 2
-        around = (
-            (self.edge((y, x), True), 1),
-            (self.edge((y - 1, x), True), 2),
-            (self.edge((y, x), False), 1),
-            (self.edge((y, x - 1), False), 2),
-        )
-        slope = bend = 0.0
-        for edge, end in around:
-            slope = slope + edge[end]
-            bend = bend + edge[3]
-        slope = slope * weigh + (self.shares[1][y][x] - self.shares[0][y][x])
-        bend = bend * weigh if self.o["smoothness"] == "bilinear" else 0.0
+        down, up = self.edge((y, x), True), self.edge((y - 1, x), True)
+        right, left = self.edge((y, x), False), self.edge((y, x - 1), False)
+        weigh_down, weigh_right = self.weigh(True), self.weigh(False)
+        slope = (down[1] + up[2]) * weigh_down + (right[1] + left[2]) * weigh_right
+        slope = slope + (self.shares[1][y][x] - self.shares[0][y][x])
+        bend = (down[3] + up[3]) * weigh_down + (right[3] + left[3]) * weigh_right
+        bend = bend if self.o["smoothness"] == "bilinear" else 0.0
         factor = -self.o["eta"] / (self.grid[0] * self.grid[1])
         return [
             (slope * (k / self.last) + self.log_p[k] * factor)
@@ -210,7 +209,8 @@ class Literal:
                     square[number] = (i - j) * (i - j)
                     bilinear = self.o["smoothness"] == "bilinear"
                     mixed = (i + j) - (2 * i) * j if bilinear else square[number]
-                    phi[number] = d22 + ((first * i + second * j) + weight * mixed) / 2
+                    factor = (self.smoothness * self.o["gamma"]) / self.pixels(number == 0)
+                    phi[number] = (d22 + ((first * i + second * j) + weight * mixed) / 2) * factor
             terms["l"][y][x], terms["d"][y][x] = square[0] + square[1], phi[0] + phi[1]
         transport = 0.0
         if sources is not None and sources[0][0].numel() > 1:
@@ -223,7 +223,7 @@ class Literal:
             longest = max(rows, columns) - 1
             transport = far * (self.o["xi"] / (longest * longest))
         saliency, label = -rectangle(terms["s"]), rectangle(terms["l"]) * self.smoothness
-        data = rectangle(terms["d"]) * (self.smoothness * self.o["gamma"])
+        data = rectangle(terms["d"])
         prior = rectangle(terms["p"]) * (-self.o["eta"] / (h * w))
         return (((saliency + label) + data) + prior) + transport
 
@@ -276,6 +276,90 @@ def test_sums_keep_to_the_order(rows: int, columns: int) -> None:
     if rows * columns > 8:
         turned = rectangles(values.mT.tolist(), columns, rows)
         assert turned != torch.tensor(want).mT.tolist()  # the order can be seen
+
+
+# ---- Costs and objective of any mask and permutations -------------------------------------------
+
+
+def problem_of(
+    pairs: Pairs, grid: tuple[int, int], fine: tuple[int, int], **options: Any
+) -> puzzle._Problem:
+    model = model_of(pairs.x1, **(DEFAULTS | options))
+    return puzzle._problem(*pairs, None, grid, fine, model)
+
+
+GRIDS = [((1, 1), (1, 1)), ((4, 4), (8, 4)), ((2, 6), (2, 6)), ((3, 2), (12, 4)), ((1, 4), (3, 4))]
+"""Of the cut and of the transport; where images are of 24 x 24, some blocks that move are no whole
+number of windows."""
+
+
+@pytest.mark.parametrize("smoothness", ["quadratic", "bilinear"])
+@pytest.mark.parametrize("labels", [2, 3, 7])
+@pytest.mark.parametrize(("grid", "fine"), GRIDS)
+@pytest.mark.parametrize("moves", [False, True])
+def test_costs_of_the_cut_differ_as_the_objective_does(
+    smoothness: str, labels: int, grid: tuple[int, int], fine: tuple[int, int], moves: bool
+) -> None:
+    pairs = make_pairs(4, 24, 24, dtype=torch.float64)
+    sources = (make_sources(4, *fine, seed=3), make_sources(4, *fine, seed=4)) if moves else None
+    options: dict[str, Any] = {"smoothness": smoothness, "labels": labels, "gamma": 0.9}
+    problem = problem_of(pairs, grid, fine, **options)
+    costs = puzzle._costs(problem, puzzle._view(problem, sources))
+    values, energies = [], []
+    for seed in range(4):
+        mask = make_mask(4, *grid, labels, seed=seed)
+        label = (mask * (labels - 1)).round().long()
+        values.append(objective(*pairs, mask, *(sources or ()), **options).total)
+        energies.append(reference.labeling_energy(label, *costs))
+    for value, energy in zip(values[1:], energies[1:], strict=True):
+        torch.testing.assert_close(value - values[0], energy - energies[0], rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("smoothness", ["quadratic", "bilinear"])
+@pytest.mark.parametrize(("grid", "fine"), GRIDS)
+@pytest.mark.parametrize("moves", [False, True])
+def test_its_objective_is_the_plain_one(
+    dtype: torch.dtype,
+    smoothness: str,
+    grid: tuple[int, int],
+    fine: tuple[int, int],
+    moves: bool,
+) -> None:
+    pairs = make_pairs(4, 24, 24, dtype=dtype)
+    options: dict[str, Any] = {"smoothness": smoothness, "labels": 4, "std": [0.2, 0.3, 0.5]}
+    mask = make_mask(4, *grid, 4)
+    label = (mask * 3).round().long()
+    sources = (make_sources(4, *fine, seed=3), make_sources(4, *fine, seed=4)) if moves else None
+    want = objective(*pairs, mask, *(sources or ()), **options).total
+    got = puzzle._objective(problem_of(pairs, grid, fine, **options), label, sources)
+    torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("smoothness", ["quadratic", "bilinear"])
+def test_negative_weights_are_kept_from_the_cut_only(smoothness: str) -> None:
+    # Stripes that fit across images but not within: d11 = d22 = 1 and d12 = d21 = 0, so w = -1.
+    x1 = torch.zeros(1, 1, 2, 2)
+    x1[..., 1, :] = 1
+    s = torch.ones(1, 2, 2)
+    options: dict[str, Any] = {"gamma": 2.0, "smoothness": smoothness, "neighborhood": 1}
+    pairs = make_pairs(1)._replace(x1=x1, x2=1 - x1, saliency1=s, saliency2=s)
+    problem = problem_of(pairs, (2, 2), (2, 2), **options)
+    _, vertical, horizontal, _ = puzzle._costs(problem, puzzle._view(problem, None))
+    assert (vertical == 0).all()
+    # Sideways the images fit within and not across: w = +1.
+    torch.testing.assert_close(horizontal, torch.full((1, 2, 1), 1.2 / 32 * 3).double())
+    mask = torch.tensor([[[1.0, 1.0], [0.0, 0.0]]])
+    got = objective(*pairs, mask, **options)
+    assert float(got.label_smoothness) == pytest.approx(1.2 / 32 * 2, rel=1e-14)
+    assert float(got.data_smoothness) == 0
+
+
+def test_label_cost_is_the_squared_difference() -> None:
+    problem = problem_of(make_pairs(1), (2, 2), (2, 2), labels=5)
+    label_cost = puzzle._costs(problem, puzzle._view(problem, None))[3]
+    assert label_cost.device.type == "cpu"
+    assert label_cost.tolist() == [[(a - b) ** 2 / 16 for b in range(5)] for a in range(5)]
 
 
 # ---- The logarithm ------------------------------------------------------------------------------
@@ -639,16 +723,16 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"smoothness": None}, ValueError, r"smoothness: expected 'quadratic' or 'bilinear', got None"),
     ({"std": 0}, ValueError, r"std: expected positive numbers, got 0"),
     ({"partner": [0, 1]}, TypeError, r"partner: expected a tensor or a NumPy array, got list"),
-    ({"partner": torch.zeros(2)}, TypeError, r"partner: expected dtype int64, int32, got"),
+    ({"partner": torch.zeros(2)}, TypeError, r"partner: expected int64 or int32 \(x1 is float32"),
     (
         {"partner": torch.tensor([0])},
         ValueError,
-        r"partner: expected shape \[B\] with B = 2, as in x1, got \[1\]",
+        r"partner: expected shape \[B\] = \[2\], got \[1\]",
     ),
     (
         {"partner": torch.tensor([0, 2])},
         ValueError,
-        r"partner: expected a number from 0 to 1, as x2 has 2 images, got 2 at \[1\]",
+        r"partner: expected indices from 0 to 1, got 2 at \[1\]",
     ),
     ({"partner": torch.tensor([-1, 0])}, ValueError, r"partner: .*got -1 at \[0\]"),
     (
@@ -664,12 +748,12 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"partner": torch.tensor([1, 0]), "x2": torch.zeros(2, 1, 8, 8)},
         ValueError,
-        r"x2: expected shape \[N, 3, 8, 8\], as in x1, got \[2, 1, 8, 8\]",
+        r"x2: expected shape \[N, C, Y, X\] = \[2, 3, 8, 8\], got \[2, 1, 8, 8\]",
     ),
     (
         {"partner": torch.tensor([1, 0]), "x2": torch.zeros(2, 3, 8, 8).half()},
         TypeError,
-        r"x2: expected dtype float32, got torch.float16",
+        r"x2: expected the dtype of x1, torch.float32, got torch.float16",
     ),
 ]
 

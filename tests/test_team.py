@@ -183,7 +183,7 @@ def measured() -> Iterator[list[int]]:
     [("races", "thread"), ("pool_races", "thread"), ("pool_races", "address,undefined")],
 )
 def test_threads_do_not_race(program: str, sanitizers: str, tmp_path: Path) -> None:
-    sources = [ROOT / f"tests/team/{program}.cpp", ROOT / "csrc/tensor.cpp", ROOT / "csrc/pool.cpp"]
+    sources = [ROOT / f"tests/team/{program}.cpp", ROOT / "csrc/pool.cpp"]
     flags = ["-std=c++17", "-O1", "-g", f"-fsanitize={sanitizers}", "-ffp-contract=off", "-pthread"]
     folders = [f"-I{ROOT / folder}" for folder in ("csrc", "tests/team")]
     built = tmp_path / program

@@ -40,7 +40,7 @@ from tqdm import tqdm  # noqa: E402
 class Journal:
     """What has been done, one line of JSON for each block, after one with the run's arguments."""
 
-    def __init__(self, path: Path, run: dict[str, int]) -> None:
+    def __init__(self, path: Path, run: dict[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = b""
         if path.exists():
@@ -80,12 +80,13 @@ def one_thread() -> None:
 def run(options: argparse.Namespace) -> list[Outcome]:
     """Do the blocks that the journal lacks."""
     amounts = {"reference": options.instances, "proved": options.small}
-    with Journal(options.journal, {"seed": options.seed, **amounts}) as journal:
+    named = {"only": options.only} if options.only else {}
+    with Journal(options.journal, {"seed": options.seed, **amounts, **named}) as journal:
         done = {(outcome.tier, outcome.number) for outcome in journal.outcomes}
         todo = [
             block
             for tier in TIERS
-            for block in blocks(tier, amounts[tier], options.seed)
+            for block in blocks(tier, amounts[tier], options.seed, options.only)
             if (block.tier, block.number) not in done
         ]
         # Large and small by turns, so that the bar tells the truth.
@@ -132,11 +133,12 @@ def summary(outcomes: list[Outcome], options: argparse.Namespace) -> str:
         proved[outcome.function, outcome.kind] += outcome.proved
     differing = [outcome for outcome in outcomes if outcome.differences]
     totals = {tier: sum(n for key, n in count.items() if key[2] == tier) for tier in TIERS}
+    only = "".join(f" --only '{name}'" for name in options.only or ())
     lines = [
         "# Cross-checks",
         "",
         f"    python tools/crosscheck.py --instances {options.instances} --small {options.small} "
-        f"--seed {options.seed}",
+        f"--seed {options.seed}{only}",
         "",
         f"Seed {options.seed}. {totals['reference']:,} instances by the reference, the CPU and two "
         f"host teams; {totals['proved']:,} by the CPU, one host team and proofs "
@@ -165,6 +167,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--instances", type=int, default=10_000, help="by the reference")
     parser.add_argument("--small", type=int, help="by CPU, team and proof; 10 times the others")
+    parser.add_argument(
+        "--only", action="append", choices=SHARES["reference"], help="this function; repeatable"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     parser.add_argument("--time", type=float, metavar="SECONDS", help="stop after so long")
@@ -182,7 +187,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.block:
         tier, number = options.block.split(":")
         amount = options.instances if tier == "reference" else options.small
-        block = next(islice(blocks(tier, amount, options.seed), int(number), None))
+        block = next(islice(blocks(tier, amount, options.seed, options.only), int(number), None))
         print(block)
         print(check_block(block))
         return 0

@@ -12,7 +12,7 @@ amount=${1:?how many runs, or how many seconds with an s behind}
 shift
 targets=("$@")
 if [ ${#targets[@]} = 0 ]; then
-  targets=(graphcut transport mix objective)
+  targets=(graphcut transport mix puzzle)
 fi
 work=${PUZZLEMIX_FUZZ:-runs/fuzz}
 compiler=${CXX:-clang++}
@@ -26,8 +26,8 @@ flags=(-std=c++17 -O2 -g -ffp-contract=off -pthread -Icsrc -Itests/fuzz
        -fno-sanitize-recover=all)
 for target in "${targets[@]}"; do
   mkdir -p "$work/$target.corpus" "$work/$target.found"
-  "$compiler" "${flags[@]}" "tests/fuzz/$target.cpp" csrc/pool.cpp csrc/tensor.cpp \
-    csrc/"$target"/*_cpu.cpp $(find "csrc/$target" -name integers.cpp) -o "$work/$target"
+  "$compiler" "${flags[@]}" "tests/fuzz/$target.cpp" csrc/pool.cpp \
+    csrc/"$target"/*_cpu.cpp -o "$work/$target"
   printf '== %s\n' "$target"
   "$work/$target" "$limit" -max_len=512 -timeout=60 -rss_limit_mb=2048 -print_final_stats=1 \
     -verbosity=${PUZZLEMIX_FUZZ_VERBOSITY:-1} -artifact_prefix="$work/$target.found/" \

@@ -26,7 +26,7 @@ python=${PYTHON:-python}
 # A program of tests/team, built with the sanitizers that are named.
 race() {
   g++ -std=c++17 -O1 -g "-fsanitize=$2" -fno-sanitize-recover=all -ffp-contract=off -pthread \
-    -Icsrc -Itests/team "tests/team/$1.cpp" csrc/pool.cpp csrc/tensor.cpp -o "$work/$1"
+    -Icsrc -Itests/team "tests/team/$1.cpp" csrc/pool.cpp -o "$work/$1"
   ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS=halt_on_error=1 "$work/$1"
   echo "$1, $2: good"
 }

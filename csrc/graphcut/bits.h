@@ -42,7 +42,6 @@ struct Bits {
   }
   bool has(int i) const { return word[i >> 6] >> (i & 63) & 1; }
   void set(int i) { word[i >> 6] |= uint64_t{1} << (i & 63); }
-  void clear(int i) { word[i >> 6] &= ~(uint64_t{1} << (i & 63)); }
 
   // Bit i of the result is bit i + places of this.
   Bits lower(Shift by) const {
@@ -97,11 +96,6 @@ struct Padded {
 
   void operator=(const Bits<Words>& bits) {
     for (int w = 0; w < Words; ++w) (*this)[w] = bits.word[w];
-  }
-  Bits<Words> bits() const {
-    Bits<Words> out;
-    for (int w = 0; w < Words; ++w) out.word[w] = (*this)[w];
-    return out;
   }
   // Word w of the set moved down or up, as Bits::lower and Bits::higher do.
   uint64_t lower(int w, Shift by) const {

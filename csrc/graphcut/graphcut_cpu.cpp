@@ -137,6 +137,17 @@ class Labeling {
     return {};
   }
 
+  // The labels are those that label(out) writes.
+  template <typename Label>
+  Status solve_with(const CostedProblem& p, int64_t b, const Label& label) {
+    const Status status = load(p, b);
+    if (!status.ok()) return status;
+    int64_t* const out = p.out + b * shape_.cells();
+    label(out);
+    p.energy[b] = energy(out);
+    return {};
+  }
+
   double energy(const int64_t* labels) const {
     PlainTeam team;
     return labeling_energy(team, memory_->given, shape_, &cost_, labels);
@@ -162,12 +173,7 @@ class Swap : public Labeling {
       : Labeling(p, Words * 64), swap_(memory_->integers, cost_) {}
 
   Status solve(const CostedProblem& p, int64_t b) {
-    const Status status = load(p, b);
-    if (!status.ok()) return status;
-    int64_t* const out = p.out + b * shape_.cells();
-    swap_.solve(p.max_cycles, out);
-    p.energy[b] = energy(out);
-    return {};
+    return solve_with(p, b, [&](int64_t* out) { swap_.solve(p.max_cycles, out); });
   }
 
  private:
@@ -181,12 +187,7 @@ class Exact : public Labeling {
       : Labeling(p, Words * 64), exact_(memory_->integers, cost_) {}
 
   Status solve(const CostedProblem& p, int64_t b) {
-    const Status status = load(p, b);
-    if (!status.ok()) return status;
-    int64_t* const out = p.out + b * shape_.cells();
-    exact_.solve(out);
-    p.energy[b] = energy(out);
-    return {};
+    return solve_with(p, b, [&](int64_t* out) { exact_.solve(out); });
   }
 
  private:

@@ -30,7 +30,6 @@ struct GridShape {
   PUZZLEMIX_HD int horizontals() const { return height * (width - 1); }
   PUZZLEMIX_HD int edges() const { return verticals() + horizontals(); }
   PUZZLEMIX_HD bool last_row(int cell) const { return cell >= verticals(); }
-  PUZZLEMIX_HD bool last_column(int cell) const { return cell % width == width - 1; }
   // The edge to the right of a cell, among the horizontal ones in row-major order.
   PUZZLEMIX_HD int horizontal(int cell) const { return cell - cell / width; }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "element.h"
 #include "graphcut/graphcut.h"
 #include "portable.h"
 #include "team.h"

@@ -61,34 +61,30 @@ MixGradCall mix_grad_call(int dtype, uintptr_t mask, int64_t mask_step, int64_t 
            pointer<int64_t>(inverse)}};
 }
 
+int64_t device_bytes(const MixCall&) { return 0; }
+int64_t device_bytes(const MixGradCall&) { return 0; }
+
 #ifdef PUZZLEMIX_HAS_CUDA
-int enqueue(const MixProblem& problem, void* stream) { return mix_cuda(problem, stream); }
-int enqueue(const MixGradProblem& problem, void* stream) { return mix_grad_cuda(problem, stream); }
+Status enqueue(const MixCall& call, char*, void* stream, int& code) {
+  code = mix_cuda(call.problem, stream);
+  return {};
+}
+
+Status enqueue(const MixGradCall& call, char*, void* stream, int& code) {
+  code = mix_grad_cuda(call.problem, stream);
+  return {};
+}
 #endif
 
-// Kernels of their own, which need no scratch memory, with the fields of the layout and more.
+// The fields of the layout and more.
 template <typename Call, typename... Fields, typename... Names>
-void bind_kernels(py::module_& module, const char* name, Call (*make)(Fields...),
+void bind_mixture(py::module_& module, const char* name, Call (*make)(Fields...),
                   const Names&... more) {
   using py::arg;
   py::module_ entries = module.def_submodule(name);
   const auto named = [&](const auto&... names) {
     bind_cpu(entries, make, names...);
-    entries.def("scratch_bytes", [](const py::kwargs&) { return 0; });
-#ifdef PUZZLEMIX_HAS_CUDA
-    entries.def(
-        "enqueue",
-        [make](uintptr_t stream, uintptr_t, Fields... fields) {
-          const Call call = make(fields...);
-          int code = 0;
-          {
-            const py::gil_scoped_release release;
-            code = enqueue(call.problem, pointer<void>(stream));
-          }
-          expect_launched(code);
-        },
-        arg("stream"), arg("scratch"), py::kw_only(), names...);
-#endif
+    bind_cuda(entries, make, names...);
   };
   named(arg("dtype"), arg("mask"), arg("mask_step"), arg("mask_rows"), arg("mask_cols"),
         arg("source1"), arg("rows1"), arg("cols1"), arg("source2"), arg("rows2"), arg("cols2"),
@@ -100,8 +96,8 @@ void bind_kernels(py::module_& module, const char* name, Call (*make)(Fields...)
 
 void bind_mix(py::module_& module) {
   using py::arg;
-  bind_kernels(module, "mix", &mix_call, arg("x1"), arg("x2"), arg("out"));
-  bind_kernels(module, "mix_grad", &mix_grad_call, arg("grad"), arg("x1"), arg("x2"), arg("grad1"),
+  bind_mixture(module, "mix", &mix_call, arg("x1"), arg("x2"), arg("out"));
+  bind_mixture(module, "mix_grad", &mix_grad_call, arg("grad"), arg("x1"), arg("x2"), arg("grad1"),
                arg("grad2"), arg("grad_mask"), arg("inverse"));
   module.def("check_labels", [](uintptr_t labels, int64_t batch, int64_t classes) {
     return outcome(check_labels(pointer<const int64_t>(labels), batch, classes));

@@ -25,11 +25,17 @@ PooledImages pooled_images(const PuzzleCall& call, char* memory) {
   return lay_out_images(arena, call);
 }
 
-int64_t puzzle_scratch(const PuzzleProblem& problem) {
-  const PuzzleCall call(problem);
+struct PuzzlePlanCall {
+  PuzzleProblem problem;
+
+  Status run(int threads) const { return puzzle_plan_cpu(problem, threads); }
+};
+
+int64_t device_bytes(const PuzzlePlanCall& plan) {
+  const PuzzleCall call(plan.problem);
   const PooledImages nowhere = pooled_images(call, nullptr);
   int64_t bytes = scratch_bytes<DevicePool>(PoolProblem(call, nowhere));
-  with_decision<Chosen>(problem, [&](auto chosen) {
+  with_decision<Chosen>(plan.problem, [&](auto chosen) {
     using Algorithm = typename decltype(chosen)::Type;
     bytes = std::max(bytes, scratch_bytes<Algorithm>(DecideProblem(call, nowhere)));
   });
@@ -37,38 +43,31 @@ int64_t puzzle_scratch(const PuzzleProblem& problem) {
 }
 
 #ifdef PUZZLEMIX_HAS_CUDA
-int puzzle_plan_cuda(const PuzzleProblem& problem, char* scratch, void* stream) {
-  if (problem.batch == 0) return 0;
-  const PuzzleCall call(problem);
+Status enqueue(const PuzzlePlanCall& plan, char* scratch, void* stream, int& code) {
+  if (plan.problem.batch == 0) return {};
+  const PuzzleCall call(plan.problem);
   const PooledImages images = pooled_images(call, scratch);
   char* const rest = scratch + pooled_bytes(call);
-  int code = solve_cuda<DevicePool>(PoolProblem(call, images), rest, stream);
-  if (code != 0) return code;
-  with_decision<Chosen>(problem, [&](auto chosen) {
+  code = solve_cuda<DevicePool>(PoolProblem(call, images), rest, stream);
+  if (code != 0) return {};
+  with_decision<Chosen>(plan.problem, [&](auto chosen) {
     code = solve_cuda<typename decltype(chosen)::Type>(DecideProblem(call, images), rest, stream);
   });
-  return code;
+  return {};
 }
 #endif
 
-// On a host team; returns the number of phases.
-int64_t puzzle_plan_team(const PuzzleProblem& problem, uint64_t seed) {
-  const PuzzleCall call(problem);
+Status run_on_team(const PuzzlePlanCall& plan, uint64_t seed, int64_t& phases) {
+  const PuzzleCall call(plan.problem);
   std::vector<char> memory(pooled_bytes(call));
   const PooledImages images = pooled_images(call, memory.data());
-  int64_t phases = solve_shuffled<DevicePool>(PoolProblem(call, images), seed);
-  with_decision<Chosen>(problem, [&](auto chosen) {
+  phases = solve_shuffled<DevicePool>(PoolProblem(call, images), seed);
+  with_decision<Chosen>(plan.problem, [&](auto chosen) {
     using Algorithm = typename decltype(chosen)::Type;
     phases += solve_shuffled<Algorithm>(DecideProblem(call, images), seed);
   });
-  return phases;
+  return {};
 }
-
-struct PuzzlePlanCall {
-  PuzzleProblem problem;
-
-  Status run(int threads) const { return puzzle_plan_cpu(problem, threads); }
-};
 
 PuzzlePlanCall puzzle_call(
     int dtype, uintptr_t x1, uintptr_t x2, bool channels_last, uintptr_t saliency1,
@@ -105,56 +104,21 @@ PuzzlePlanCall puzzle_call(
   return {p};
 }
 
-// The plan takes two launches and a team two algorithms, so it has entries of its own.
-template <typename... Fields, typename... Names>
-void bind_plan(py::module_& module, PuzzlePlanCall (*make)(Fields...), const Names&... names) {
-  py::module_ entries = module.def_submodule("puzzle_plan");
-  bind_cpu(entries, make, names...);
-  entries.def(
-      "scratch_bytes", [make](Fields... fields) { return puzzle_scratch(make(fields...).problem); },
-      py::kw_only(), names...);
-  entries.def(
-      "run_on_team",
-      [make](uint64_t seed, Fields... fields) {
-        const PuzzlePlanCall call = make(fields...);
-        int64_t phases = 0;
-        {
-          const py::gil_scoped_release release;
-          phases = puzzle_plan_team(call.problem, seed);
-        }
-        return py::make_tuple(py::none(), phases);
-      },
-      py::arg("seed"), py::kw_only(), names...);
-#ifdef PUZZLEMIX_HAS_CUDA
-  entries.def(
-      "enqueue",
-      [make](uintptr_t stream, uintptr_t scratch, Fields... fields) {
-        const PuzzlePlanCall call = make(fields...);
-        int code = 0;
-        {
-          const py::gil_scoped_release release;
-          code = puzzle_plan_cuda(call.problem, pointer<char>(scratch), pointer<void>(stream));
-        }
-        expect_launched(code);
-      },
-      py::arg("stream"), py::arg("scratch"), py::kw_only(), names...);
-#endif
-}
-
 }  // namespace
 
 void bind_puzzle(py::module_& module) {
   using py::arg;
-  bind_plan(module, &puzzle_call, arg("dtype"), arg("x1"), arg("x2"), arg("channels_last"),
-            arg("saliency1"), arg("saliency1_dtype"), arg("saliency2"), arg("saliency2_dtype"),
-            arg("batch"), arg("others"), arg("channels"), arg("rows"), arg("columns"),
-            arg("saliency_rows1"), arg("saliency_columns1"), arg("saliency_rows2"),
-            arg("saliency_columns2"), arg("partner"), arg("lam"), arg("lam_dtype"),
-            arg("lam_number"), arg("std"), arg("std_values"), arg("std_values_dtype"),
-            arg("std_count"), arg("height"), arg("width"), arg("fine_height"), arg("fine_width"),
-            arg("labels"), arg("beta"), arg("gamma"), arg("eta"), arg("xi"), arg("neighborhood"),
-            arg("bilinear"), arg("exact_cut"), arg("transport"), arg("cycles"), arg("doubles"),
-            arg("mask"), arg("ratio"), arg("source1"), arg("source2"), arg("objective"));
+  bind_operator(module, "puzzle_plan", &puzzle_call, arg("dtype"), arg("x1"), arg("x2"),
+                arg("channels_last"), arg("saliency1"), arg("saliency1_dtype"), arg("saliency2"),
+                arg("saliency2_dtype"), arg("batch"), arg("others"), arg("channels"), arg("rows"),
+                arg("columns"), arg("saliency_rows1"), arg("saliency_columns1"),
+                arg("saliency_rows2"), arg("saliency_columns2"), arg("partner"), arg("lam"),
+                arg("lam_dtype"), arg("lam_number"), arg("std"), arg("std_values"),
+                arg("std_values_dtype"), arg("std_count"), arg("height"), arg("width"),
+                arg("fine_height"), arg("fine_width"), arg("labels"), arg("beta"), arg("gamma"),
+                arg("eta"), arg("xi"), arg("neighborhood"), arg("bilinear"), arg("exact_cut"),
+                arg("transport"), arg("cycles"), arg("doubles"), arg("mask"), arg("ratio"),
+                arg("source1"), arg("source2"), arg("objective"));
 }
 
 }  // namespace puzzlemix

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "batch.h"
+#include "element.h"
 #include "team_algorithms.h"
 #include "transport/cost_scale.h"
 #include "transport/deferred_acceptance.h"

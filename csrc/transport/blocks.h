@@ -62,7 +62,6 @@ class Blocks {
 
   // c, the cost of a squared distance of one in the caller's unit; D, that as an integer; the
   // smallest and the largest weight.
-  PUZZLEMIX_HD double unit() const { return unit_; }
   PUZZLEMIX_HD double step() const { return step_; }
   PUZZLEMIX_HD double lightest() const { return lightest_; }
   PUZZLEMIX_HD double heaviest() const { return heaviest_; }

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "batch.h"
+#include "element.h"
 #include "owned.h"
 #include "transport/block_approx.h"
 #include "transport/block_exact.h"

@@ -58,8 +58,8 @@ def puzzle_plan(
         lam: lambda in [0, 1], the expected share of the first image; a number or [B].
         partner: [B] integers: the second image of sample b is number ``partner[b]`` of ``x2`` and
             ``saliency2``; None: number b.
-        grid, labels, beta, gamma, eta, xi, neighborhood, cut, transport, transport_grid, cycles,
-            smoothness, mean, std: as for `puzzle_mix`.
+        grid, labels, beta, gamma, eta, xi, neighborhood, cut: as for `puzzle_mix`.
+        transport, transport_grid, cycles, smoothness, mean, std: as for `puzzle_mix`.
 
     Returns:
         ``mask`` [B, h, w] and ``ratio`` [B], float64 for float64 images, else float32;
