@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Sequence
-from numbers import Integral, Real
+from numbers import Integral, Rational, Real
 from typing import Any, NamedTuple
 
 import torch
@@ -958,7 +958,10 @@ def expect_number(
     """A finite number within the limits."""
     if type(value) is not float and (not isinstance(value, Real) or isinstance(value, bool)):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    # Compared as it is: an integer may be too large for a float.
+    # An integer or a fraction may be too large for a float, and NumPy's float32 is too small for
+    # the limits.
+    if not isinstance(value, Rational):
+        value = float(value)  # type: ignore[arg-type]
     if not max(least, -MAX_FLOAT) <= value <= min(most, MAX_FLOAT):  # type: ignore[operator]
         wanted = f"a number from {least} to {most}"
         if most == math.inf:

@@ -45,15 +45,17 @@ def test_says_what_it_was_built_with():
 
 def test_without_the_extension(tmp_path):
     """In sources alone the import says what to do."""
-    copy = tmp_path / "puzzlemix"
-    copy.mkdir()
-    for source in Path(_core.__file__).parent.glob("*.py"):
-        (copy / source.name).write_text(source.read_text())
+    package = Path(_core.__file__).parent
+    for source in package.rglob("*.py"):
+        copy = tmp_path / "puzzlemix" / source.relative_to(package)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(source.read_text())
     code = (
         f"import sys, torch, numpy; sys.path[:] = [{str(tmp_path)!r}] + "
         "[p for p in sys.path if 'site-packages' not in p]\n"
         "import puzzlemix"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    # Away from a checkout in which the extension was built.
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert run.returncode != 0
     assert "run `pip install .` in the project's root" in run.stderr

@@ -40,7 +40,7 @@ def kinds_and_shapes() -> list[Bad]:
         bad.append((function, name, make, error, text))
 
     for function in FUNCTIONS:
-        for name in good(function):
+        for name in sorted(good(function).keys() - {"lam"}):  # which may be a number
             for value in ([[1.0]], 3, "cpu"):
                 kind = type(value).__name__
                 text = f"expected a tensor or a NumPy array, got {kind}"
@@ -148,6 +148,47 @@ def kinds_and_shapes() -> list[Bad]:
     refuse("mix", "mask", lambda x: x.int(), TypeError, f"expected {FLOATS}, got int32")
     text = "expected int64 or int32, got float32"
     refuse("mix", "source1", lambda x: x.float(), TypeError, text)
+
+    for function in ("puzzle_plan", "mix"):
+        for dtype in (torch.float32, torch.float64, torch.int16, torch.bool):
+            text = rf"expected int64 or int32 \(x1 is float32\), got {str(dtype)[6:]}"
+            refuse(function, "partner", lambda _, d=dtype: torch.ones(2, dtype=d), TypeError, text)
+        for shape in ((1,), (3,), (), (2, 1)):
+            text = rf"expected shape \[B\] = \[2\], got \[{', '.join(map(str, shape))}\]"
+            refuse(
+                function,
+                "partner",
+                lambda _, s=shape: torch.zeros(s, dtype=torch.int64),
+                ValueError,
+                text,
+            )
+        text = r"expected device cpu \(that of x1\), got meta"
+        refuse(
+            function,
+            "partner",
+            lambda _: torch.zeros(2, dtype=torch.int64, device="meta"),
+            ValueError,
+            text,
+        )
+    for name in ("x1", "x2"):
+        refuse("puzzle_plan", name, lambda x: x.long(), TypeError, "expected .*dtype")
+        text = r"expected .*shape \[., C, Y, X\].*, got \[3, 6, 8\]"
+        refuse("puzzle_plan", name, lambda x: x[0], ValueError, text)
+    text = r"expected shape \[N, C, Y, X\] = \[2, 3, 6, 8\], got \[2, 1, 6, 8\]"
+    refuse("puzzle_plan", "x2", lambda x: x[:, :1], ValueError, text)
+    text = "expected at least one image, as partner names some, got 0"
+    refuse("puzzle_plan", "x2", lambda x: x[:0], ValueError, text)
+    for name, of in (("saliency1", "x1"), ("saliency2", "x2")):
+        text = rf"expected shape \[B, Y, X\] with B = 2, as in {of}, got \[1, 6, 8\]"
+        refuse("puzzle_plan", name, lambda x: x[:1], ValueError, text)
+        refuse(
+            "puzzle_plan", name, lambda x: x.int(), TypeError, "expected dtype .*got int32"
+        )
+        text = rf"expected device cpu \(that of {of}\), got meta"
+        refuse("puzzle_plan", name, lambda x: x.to("meta"), ValueError, text)
+    text = r"expected a number or shape \[B\] with B = 2, as in x1, got \[1\]"
+    refuse("puzzle_plan", "lam", lambda x: x[:1], ValueError, text)
+    refuse("puzzle_plan", "lam", lambda x: x.int(), TypeError, "expected dtype .*got int32")
     return bad
 
 
@@ -227,7 +268,43 @@ def values() -> list[Bad]:
     text = "expected a permutation in each sample, got index .* twice in sample 1"
     refuse("mix", "source2", twice, text)
     refuse("mix", "source2", lambda x: twice(x).int(), text)
+    for value in (-1, 2, 2**40, -(2**40)):
+        for function in ("puzzle_plan", "mix"):
+            text = rf"expected indices from 0 to 1, got {value} at \[1\]"
+            refuse(function, "partner", lambda _, v=value: torch.tensor([0, v]), text)
+    not_finite("puzzle_plan", "x1", "finite values", 1, 2, 4, 7)
+    not_finite("puzzle_plan", "x2", "finite values", 0, 1, 5, 0)
+    for name in ("saliency1", "saliency2"):
+        not_finite("puzzle_plan", name, at_least_0, 1, 5, 6)
+        text = rf"expected {at_least_0}, got -0.5 at \[0, 0, 7\]"
+        refuse("puzzle_plan", name, put(-0.5, 0, 0, 7), text)
+    not_finite("puzzle_plan", "lam", "values from 0 to 1", 1)
+    for value in (-0.25, 1.25):
+        text = rf"expected values from 0 to 1, got {value} at \[0\]"
+        refuse("puzzle_plan", "lam", put(value, 0), text)
     return bad
+
+
+@pytest.mark.parametrize("name", ["partner", "source2"])
+def test_an_empty_partner_stands_alone(backend: ModuleType, name: str) -> None:
+    given = good("mix") | {"x2": None, "source2": None}
+    assert call(backend, "mix", given) is not None
+    bad = {"partner": torch.tensor([1, 0]), "source2": good("mix")["source2"]}[name]
+    text = rf"^{name}: expected None beside an empty partner .*got a tensor of shape \[2"
+    with pytest.raises(ValueError, match=text):
+        call(backend, "mix", given | {name: bad})
+
+
+@pytest.mark.parametrize("function", ["puzzle_plan", "mix"])
+def test_other_second_images_come_with_a_partner_only(backend: ModuleType, function: str) -> None:
+    given = good(function, 3)
+    two = {name: part[:2] for name, part in given.items() if name in ("x2", "saliency2")}
+    given |= two | {"partner": torch.tensor([1, 0, 1])}
+    assert call(backend, function, given) is not None
+    with pytest.raises(ValueError, match=r"^x2: expected .*3, 3, 6, 8\], got \[2, 3, 6, 8\]"):
+        call(backend, function, given | {"partner": None})
+    with pytest.raises(ValueError, match=r"^partner: expected indices from 0 to 1, got 2 at \[2\]"):
+        call(backend, function, given | {"partner": torch.tensor([1, 0, 2])})
 
 
 def named(bad: Bad) -> str:
@@ -247,7 +324,7 @@ def test_wrong_values(backend: ModuleType, bad: Bad) -> None:
 def refused(backend: ModuleType, bad: Bad) -> None:
     function, name, make, error, text = bad
     arguments = good(function)
-    arguments[name] = make(arguments[name])
+    arguments[name] = make(arguments.get(name))
     with pytest.raises(error, match=f"^{name}: {text}"):
         call(backend, function, arguments)
 
@@ -344,7 +421,7 @@ def test_an_empty_batch(backend: ModuleType, function: str) -> None:
         assert part.dtype == one.dtype
 
 
-@pytest.mark.parametrize("function", FUNCTIONS[:-1])
+@pytest.mark.parametrize("function", FUNCTIONS[:-2])
 def test_float_types_may_differ(backend: ModuleType, function: str) -> None:
     arguments = good(function)
     dtypes = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
@@ -401,31 +478,32 @@ def test_checks_run_on_fake_tensors_and_trace() -> None:
 # ---- What the compiled solvers refuse by its place ----
 
 
+def every(function: str, given: Arguments) -> tuple[Tensor | None, ...]:
+    """The tensors of a signature, None for those that are not given."""
+    return tuple(given.get(name) for name in validate.TENSORS[function])
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_place_is_worded_as_the_values_are(
-    function: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_place_is_worded_as_the_values_are(function: str) -> None:
     """One entry is read, and the words are those of a look at all values."""
-    monkeypatch.setattr(validate, "PLACES_ARE_KNOWN", True)
     arguments = good(function)
     for argument, (name, tensor) in enumerate(arguments.items()):
-        if name in ("x1", "x2", "label_cost"):
+        if name == "label_cost" or (name in ("x1", "x2") and function == "mix"):
             continue
-        bad = tensor.clone()
-        bad[1].view(-1)[-2] = float("nan") if bad.is_floating_point() else -1
-        given = tuple({**arguments, name: bad}.values())
-        fault = (1, argument, 1, bad[1].numel() - 2)
+        bad, entry = tensor.clone(), max(tensor[1].numel() - 2, 0)
+        bad[1].view(-1)[entry] = float("nan") if bad.is_floating_point() else -1
+        given = every(function, {**arguments, name: bad})
+        fault = (1, argument, 1, entry)
         with pytest.raises(ValueError, match=f"^{name}: expected") as error:
             validate.expect_values(function, *given)
         assert str(validate.refused(function, given, fault)) == str(error.value)
         # Another thread has put it right meanwhile.
-        text = str(validate.refused(function, tuple(arguments.values()), fault))
+        text = str(validate.refused(function, every(function, arguments), fault))
         assert text.startswith(f"{name}: expected ")
         assert text.endswith("got some while they were read")
 
 
-def test_other_faults_are_worded_as_the_values_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(validate, "PLACES_ARE_KNOWN", True)
+def test_other_faults_are_worded_as_the_values_are() -> None:
     cut, labeling, images = (good(name) for name in ("grid_min_cut", "exact_labeling", "mix"))
     cut["vertical"][1, 0, 2] = labeling["horizontal"][1, 0, 2] = 1e308
     curved = {**good("exact_labeling"), "label_cost": labeling["label_cost"].sqrt().sqrt()}
@@ -438,7 +516,7 @@ def test_other_faults_are_worded_as_the_values_are(monkeypatch: pytest.MonkeyPat
         ("masked_transport", transport, (2, 0, 0, 0), 1e308),
         ("mix", images, (3, 4, 1, 47), 0.0),
     ):
-        tensors = tuple(given.values())
+        tensors = every(function, given)
         with pytest.raises(ValueError, match="expected") as error:
             validate.expect_values(function, *tensors, xi=xi)
         assert str(validate.refused(function, tensors, fault, xi)) == str(error.value)

@@ -28,7 +28,7 @@ import numpy as np
 import problems
 import pytest
 import torch
-from calls import good
+from calls import OPTIONS, good
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -206,7 +206,8 @@ def bad_calls() -> Iterator[Call]:
     """Calls that raise ValueError: one for the shape of an argument, one for a value in it."""
 
     def wrong(function: str, **changes: Tensor) -> Call:
-        return partial(getattr(puzzlemix, function), **good(function) | changes)
+        options = OPTIONS.get(function, {})
+        return partial(getattr(puzzlemix, function), **options, **good(function) | changes)
 
     def spoilt(function: str, name: str, value: float) -> Call:
         tensor = good(function)[name].clone()
@@ -220,6 +221,7 @@ def bad_calls() -> Iterator[Call]:
         ("labeling_energy", "labels", 3),
         ("assignment", "cost", float("nan")),
         ("masked_transport", "mask", 2),
+        ("puzzle_plan", "saliency2", -1),
         ("mix", "source2", 0),
     ):
         yield wrong(function, **{name: good(function)[name][None]})

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from pairs import make_pairs
 
 import puzzlemix
 from bench.instances import CUTS, agreed_matrix, hard_labeling, hard_transport
@@ -88,6 +89,10 @@ LONG: dict[str, tuple[Callable[..., Any], Callable[[], Iterable[torch.Tensor]]]]
     "masked_transport, long": (
         partial(puzzlemix.masked_transport, xi=1e-4, method="exact"),
         lambda: many(hard_transport("far", 64, 0), 8),
+    ),
+    "puzzle_plan": (
+        partial(puzzlemix.puzzle_plan, grid=32, cycles=9, xi=1e-3),
+        lambda: make_pairs(300, 64, 64),
     ),
 }
 

@@ -11,7 +11,8 @@ import torch
 from calls import FUNCTIONS, call, good
 
 import puzzlemix
-from puzzlemix import ops, reference, validate
+from puzzlemix import reference, validate
+from puzzlemix.ops.border import missing_cuda
 
 OPERATORS = torch.ops.puzzlemix
 
@@ -118,7 +119,7 @@ def test_decisions_need_no_gradient(function):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which other tests use")
 def test_cuda_tensors_are_refused_with_a_word_on_what_to_do():
     with pytest.raises(RuntimeError, match=r"mix: got a CUDA tensor.*PUZZLEMIX_CUDA=ON|only `mix`"):
-        raise ops.missing_cuda("mix")
+        raise missing_cuda("mix")
 
 
 def test_debug_can_be_switched():

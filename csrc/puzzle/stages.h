@@ -391,10 +391,10 @@ PUZZLEMIX_HD void see_shares(Team& team, const PuzzleCall& call, const View& see
 // at its upper or left cell, 0 over the border and for a row before the first cell.
 struct EdgePlanes {
   PUZZLEMIX_HD EdgePlanes(Arena& arena, int width, int plane)
-      : base(arena.take<double>(width + plane) + width),
-        first(arena.take<double>(width + plane) + width),
-        second(arena.take<double>(width + plane) + width),
-        weight(arena.take<double>(width + plane) + width) {}
+      : base(take(arena, width, plane)),
+        first(take(arena, width, plane)),
+        second(take(arena, width, plane)),
+        weight(take(arena, width, plane)) {}
 
   // The planes from a cell on.
   PUZZLEMIX_HD EdgePlanes from(int i) const {
@@ -408,6 +408,13 @@ struct EdgePlanes {
   PUZZLEMIX_HD void clear(int i) const { base[i] = first[i] = second[i] = weight[i] = 0; }
 
   double *base, *first, *second, *weight;
+
+ private:
+  // An arena that only counts has no memory to point into.
+  PUZZLEMIX_HD static double* take(Arena& arena, int width, int plane) {
+    double* const before = arena.take<double>(width + plane);
+    return before ? before + width : nullptr;
+  }
 };
 
 // The strips on either side of some edges in a row: windows `along` apart, those of the other side
@@ -430,7 +437,7 @@ PUZZLEMIX_HD void measure_strips(const PuzzleCall& call, const View& view, const
   }
   for (int s = 0; s < strips.length; ++s) {
     const int place = strips.place + s / strips.run * strips.along_places;
-    const int32_t* const shift = view.shift + place;
+    const int32_t* const shift = kMoved ? view.shift + place : nullptr;
     double e[4][kMost];
     PUZZLEMIX_UNROLL
     for (int q = 0; q < 4; ++q) {

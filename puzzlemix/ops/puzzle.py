@@ -107,11 +107,11 @@ def planned(
         [*grid, *(fine if moves else grid)],
         options.labels,
         [float(weight) for weight in (options.beta, options.gamma, options.eta, options.xi)],
-        options.neighborhood,
+        min(options.neighborhood, 2**31 - 1),
         options.smoothness == "bilinear",
         options.cut == "exact",
         _TRANSPORTS[options.transport],
-        options.cycles,
+        min(options.cycles, 2**63 - 1),
     )
     source1, source2 = sources.unbind(0) if moves else (None, None)
     return PuzzlePlan(mask, share, source1, source2, objective)
