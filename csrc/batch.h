@@ -10,8 +10,8 @@
 
 namespace puzzlemix {
 
-// The fault of the lowest sample solved, whichever thread finds it first. The Status may name another
-// sample, of a tensor in which this one has its partner.
+// The fault of the lowest sample solved, whichever thread finds it first. The Status may name
+// another sample, of a tensor in which this one has its partner.
 class FirstFault {
  public:
   void add(int64_t solved, const Status& status) {
