@@ -537,6 +537,7 @@ PUZZLEMIX_HD void measure(Team& team, const PuzzleCall& call, const View& seen,
 // ---- Costs --------------------------------------------------------------------------------------
 
 // The labelling problem that remains when the permutations are fixed. shares: [h, w], as seen.
+// Where values are unchecked, a cost that is not finite is 0.
 template <typename Team>
 PUZZLEMIX_HD void write_costs(Team& team, const PuzzleCall& call, const double* shares1,
                               const double* shares2, const EdgePlanes& down_planes,
@@ -569,18 +570,31 @@ PUZZLEMIX_HD void write_costs(Team& team, const PuzzleCall& call, const double* 
     for (int l = 0; l < count; ++l) {
       const double z = table.z[l], prior = table.prior[l], bow = bilinear ? table.bow[l] : 0;
       double* const costs = out.unary + l * out.plane + start;
-      for (int k = 0; k < wide; ++k) costs[k] = (slope[k] * z + prior) + bend[k] * bow;
+      for (int k = 0; k < wide; ++k) {
+        costs[k] = accepted<Team>((slope[k] * z + prior) + bend[k] * bow);
+      }
     }
     // What both smoothness terms make of (z_i - z_j)^2; the solvers see no negative weight.
     const int below = Least()(wide, verticals - start);
     double *const to_down = out.edges.down + start, *const to_right = out.edges.right + start;
     for (int k = 0; k < below; ++k)
-      to_down[k] = Most()(d.weight[k] * down_factor + smoothness, 0.0);
+      to_down[k] = accepted_capacity<Team>(Most()(d.weight[k] * down_factor + smoothness, 0.0));
     for (int k = Most()(below, 0); k < wide; ++k) to_down[k] = 0;
     for (int k = 0; k < wide; ++k)
-      to_right[k] = Most()(r.weight[k] * right_factor + smoothness, 0.0);
+      to_right[k] = accepted_capacity<Team>(Most()(r.weight[k] * right_factor + smoothness, 0.0));
   });
   team.step(call.height, [=](int y) { out.edges.right[y * width + width - 1] = 0; });
+}
+
+// Whether all costs are finite, which those of pixels and weights near the largest double are not.
+template <typename Team>
+PUZZLEMIX_HD bool finite_costs(Team& team, const PuzzleCall& call, const GivenLabeling& given) {
+  const int n = call.cells();
+  bool finite = all_finite(team, n, given.edges.down) && all_finite(team, n, given.edges.right);
+  for (int l = 0; finite && l < call.labels; ++l) {
+    finite = all_finite(team, n, given.unary + l * given.plane);
+  }
+  return finite;
 }
 
 // ---- The objective ------------------------------------------------------------------------------
