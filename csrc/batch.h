@@ -10,19 +10,23 @@
 
 namespace puzzlemix {
 
-// The fault of the lowest sample, whichever thread finds it first.
+// The fault of the lowest sample solved, whichever thread finds it first. The Status may name
+// another sample, of a tensor in which this one has its partner.
 class FirstFault {
  public:
-  void add(const Status& status) {
+  void add(int64_t solved, const Status& status) {
     if (status.ok()) return;
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (first_.ok() || status.sample < first_.sample) first_ = status;
+    if (!first_.ok() && lowest_ < solved) return;
+    first_ = status;
+    lowest_ = solved;
   }
   const Status& status() const { return first_; }
 
  private:
   std::mutex mutex_;
   Status first_;
+  int64_t lowest_ = 0;
 };
 
 // Solves a problem's batch on up to `threads` threads, `grain` samples being worth a thread. A
@@ -37,7 +41,7 @@ Status solve_batch(const Problem& problem, int64_t grain, int threads) {
     // Out of the keeper's hands meanwhile: what a solve leaves behind that is interrupted is lost.
     std::unique_ptr<Workspace> mine = std::move(kept);
     if (!mine || !mine->fits(problem)) mine = std::make_unique<Workspace>(problem);
-    for (int64_t b = begin; b < end; ++b) fault.add(mine->solve(problem, b));
+    for (int64_t b = begin; b < end; ++b) fault.add(b, mine->solve(problem, b));
     kept = std::move(mine);
   });
   return fault.status();

@@ -71,7 +71,7 @@ PUZZLEMIX_HD void with_elements(const Array& array, int64_t first, const Body& b
 }
 
 // Elements [first, first + count) as doubles, which hold all of them exactly (int64 up to 2^53).
-inline void load(const Array& array, int64_t first, int64_t count, double* out) {
+PUZZLEMIX_HD inline void load(const Array& array, int64_t first, int64_t count, double* out) {
   with_elements<PlainTeam>(array, first, [=](const auto& in) {
     for (int64_t i = 0; i < count; ++i) out[i] = in[i];
   });

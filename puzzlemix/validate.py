@@ -961,7 +961,7 @@ def expect_number(
     # An integer or a fraction may be too large for a float, and NumPy's float32 is too small for
     # the limits.
     if not isinstance(value, Rational):
-        value = float(value)  # type: ignore[arg-type]
+        value = float(value)
     if not max(least, -MAX_FLOAT) <= value <= min(most, MAX_FLOAT):  # type: ignore[operator]
         wanted = f"a number from {least} to {most}"
         if most == math.inf:

@@ -181,9 +181,7 @@ def kinds_and_shapes() -> list[Bad]:
     for name, of in (("saliency1", "x1"), ("saliency2", "x2")):
         text = rf"expected shape \[B, Y, X\] with B = 2, as in {of}, got \[1, 6, 8\]"
         refuse("puzzle_plan", name, lambda x: x[:1], ValueError, text)
-        refuse(
-            "puzzle_plan", name, lambda x: x.int(), TypeError, "expected dtype .*got int32"
-        )
+        refuse("puzzle_plan", name, lambda x: x.int(), TypeError, "expected dtype .*got int32")
         text = rf"expected device cpu \(that of {of}\), got meta"
         refuse("puzzle_plan", name, lambda x: x.to("meta"), ValueError, text)
     text = r"expected a number or shape \[B\] with B = 2, as in x1, got \[1\]"

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from teams import Team
 
 from puzzlemix import ops
+from puzzlemix.ops import border
 
 ROOT = Path(__file__).parents[1]
 SIDES = st.integers(1, 9)
@@ -173,7 +174,7 @@ def measured() -> Iterator[list[int]]:
         needed.append(operator.scratch_bytes(**problem))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ops, "run_on_cpu", measure)
+        patch.setattr(border, "run_on_cpu", measure)
         yield needed
 
 

@@ -1,4 +1,5 @@
-// The canonical minimum cut of a 4-connected grid, by bit-parallel waves.
+// The canonical minimum cut of a 4-connected grid, by preflow pushes on the level graph,
+// bit-parallel.
 //
 // Per direction a bit mask keeps the arcs with capacity left. A breadth-first search from all
 // sinks at once costs a dozen word operations a level; then all excess moves level by level from
@@ -6,11 +7,12 @@
 // last search visits are those that reach a sink in the residual graph: the smallest sink side,
 // which no choice of pushes can change.
 //
-// Excess that stays behind in a wave has seen all its arcs to nearer cells saturated, or its sinks
-// filled, so its distance grows or a sink is gone: at most n^2 + n waves, some 20 in practice.
+// Excess that stays behind in a round of pushes has seen all its arcs to nearer cells saturated, or
+// its sinks filled, so its distance grows or a sink is gone: at most n^2 + n rounds, some 20 in
+// practice.
 //
 // What each trick is worth, in the time of a swap of 3 labels:
-// - waves instead of augmenting paths (Boykov and Kolmogorov): a third of it left at 16x16;
+// - preflow pushes instead of augmenting paths (Boykov and Kolmogorov): a third left at 16x16;
 // - sets between words of zeros, so that no shift asks where the grid ends, and bits gathered
 //   instead of branches on amounts: 0.8 left at 16x16, 0.35 at 64x64;
 // - above 256 cells only the words that aren't empty: 0.87 at 64x64, and a long thin region costs

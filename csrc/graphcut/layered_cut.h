@@ -1,5 +1,5 @@
-// The canonical minimum cut by waves (see grid_cut.h) of a graph whose arcs join nodes at a few
-// fixed distances: an axis of offset o has an arc from each node v to v + o, and one back.
+// The canonical minimum cut by preflow pushes (see grid_cut.h) of a graph whose arcs join nodes at
+// a few fixed distances: an axis of offset o has an arc from each node v to v + o, and one back.
 //
 // Searches run on machine words; pushes go from node to node. The storage is kept from one sample
 // to the next.

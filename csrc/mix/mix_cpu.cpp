@@ -452,7 +452,7 @@ Status mix_typed(const MixProblem& p, int threads) {
     for (int64_t b = begin; b < end; ++b) {
       if (b == begin || !geometry.one_for_all() || p.partner) {
         const Status status = geometry.check(b, own.seen);
-        if (!status.ok()) return fault.add(status);
+        if (!status.ok()) return fault.add(b, status);
       }
       if (b == begin || !geometry.one_for_all()) {
         own.work.start(pieces, piece);
@@ -600,7 +600,7 @@ Status mix_grad_typed(const MixGradProblem& p, int threads) {
     std::vector<char> seen;
     for (int64_t b = begin; b < end; ++b) {
       const Status status = geometry.check(b, seen);
-      if (!status.ok()) return fault.add(status);
+      if (!status.ok()) return fault.add(b, status);
       own_gradients<T>(p, geometry, b, runs);
     }
   });

@@ -105,6 +105,7 @@ PUZZLEMIX_HD bool decide(Team& team, const PuzzleCall& call, const LabelCost& co
   for (int64_t cycle = 0; cycle < call.cycles; ++cycle) {
     write_costs(team, call, work.seen[0], work.seen[1], work.down, work.right, work.table,
                 work.given);
+    if (Team::kChecked && !finite_costs(team, call, work.given)) return false;
     if (!round_labeling(team, work.given, cost, false, work.integers) && Team::kChecked) {
       return false;
     }

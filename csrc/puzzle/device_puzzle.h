@@ -33,6 +33,17 @@ inline PooledImages lay_out_images(Arena& arena, const PuzzleCall& call) {
   return images;
 }
 
+inline int64_t pooled_bytes(const PuzzleCall& call) {
+  Arena counter(nullptr, 0, nullptr);
+  lay_out_images(counter, call);
+  return counter.slow_used();
+}
+
+inline PooledImages pooled_images(const PuzzleCall& call, char* memory) {
+  Arena arena(nullptr, 0, memory);
+  return lay_out_images(arena, call);
+}
+
 struct PoolProblem : PuzzleCall {
   PoolProblem(const PuzzleCall& call, const PooledImages& images)
       : PuzzleCall(call),

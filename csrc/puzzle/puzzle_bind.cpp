@@ -13,24 +13,13 @@ namespace py = pybind11;
 
 namespace {
 
-// The memory for pooled images, at the start of the scratch memory; the rest is the algorithms'.
-int64_t pooled_bytes(const PuzzleCall& call) {
-  Arena counter(nullptr, 0, nullptr);
-  lay_out_images(counter, call);
-  return counter.slow_used();
-}
-
-PooledImages pooled_images(const PuzzleCall& call, char* memory) {
-  Arena arena(nullptr, 0, memory);
-  return lay_out_images(arena, call);
-}
-
 struct PuzzlePlanCall {
   PuzzleProblem problem;
 
   Status run(int threads) const { return puzzle_plan_cpu(problem, threads); }
 };
 
+// Pooled images lie at the start of the scratch memory; the rest is the algorithms'.
 int64_t device_bytes(const PuzzlePlanCall& plan) {
   const PuzzleCall call(plan.problem);
   const PooledImages nowhere = pooled_images(call, nullptr);

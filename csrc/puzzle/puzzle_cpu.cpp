@@ -125,17 +125,24 @@ class Planner {
         wrong |= pool_stripe(team_, call, image, c, r, work.line, work.cells[image.side]);
       }
     }
-    if (wrong) return bad_pixel(image);
+    if (wrong) {
+      const Status status = bad_pixel(image);
+      if (!status.ok()) return status;
+      wrong = false;  // a sum of finite pixels: the distance counts as 0
+    }
     for (int r = 0; r < call.fine_height; ++r) {
       wrong |= pool_saliency(team_, call, image, r, work.line, work.sums);
     }
     const int argument = image.side == 0 ? PuzzleArgument::saliency1 : PuzzleArgument::saliency2;
-    if (wrong) return bad_saliency(image, argument);
+    if (wrong) {
+      const Status status = bad_saliency(image, argument);
+      if (!status.ok()) return status;
+    }
     share(team_, call, work.sums, work.line, work.shares[image.side]);
     return {};
   }
 
-  // The first pixel that is not finite; the sum of a window, if all are.
+  // The first pixel that is not finite, if one isn't.
   Status bad_pixel(const ImageOf& image) const {
     const PuzzleCall& call = *call_;
     const int64_t plane = int64_t{call.rows} * call.columns, pixels = call.channels * plane;
@@ -147,9 +154,10 @@ class Planner {
         return {Fault::value, argument, image.index, i};
       }
     }
-    return {Fault::sum, argument, image.index, 0};
+    return {};
   }
 
+  // The first value that is negative or not finite, if there is one.
   Status bad_saliency(const ImageOf& image, int argument) const {
     const PuzzleCall& call = *call_;
     const bool first = image.side == 0;
@@ -159,7 +167,7 @@ class Planner {
       const double x = element(first ? call.saliency1 : call.saliency2, image.index * count + i);
       if (!(x >= 0 && std::isfinite(x))) return {Fault::value, argument, image.index, i};
     }
-    return {Fault::sum, argument, image.index, 0};
+    return {};
   }
 
   const Sizes sizes_;

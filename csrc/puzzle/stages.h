@@ -391,10 +391,10 @@ PUZZLEMIX_HD void see_shares(Team& team, const PuzzleCall& call, const View& see
 // at its upper or left cell, 0 over the border and for a row before the first cell.
 struct EdgePlanes {
   PUZZLEMIX_HD EdgePlanes(Arena& arena, int width, int plane)
-      : base(arena.take<double>(width + plane) + width),
-        first(arena.take<double>(width + plane) + width),
-        second(arena.take<double>(width + plane) + width),
-        weight(arena.take<double>(width + plane) + width) {}
+      : base(take(arena, width, plane)),
+        first(take(arena, width, plane)),
+        second(take(arena, width, plane)),
+        weight(take(arena, width, plane)) {}
 
   // The planes from a cell on.
   PUZZLEMIX_HD EdgePlanes from(int i) const {
@@ -408,6 +408,13 @@ struct EdgePlanes {
   PUZZLEMIX_HD void clear(int i) const { base[i] = first[i] = second[i] = weight[i] = 0; }
 
   double *base, *first, *second, *weight;
+
+ private:
+  // An arena that only counts has no memory to point into.
+  PUZZLEMIX_HD static double* take(Arena& arena, int width, int plane) {
+    double* const before = arena.take<double>(width + plane);
+    return before ? before + width : nullptr;
+  }
 };
 
 // The strips on either side of some edges in a row: windows `along` apart, those of the other side
@@ -430,7 +437,7 @@ PUZZLEMIX_HD void measure_strips(const PuzzleCall& call, const View& view, const
   }
   for (int s = 0; s < strips.length; ++s) {
     const int place = strips.place + s / strips.run * strips.along_places;
-    const int32_t* const shift = view.shift + place;
+    const int32_t* const shift = kMoved ? view.shift + place : nullptr;
     double e[4][kMost];
     PUZZLEMIX_UNROLL
     for (int q = 0; q < 4; ++q) {
@@ -530,6 +537,7 @@ PUZZLEMIX_HD void measure(Team& team, const PuzzleCall& call, const View& seen,
 // ---- Costs --------------------------------------------------------------------------------------
 
 // The labelling problem that remains when the permutations are fixed. shares: [h, w], as seen.
+// Where values are unchecked, a cost that is not finite is 0.
 template <typename Team>
 PUZZLEMIX_HD void write_costs(Team& team, const PuzzleCall& call, const double* shares1,
                               const double* shares2, const EdgePlanes& down_planes,
@@ -562,18 +570,31 @@ PUZZLEMIX_HD void write_costs(Team& team, const PuzzleCall& call, const double* 
     for (int l = 0; l < count; ++l) {
       const double z = table.z[l], prior = table.prior[l], bow = bilinear ? table.bow[l] : 0;
       double* const costs = out.unary + l * out.plane + start;
-      for (int k = 0; k < wide; ++k) costs[k] = (slope[k] * z + prior) + bend[k] * bow;
+      for (int k = 0; k < wide; ++k) {
+        costs[k] = accepted<Team>((slope[k] * z + prior) + bend[k] * bow);
+      }
     }
     // What both smoothness terms make of (z_i - z_j)^2; the solvers see no negative weight.
     const int below = Least()(wide, verticals - start);
     double *const to_down = out.edges.down + start, *const to_right = out.edges.right + start;
     for (int k = 0; k < below; ++k)
-      to_down[k] = Most()(d.weight[k] * down_factor + smoothness, 0.0);
+      to_down[k] = accepted_capacity<Team>(Most()(d.weight[k] * down_factor + smoothness, 0.0));
     for (int k = Most()(below, 0); k < wide; ++k) to_down[k] = 0;
     for (int k = 0; k < wide; ++k)
-      to_right[k] = Most()(r.weight[k] * right_factor + smoothness, 0.0);
+      to_right[k] = accepted_capacity<Team>(Most()(r.weight[k] * right_factor + smoothness, 0.0));
   });
   team.step(call.height, [=](int y) { out.edges.right[y * width + width - 1] = 0; });
+}
+
+// Whether all costs are finite, which those of pixels and weights near the largest double are not.
+template <typename Team>
+PUZZLEMIX_HD bool finite_costs(Team& team, const PuzzleCall& call, const GivenLabeling& given) {
+  const int n = call.cells();
+  bool finite = all_finite(team, n, given.edges.down) && all_finite(team, n, given.edges.right);
+  for (int l = 0; finite && l < call.labels; ++l) {
+    finite = all_finite(team, n, given.unary + l * given.plane);
+  }
+  return finite;
 }
 
 // ---- The objective ------------------------------------------------------------------------------

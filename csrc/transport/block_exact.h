@@ -97,7 +97,7 @@ class BlockExact {
     } else {
       std::iota(source, source + n_, int64_t{0});
       if (!prices_->set(team, blocks, matching_.dual.data(), least_.data())) return 0;
-      settle();
+      keep_at_home();
       if (violators_.empty()) return 0;
       move(source);
     }
@@ -170,7 +170,7 @@ class BlockExact {
 
   // Leaves all blocks at home but those that violate complementary slackness. Finds the prices of
   // places in matching_.dual.
-  void settle() {
+  void keep_at_home() {
     const Blocks blocks = *blocks_;
     const int width = blocks.width();
     double* const dual = matching_.dual.data();

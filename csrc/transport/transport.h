@@ -1,11 +1,11 @@
-// Batched assignment and block transport on the CPU.
+// Batched assignment and block transport, on the CPU and on CUDA.
 //
 // An assignment is kept in gather form: source[j] = i sends row i (a block of the image) to
 // column j (a place in the mix).
 //
-// approx: the stable matching that is best for the rows, where rows and columns both prefer the
-//   cheaper entry and, on a tie, the lower index (Gale and Shapley 1962). It is what the rounds of
-//   Puzzle Mix (Kim, Choo and Song, ICML 2020, section 4.2) tend to.
+// approx: the proposer-optimal stable matching, rows proposing, where rows and columns both prefer
+//   the cheaper entry and, on a tie, the lower index (Gale and Shapley 1962). It is what the rounds
+//   of Puzzle Mix (Kim, Choo and Song, ICML 2020, section 4.2) tend to.
 // exact: a minimum-cost assignment of the integer costs below.
 //
 // Totals are the caller's own costs, added up in double.

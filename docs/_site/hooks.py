@@ -199,7 +199,7 @@ def _shown(folder: Path) -> Iterator[str]:
 
 def _library() -> bytes:
     """All that decides what puzzlemix computes and draws."""
-    parts = [*(ROOT / "puzzlemix").glob("*.py"), *(ROOT / "csrc").rglob("*.[hc]*")]
+    parts = [*(ROOT / "puzzlemix").rglob("*.py"), *(ROOT / "csrc").rglob("*.[hc]*")]
     return b"".join(path.read_bytes() for path in sorted(parts))
 
 

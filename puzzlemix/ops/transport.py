@@ -19,10 +19,11 @@ def assignment(cost: Tensor, *, method: str = "approx") -> Assignment:
 
     Args:
         cost: [B, N, N], N up to 4096.
-        method: ``"approx"``, the stable matching that is best for the rows, where rows and columns
-            both prefer the cheaper entry and the lower index on a tie (Gale and Shapley 1962;
-            Kim, Choo and Song, ICML 2020, section 4.2, approach it by rounds); or ``"exact"``,
-            the least total: exact for int32, to N * (range of the costs) * 2**-29 for floats.
+        method: ``"approx"``, the proposer-optimal stable matching, rows proposing, where rows and
+            columns both prefer the cheaper entry and the lower index on a tie (Gale and Shapley
+            1962; Kim, Choo and Song, ICML 2020, section 4.2, approach it by rounds); or
+            ``"exact"``, the least total: exact for int32, to N * (range of the costs) * 2**-29 for
+            floats.
 
     Returns:
         ``source`` [B, N] int64, the row that each column gets, and ``total`` [B] float64.

@@ -19,9 +19,9 @@ __all__ = ["assignment", "masked_transport"]
 def assignment(cost: Tensor, *, method: str = "approx") -> Assignment:
     """Give each column of ``cost`` [B, N, N] one row.
 
-    ``"approx"``: the stable matching best for the rows, where rows and columns both prefer the
-    cheaper entry, the lower index on a tie (Gale and Shapley 1962). ``"exact"``: the least total;
-    exact for int32, for floats to N * (range of the costs) * 2**-29.
+    ``"approx"``: the proposer-optimal stable matching, rows proposing, where rows and columns both
+    prefer the cheaper entry, the lower index on a tie (Gale and Shapley 1962). ``"exact"``: the
+    least total; exact for int32, for floats to N * (range of the costs) * 2**-29.
 
     Returns ``source`` [B, N], the row given to each column, and ``total`` [B], the sum of the
     entries chosen.
@@ -75,7 +75,7 @@ def masked_transport(
 
 
 def _stable_matching(cost: Tensor) -> Tensor:
-    """The row of each column [B, N] in the stable matching that is best for the rows.
+    """The row of each column [B, N] in the proposer-optimal stable matching, rows proposing.
 
     In rounds: each row names its cheapest column among those that haven't turned it down, each
     column keeps its cheapest namer and turns the others down, until no two name the same.

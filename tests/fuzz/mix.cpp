@@ -17,34 +17,54 @@ class Images {
  public:
   explicit Images(Input& input)
       : dtype(kFloats[input.range(0, 3)]),
-        batch(input.range(0, 2)),
+        batch(input.range(0, 3)),
+        partnered(input.chance(3)),
+        others(partnered ? input.range(1, 4) : batch),
         channels(input.range(1, 3)),
         grids{grid(input), grid(input), grid(input)},
         height(side(input, grids[0].rows, grids[1].rows, grids[2].rows)),
         width(side(input, grids[0].cols, grids[1].cols, grids[2].cols)),
+        one_mask(input.chance(6)),
         z(mask(input)),
         sources{input.permutations(batch, count(1), input.chance(32)),
                 input.permutations(batch, count(2), input.chance(32))},
-        given{!input.chance(3), !input.chance(3)} {}
+        given{!input.chance(3), !input.chance(3)},
+        empty(!partnered && !given[1] && input.chance(2)) {
+    for (int64_t b = 0; b < batch; ++b) {
+      partner.push_back(input.chance(32) ? static_cast<int64_t>(input.bits())
+                                         : input.range(0, others - 1));
+    }
+  }
 
   MixLayout layout() const {
     const auto map = [&](int k) {
       return given[k] ? BlockMap{sources[k].data(), grids[k + 1]} : BlockMap{};
     };
-    return {dtype, z.array(), grids[0], map(0), map(1), batch, channels, height, width};
+    MixLayout l;
+    l.dtype = dtype;
+    l.mask = z.data(), l.mask_step = one_mask ? 0 : count(0), l.mask_grid = grids[0];
+    l.map1 = map(0), l.map2 = map(1);
+    l.partner = partnered ? partner.data() : nullptr;
+    l.batch = batch, l.others = others;
+    l.channels = channels, l.height = height, l.width = width;
+    return l;
   }
   int64_t pixels() const { return batch * channels * height * width; }
-  int64_t masks() const { return batch * count(0); }
+  int64_t other_pixels() const { return others * channels * height * width; }
+  int64_t masks() const { return one_mask ? count(0) : batch * count(0); }
   Values image(Input& input) const { return input.values(dtype, pixels(), Input::any); }
+  Values other_image(Input& input) const { return input.values(dtype, other_pixels(), Input::any); }
 
   bool allowed() const {
-    for (int64_t i = 0; i < masks(); ++i) {
+    for (int64_t i = 0; batch > 0 && i < masks(); ++i) {
       if (!std::isfinite(z[i])) return false;
     }
-    for (int k = 0; k < 2; ++k) {
-      for (int64_t b = 0; given[k] && b < batch; ++b) {
-        if (!is_permutation(sources[k].data() + b * count(k + 1), count(k + 1))) return false;
+    for (int64_t b = 0; b < batch; ++b) {
+      for (int k = 0; k < 2; ++k) {
+        const int64_t n = count(k + 1);
+        if (given[k] && !is_permutation(sources[k].data() + b * n, n)) return false;
       }
+      if (partnered && (partner[b] < 0 || partner[b] >= others)) return false;
     }
     return true;
   }
@@ -53,12 +73,14 @@ class Images {
   template <typename F>
   void for_each_pixel(const F& f) const {
     for (int64_t b = 0; b < batch; ++b) {
+      const int64_t second = partnered ? partner[b] : b;
       for (int64_t c = 0; c < channels; ++c) {
+        const int64_t plane = (b * channels + c) * height * width;
+        const int64_t plane2 = (second * channels + c) * height * width;
         for (int64_t y = 0; y < height; ++y) {
           for (int64_t x = 0; x < width; ++x) {
-            const int64_t plane = (b * channels + c) * height * width;
-            f(plane + y * width + x, z[block(0, b, y, x)], plane + from(0, b, y, x),
-              plane + from(1, b, y, x));
+            f(plane + y * width + x, z[block(0, one_mask ? 0 : b, y, x)], plane + from(0, b, y, x),
+              plane2 + from(1, b, y, x));
           }
         }
       }
@@ -66,12 +88,17 @@ class Images {
   }
 
   const Dtype dtype;
-  const int64_t batch, channels;
+  const int64_t batch;
+  const bool partnered;
+  const int64_t others, channels;
   const Grid grids[3];  // of the mask and the two permutations
   const int64_t height, width;
+  const bool one_mask;  // for all samples
   const Values z;
   const std::vector<int64_t> sources[2];
   const bool given[2];
+  const bool empty;  // no second images
+  std::vector<int64_t> partner;
 
  private:
   static Grid grid(Input& input) { return {input.range(1, 4), input.range(1, 4)}; }
@@ -107,47 +134,59 @@ class Images {
 };
 
 void mix(Input& input, const Images& images) {
-  const Values x1 = images.image(input), x2 = images.image(input);
+  const Values x1 = images.image(input), x2 = images.other_image(input);
   Values out(images.dtype, images.pixels());
-  const MixProblem problem{images.layout(), x1.data(), x2.data(), out.data()};
+  const MixProblem problem{images.layout(), x1.data(), images.empty ? nullptr : x2.data(),
+                           out.data()};
   const Status status = mix_cpu(problem, static_cast<int>(input.range(1, 3)));
   EXPECT(status.ok() == images.allowed());
   if (!status.ok()) return;
   Values expected(images.dtype, 1);
   images.for_each_pixel([&](int64_t pixel, double z, int64_t from1, int64_t from2) {
     const auto real = [&](double x) { return rounded(x, images.dtype); };
-    const double a = x1[from1], b = x2[from2];
+    const double a = x1[from1], b = images.empty ? 0 : x2[from2];
     expected.set(0, z == 1 ? a : z == 0 ? b : real(real(z * a) + real(real(1 - z) * b)));
     EXPECT(same(out[pixel], expected[0]));
   });
 }
 
 void gradient(Input& input, const Images& images) {
-  const Values grad = images.image(input), x1 = images.image(input), x2 = images.image(input);
-  Values grad1(images.dtype, images.pixels()), grad2(images.dtype, images.pixels());
-  std::vector<double> grad_mask(images.masks());
-  const bool wanted[] = {!input.chance(3), !input.chance(3), !input.chance(3)};
+  const Values grad = images.image(input), x1 = images.image(input), x2 = images.other_image(input);
+  Values grad1(images.dtype, images.pixels()), grad2(images.dtype, images.other_pixels());
+  std::vector<double> grad_mask(images.batch * images.grids[0].rows * images.grids[0].cols);
+  const bool of1 = !input.chance(3), of2 = !images.empty && !input.chance(3);
+  const bool of_mask = !images.one_mask && !input.chance(3);
   const MixGradProblem problem{images.layout(),
                                grad.data(),
-                               wanted[2] ? x1.data() : nullptr,
-                               wanted[2] ? x2.data() : nullptr,
-                               wanted[0] ? grad1.data() : nullptr,
-                               wanted[1] ? grad2.data() : nullptr,
-                               wanted[2] ? grad_mask.data() : nullptr};
+                               of_mask ? x1.data() : nullptr,
+                               of_mask && !images.empty ? x2.data() : nullptr,
+                               of1 ? grad1.data() : nullptr,
+                               of2 ? grad2.data() : nullptr,
+                               of_mask ? grad_mask.data() : nullptr,
+                               nullptr};
   const Status status = mix_grad_cpu(problem, static_cast<int>(input.range(1, 3)));
   EXPECT(status.ok() == images.allowed());
   if (!status.ok()) return;
+  // A pixel of a second image may be seen by several samples: the first number, then the others.
+  std::vector<double> sums(images.other_pixels());
+  std::vector<char> seen(images.other_pixels());
+  bool finite = true;
+  const auto real = [&](double x) { return rounded(x, images.dtype); };
   Values expected(images.dtype, 1);
   images.for_each_pixel([&](int64_t pixel, double z, int64_t from1, int64_t from2) {
     const double g = grad[pixel];
+    finite = finite && std::isfinite(g);
+    const double part = real(real(1 - z) * g);
+    sums[from2] = seen[from2] ? real(sums[from2] + part) : part;
+    seen[from2] = 1;
     if (!std::isfinite(g)) return;  // 0 times it is no matter
-    const double shares[] = {z, rounded(1 - z, images.dtype)};
-    const int64_t from[] = {from1, from2};
-    for (int k = 0; k < 2; ++k) {
-      expected.set(0, rounded(shares[k] * g, images.dtype));
-      if (wanted[k]) EXPECT(same((k == 0 ? grad1 : grad2)[from[k]], expected[0]));
-    }
+    expected.set(0, real(z * g));
+    if (of1) EXPECT(same(grad1[from1], expected[0]));
   });
+  for (int64_t i = 0; of2 && finite && i < images.other_pixels(); ++i) {
+    expected.set(0, sums[i]);
+    EXPECT(same(grad2[i], expected[0]));
+  }
 }
 
 }  // namespace
