@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "graphcut/team_graphcut.h"
+#include "puzzle/device_puzzle.h"
 #include "team_run.h"
 #include "threaded_team.h"
 #include "transport/team_assignment.h"
@@ -110,6 +111,41 @@ bool transports_agree(Random& random, int height, int width, double xi) {
   return agreed && agree<TeamAssignmentExact>(problem, source);
 }
 
+// Whole plans: pooling, then cut and transports in a transport grid `finer` times as fine.
+template <typename Cut, typename Transports>
+bool plans_agree(Random& random, int side, int finer, Transport transport, bool channels_last) {
+  constexpr int kBatch = 2, kChannels = 2, kLabels = 4;
+  const int fine = side * finer, pixels = fine * 2;
+  const size_t plane = size_t{kBatch} * pixels * pixels;
+  const std::vector<double> x1 = uniform(random, plane * kChannels);
+  const std::vector<double> x2 = uniform(random, plane * kChannels);
+  const std::vector<double> saliency1 = uniform(random, plane), saliency2 = uniform(random, plane);
+  const int64_t partner[kBatch] = {1, 0};
+  std::vector<double> decided(size_t{kBatch} * (side * side + 1));
+  std::vector<int64_t> source(size_t{2} * kBatch * fine * fine);
+  double objective[kBatch];
+  PuzzleProblem p{};
+  p.x1 = array(x1), p.x2 = array(x2), p.channels_last = channels_last;
+  p.saliency1 = array(saliency1), p.saliency2 = array(saliency2);
+  p.batch = p.others = kBatch, p.channels = kChannels, p.rows = p.columns = pixels;
+  p.saliency_rows1 = p.saliency_columns1 = p.saliency_rows2 = p.saliency_columns2 = pixels;
+  p.partner = partner, p.lam_number = 0.5;
+  p.height = p.width = side, p.fine_height = p.fine_width = fine;
+  p.labels = kLabels, p.neighborhood = 2, p.cycles = 2, p.transport = transport;
+  p.beta = 3, p.gamma = 1, p.eta = 0.2, p.xi = 0.01;
+  p.doubles = true, p.mask = decided.data(), p.ratio = decided.data() + kBatch * side * side;
+  p.source1 = source.data(), p.source2 = source.data() + source.size() / 2;
+  p.objective = objective;
+
+  const PuzzleCall call(p);
+  std::vector<double> pooled(pooled_bytes(call) / sizeof(double));
+  const PooledImages images = pooled_images(call, reinterpret_cast<char*>(pooled.data()));
+  const DecideProblem problem(call, images);
+  using Decide = DeviceDecide<Cut, Transports>;
+  return agree<DevicePool>(PoolProblem(call, images), pooled) && agree<Decide>(problem, decided) &&
+         agree<Decide>(problem, source);
+}
+
 int run() {
   Random random(0);
   for (const auto& [height, width] : {std::pair(1, 1), {2, 2}, {1, 7}, {5, 7}, {9, 9}, {16, 16}}) {
@@ -124,6 +160,17 @@ int run() {
     for (const double xi : {0.0, 0.1, 4.0}) {
       if (!transports_agree(random, height, width, xi)) {
         std::printf("%dx%d, xi %g: the teams differ\n", height, width, xi);
+        return 1;
+      }
+    }
+  }
+  for (const auto& [side, finer] : {std::pair(1, 1), {3, 1}, {4, 2}, {3, 4}}) {
+    for (const bool last : {false, true}) {
+      if (!plans_agree<TeamSwapEngine, TeamBlockApprox>(random, side, finer, Transport::approx,
+                                                        last) ||
+          !plans_agree<TeamExactEngine, TeamBlockExact>(random, side, finer, Transport::exact,
+                                                        last)) {
+        std::printf("plans, grid %d, transport grid %d: the teams differ\n", side, side * finer);
         return 1;
       }
     }
