@@ -80,10 +80,12 @@ struct DevicePool {
     const ImageOf image{first ? 0 : 1, first ? number : number - p.first_count};
     if (part < p.stripes) {
       double* const cells = p.pooled.cells[image.side] + image.index * p.image_cells();
-      pool_stripe(team, p, image, part / p.cell_rows, part % p.cell_rows, work.line, cells);
+      const int stripe = part % p.cell_rows;
+      pool_stripes(team, p, image, part / p.cell_rows, stripe, stripe + 1, work.line, cells);
     } else {
       double* const sums = p.pooled.sums[image.side] + image.index * p.fine_cells();
-      pool_saliency(team, p, image, part - p.stripes, work.line, sums);
+      const int row = part - p.stripes;
+      pool_saliency(team, p, image, row, row + 1, work.line, sums);
     }
   }
 };

@@ -121,21 +121,20 @@ class Planner {
     const Work& work = *memory_;
     bool wrong = false;
     for (int c = 0; c < (call.channels_last ? 1 : call.channels); ++c) {
-      for (int r = 0; r < call.cell_rows; ++r) {
-        wrong |= pool_stripe(team_, call, image, c, r, work.line, work.cells[image.side]);
-      }
+      wrong |=
+          pool_stripes(team_, call, image, c, 0, call.cell_rows, work.line, work.cells[image.side]);
+    }
+    // Where all pixels are in windows that are written, these tell.
+    if (call.all_windows()) {
+      wrong = !all_finite(team_, call.image_cells(), work.cells[image.side]);
     }
     if (wrong) {
       const Status status = bad_pixel(image);
       if (!status.ok()) return status;
-      wrong = false;  // a sum of finite pixels: the distance counts as 0
+      // Else only a sum isn't finite: that distance counts as 0.
     }
-    for (int r = 0; r < call.fine_height; ++r) {
-      wrong |= pool_saliency(team_, call, image, r, work.line, work.sums);
-    }
-    const int argument = image.side == 0 ? PuzzleArgument::saliency1 : PuzzleArgument::saliency2;
-    if (wrong) {
-      const Status status = bad_saliency(image, argument);
+    if (pool_saliency(team_, call, image, 0, call.fine_height, work.line, work.sums)) {
+      const Status status = bad_saliency(image);
       if (!status.ok()) return status;
     }
     share(team_, call, work.sums, work.line, work.shares[image.side]);
@@ -158,9 +157,10 @@ class Planner {
   }
 
   // The first value that is negative or not finite, if there is one.
-  Status bad_saliency(const ImageOf& image, int argument) const {
+  Status bad_saliency(const ImageOf& image) const {
     const PuzzleCall& call = *call_;
     const bool first = image.side == 0;
+    const int argument = first ? PuzzleArgument::saliency1 : PuzzleArgument::saliency2;
     const int64_t count = first ? int64_t{call.saliency_rows1} * call.saliency_columns1
                                 : int64_t{call.saliency_rows2} * call.saliency_columns2;
     for (int64_t i = 0; i < count; ++i) {

@@ -56,6 +56,11 @@ struct PuzzleCall : PuzzleProblem {
     return transport == Transport::none || (tall == 1 && wide == 1);
   }
 
+  // Whether every window is on a boundary, or else written.
+  PUZZLEMIX_HD bool all_windows() const {
+    return (block_rows <= 2 && block_columns <= 2) || !boundaries_only();
+  }
+
   // Whether blocks that move are whole numbers of windows. Else windows are taken anew from the
   // pixels once blocks have moved.
   PUZZLEMIX_HD bool moves_windows() const {
@@ -83,6 +88,13 @@ struct PuzzleCall : PuzzleProblem {
   double smoothness;                // the factor of (z_i - z_j)^2
   double weigh;                     // the factor of phi without its half
 };
+
+// How many cells in a row an item takes of those that are left; one is known at compile time, so
+// that arrays of cells are in registers.
+template <typename Team>
+PUZZLEMIX_HD constexpr int cells_wide(int left) {
+  return Team::kWide == 1 ? 1 : Least()(Team::kWide, left);
+}
 
 // ---- The sum over a rectangle -------------------------------------------------------------------
 
@@ -137,15 +149,16 @@ PUZZLEMIX_HD bool all_finite(Team& team, int n, const double* values) {
   return team.reduce(n, 0.0, [=](int i) { return values[i] * 0.0; }, Sum()) == 0;
 }
 
-// Adds `rows` rows of `length` numbers up into `line`, four rows at a time.
+// Adds `rows` rows of `length` numbers up into `line`, four rows at a time, from the element
+// number `start` on.
 template <typename Team, typename Elements>
-PUZZLEMIX_HD void add_rows(Team& team, const Elements& elements, int64_t stride, int rows,
-                           int length, double* line) {
+PUZZLEMIX_HD void add_rows(Team& team, const Elements& elements, int64_t start, int64_t stride,
+                           int rows, int length, double* line) {
   const Elements in = elements;
   const auto add = [&](auto known, int row) {
     constexpr int kRows = known;
     team.step(length, [=](int x) {
-      const int64_t at = row * stride + x;
+      const int64_t at = start + row * stride + x;
       double sum = row == 0 ? in[at] : line[x] + in[at];
       PUZZLEMIX_UNROLL
       for (int r = 1; r < kRows; ++r) sum += in[at + r * stride];
@@ -167,67 +180,84 @@ struct ImageOf {
   int64_t index;
 };
 
-// A stripe of windows of an image: of one channel, or of all where they lie side by side. Writes to
-// `cells` [C, Y', X'] of the image. Where values are checked, returns whether a pixel is not
-// finite.
+// Stripes of windows of an image, from `stripe` to before `end`: of one channel, or of all where
+// they lie side by side. Writes to `cells` [C, Y', X'] of the image. Where values are checked and
+// some pixels are in no window that is written, returns whether a pixel is not finite.
 template <typename Team>
-PUZZLEMIX_HD bool pool_stripe(Team& team, const PuzzleCall& call, const ImageOf& image, int channel,
-                              int stripe, double* line, double* cells) {
+PUZZLEMIX_HD bool pool_stripes(Team& team, const PuzzleCall& call, const ImageOf& image,
+                               int channel, int stripe, int end, double* line, double* cells) {
   const bool last = call.channels_last;
-  const int step = last ? call.channels : 1, length = call.columns * step;
+  const int length = call.columns * (last ? call.channels : 1);
   const int64_t pixels = int64_t{call.channels} * call.rows * call.columns;
-  const int64_t first = image.index * pixels +
-                        (last ? 0 : int64_t{channel} * call.rows * call.columns) +
-                        int64_t{stripe} * call.window_rows * length;
+  const int64_t first =
+      image.index * pixels + (last ? 0 : int64_t{channel} * call.rows * call.columns);
+  bool wrong = false;
   with_elements<Team>(image.side == 0 ? call.x1 : call.x2, first, [&](const auto& pixel) {
-    add_rows(team, accepting<Team>(pixel), length, call.window_rows, length, line);
-  });
-  const bool wrong = Team::kChecked && !all_finite(team, length, line);
-  const int above = stripe % call.block_rows, blocks = call.block_columns;
-  const bool boundary = above == 0 || above == call.block_rows - 1;
-  // Of a block's row of windows, the first and the last one or all.
-  const bool all = boundary || blocks <= 2 || !call.boundaries_only();
-  const int count = all ? call.cell_columns : 2 * call.width;
-  const int plane = call.plane_of_cells(), std_count = call.std_count;
-  double* const out = cells + stripe * call.cell_columns;
-  with_constant(call.window_columns, [&](auto known) {
-    constexpr int kColumns = known;
-    const int columns = call.window_columns;
-    for (int c = last ? 0 : channel; c < (last ? call.channels : channel + 1); ++c) {
-      const double factor = std_count == 0 ? 1.0 : call.std_of(c);
-      const int at = last ? c : 0;
-      team.step(count, [=](int i) {
-        const int k = all ? i : i / 2 * blocks + i % 2 * (blocks - 1);
-        const int wide = kColumns > 0 ? kColumns : columns;
-        const double sum = add_columns(line + k * wide * step + at, wide, step);
-        out[c * plane + k] = std_count == 0 ? sum : sum * factor;
-      });
+    for (int s = stripe; s < end; ++s) {
+      const int64_t start = int64_t{s} * call.window_rows * length;
+      add_rows(team, accepting<Team>(pixel), start, length, call.window_rows, length, line);
+      if (Team::kChecked && !call.all_windows()) wrong |= !all_finite(team, length, line);
+      write_windows(team, call, channel, s, line, cells);
     }
   });
   return wrong;
 }
 
-// A row of blocks of a saliency map, of the transport's grid. Where values are checked, returns
-// whether one is negative or not finite.
+// The windows of a stripe from its column sums.
+template <typename Team>
+PUZZLEMIX_HD void write_windows(Team& team, const PuzzleCall& call, int channel, int stripe,
+                                const double* line, double* cells) {
+  const bool last = call.channels_last;
+  const int above = stripe % call.block_rows, blocks = call.block_columns;
+  const bool boundary = above == 0 || above == call.block_rows - 1;
+  // Of a block's row of windows, the first and the last one or all.
+  const bool all = boundary || blocks <= 2 || !call.boundaries_only();
+  const int count = all ? call.cell_columns : 2 * call.width;
+  const int step = last ? call.channels : 1, std_count = call.std_count;
+  with_constant(call.window_columns, [&](auto known) {
+    constexpr int kColumns = known;
+    const int columns = call.window_columns;
+    for (int c = last ? 0 : channel; c < (last ? call.channels : channel + 1); ++c) {
+      const double factor = std_count == 0 ? 1.0 : call.std_of(c);
+      const double* const from = line + (last ? c : 0);
+      double* const out = cells + c * call.plane_of_cells() + stripe * call.cell_columns;
+      team.step(count, [=](int i) {
+        const int k = all ? i : i / 2 * blocks + i % 2 * (blocks - 1);
+        const int wide = kColumns > 0 ? kColumns : columns;
+        const double sum = add_columns(from + k * wide * step, wide, step);
+        out[k] = std_count == 0 ? sum : sum * factor;
+      });
+    }
+  });
+}
+
+// Rows of blocks of a saliency map, of the transport's grid, from `row` to before `end`. Where
+// values are checked, returns whether one is negative or not finite.
 template <typename Team>
 PUZZLEMIX_HD bool pool_saliency(Team& team, const PuzzleCall& call, const ImageOf& image, int row,
-                                double* line, double* sums) {
+                                int end, double* line, double* sums) {
   const bool first = image.side == 0;
   const int rows = first ? call.saliency_rows1 : call.saliency_rows2;
   const int columns = first ? call.saliency_columns1 : call.saliency_columns2;
   const int tall = rows / call.fine_height, wide = columns / call.fine_width;
-  const int64_t start = image.index * rows * columns + int64_t{row} * tall * columns;
-  double least = 0;
-  with_elements<Team>(first ? call.saliency1 : call.saliency2, start, [&](const auto& value) {
-    const auto in = value;
-    if (Team::kChecked) {
-      least = team.reduce(tall * columns, 0.0, [=](int i) { return in[i]; }, Least());
-    }
-    add_rows(team, accepting_capacities<Team>(value), columns, tall, columns, line);
-  });
-  const bool wrong = Team::kChecked && (least < 0 || !all_finite(team, columns, line));
-  double* const out = sums + row * call.fine_width;
-  team.step(call.fine_width, [=](int k) { out[k] = add_columns(line + k * wide, wide); });
+  bool wrong = false;
+  with_elements<Team>(
+      first ? call.saliency1 : call.saliency2, image.index * rows * columns,
+      [&](const auto& value) {
+        const auto in = value;
+        const int64_t start = int64_t{row} * tall * columns;
+        if (Team::kChecked) {
+          // |x| - x is 0 but for a negative number and for what is not finite.
+          const auto excess = [=](int i) { return fabs(in[start + i]) - in[start + i]; };
+          wrong = team.reduce((end - row) * tall * columns, 0.0, excess, Sum()) != 0;
+        }
+        for (int r = row; r < end; ++r) {
+          add_rows(team, accepting_capacities<Team>(value), int64_t{r} * tall * columns, columns,
+                   tall, columns, line);
+          double* const out = sums + r * call.fine_width;
+          team.step(call.fine_width, [=](int k) { out[k] = add_columns(line + k * wide, wide); });
+        }
+      });
   return wrong;
 }
 
@@ -370,6 +400,11 @@ PUZZLEMIX_HD void see_shares(Team& team, const PuzzleCall& call, const View& see
   const View view = seen;
   const int tall = call.tall, wide = call.wide, fine_width = call.fine_width;
   const int places = call.fine_cells();
+  if (tall == 1 && wide == 1) {  // alike, but as a copy where nothing moves
+    const double* const given = view.shares[a];
+    if (!view.source[a]) return team.step(places, [=](int i) { shares[i] = given[i]; });
+    return team.step(places, [=](int i) { shares[i] = given[source_of(view, a, i, places)]; });
+  }
   team.step(call.height, call.width, [=](int y, int x) {
     double even = 0, odd = 0;
     for (int j = 0; j < wide; ++j) {
@@ -431,19 +466,12 @@ template <int kMost, int kNext, bool kMoved>
 PUZZLEMIX_HD void measure_strips(const PuzzleCall& call, const View& view, const Strips& strips,
                                  int count, double (&d)[4][kMost]) {
   const int next = kNext > 0 ? kNext : strips.next, places = call.fine_cells();
-  PUZZLEMIX_UNROLL
-  for (int q = 0; q < 4; ++q) {
-    for (int k = 0; k < count; ++k) d[q][k] = 0;
-  }
+  double rest[4][kMost];
   for (int s = 0; s < strips.length; ++s) {
     const int place = strips.place + s / strips.run * strips.along_places;
     const int32_t* const shift = kMoved ? view.shift + place : nullptr;
-    double e[4][kMost];
-    PUZZLEMIX_UNROLL
-    for (int q = 0; q < 4; ++q) {
-      for (int k = 0; k < count; ++k) e[q][k] = 0;
-    }
-    for (int c = 0; c < call.channels; ++c) {
+    double (&e)[4][kMost] = s == 0 ? d : rest;
+    const auto add = [&](int c, auto is_first) {
       const int at = c * call.plane_of_cells() + strips.start + s * strips.along;
       const double *const first = view.cells[0] + at, *const second = view.cells[1] + at;
       for (int k = 0; k < count; ++k) {
@@ -457,15 +485,16 @@ PUZZLEMIX_HD void measure_strips(const PuzzleCall& call, const View& view, const
           j2 += shift[places + there];
         }
         const double a1 = *i1, b1 = *j1, a2 = *i2, b2 = *j2;
-        e[0][k] += fabs(a1 - b1);
-        e[1][k] += fabs(a1 - b2);
-        e[2][k] += fabs(a2 - b1);
-        e[3][k] += fabs(a2 - b2);
+        const double apart[4] = {fabs(a1 - b1), fabs(a1 - b2), fabs(a2 - b1), fabs(a2 - b2)};
+        PUZZLEMIX_UNROLL
+        for (int q = 0; q < 4; ++q) e[q][k] = is_first ? apart[q] : e[q][k] + apart[q];
       }
-    }
+    };
+    add(0, std::true_type());
+    for (int c = 1; c < call.channels; ++c) add(c, std::false_type());
     PUZZLEMIX_UNROLL
-    for (int q = 0; q < 4; ++q) {
-      for (int k = 0; k < count; ++k) d[q][k] += e[q][k];
+    for (int q = 0; s > 0 && q < 4; ++q) {
+      for (int k = 0; k < count; ++k) d[q][k] += rest[q][k];
     }
   }
 }
@@ -501,14 +530,18 @@ PUZZLEMIX_HD void measure_row(const PuzzleCall& call, const View& view, bool dow
     measure_strips<kMost, 0, false>(call, view, strips, count, d);
   }
   const EdgePlanes to = out.from(y * call.width + x);
+  double* const __restrict base = to.base, * const __restrict first = to.first, * const __restrict second = to.second, * const __restrict weight = to.weight;
   PUZZLEMIX_UNROLL
   for (int q = 0; q < 4; ++q) {
     for (int k = 0; k < count; ++k) d[q][k] = d[q][k] <= DBL_MAX ? d[q][k] : 0;
   }
-  for (int k = 0; k < count; ++k) to.base[k] = d[3][k];
-  for (int k = 0; k < count; ++k) to.first[k] = (d[0][k] - d[3][k]) + (d[1][k] - d[2][k]);
-  for (int k = 0; k < count; ++k) to.second[k] = (d[0][k] - d[3][k]) - (d[1][k] - d[2][k]);
-  for (int k = 0; k < count; ++k) to.weight[k] = ((d[1][k] + d[2][k]) - d[0][k]) - d[3][k];
+  for (int k = 0; k < count; ++k) {
+    const double d11 = d[0][k], d12 = d[1][k], d21 = d[2][k], d22 = d[3][k];
+    base[k] = d22;
+    first[k] = (d11 - d22) + (d12 - d21);
+    second[k] = (d11 - d22) - (d12 - d21);
+    weight[k] = ((d12 + d21) - d11) - d22;
+  }
 }
 
 // Fills the planes of both axes.
@@ -521,7 +554,7 @@ PUZZLEMIX_HD void measure(Team& team, const PuzzleCall& call, const View& seen,
   const EdgePlanes down = down_planes, right = right_planes;
   const int height = call.height, width = call.width;
   team.step(height + 1, (width + kWide - 1) / kWide, [=](int line, int strip) {
-    const int y = line - 1, x = strip * kWide, count = Least()(kWide, width - x);
+    const int y = line - 1, x = strip * kWide, count = cells_wide<Team>(width - x);
     const int i = y * width + x;  // negative in the row before the first cell
     const int edges = y < 0 ? 0 : Least()(count, width - 1 - x);
     if (y < 0 || y + 1 == height) {
@@ -554,7 +587,7 @@ PUZZLEMIX_HD void write_costs(Team& team, const PuzzleCall& call, const double* 
   const double smoothness = call.smoothness;
   const bool bilinear = call.bilinear;
   team.step((n + kWide - 1) / kWide, [=](int s) {
-    const int start = s * kWide, wide = Least()(kWide, n - start);
+    const int start = s * kWide, wide = cells_wide<Team>(n - start);
     const EdgePlanes d = down.from(start), r = right.from(start);
     const double *const s1 = shares1 + start, *const s2 = shares2 + start;
     double slope[kWide], bend[kWide];
@@ -612,29 +645,51 @@ PUZZLEMIX_HD double objective(Team& team, const PuzzleCall& call, const double* 
   const bool bilinear = call.bilinear;
   const double down_factor = call.smoothness * call.gamma / call.pixels_down();
   const double right_factor = call.smoothness * call.gamma / call.pixels_right();
-  team.step(width, [=](int x) {
-    double saliency = 0, rises = 0, touching = 0, prior = 0;
+  constexpr int kWide = Team::kWide;
+  team.step((width + kWide - 1) / kWide, [=](int strip) {
+    const int start = strip * kWide, count = cells_wide<Team>(width - start);
+    double saliency[kWide], rises[kWide], touching[kWide], prior[kWide];
+    for (int k = 0; k < count; ++k) saliency[k] = rises[k] = touching[k] = prior[k] = 0;
+    // The label values of a row and of the next one, and of the column beside the strip. Beyond the
+    // grid they don't count: there rises are set to 0, and the planes of edges hold 0.
+    double here[kWide + 1], below[kWide + 1];
+    const auto read = [&](int y, double (&z)[kWide + 1]) {
+      const int32_t* const row = label + y * width + start;
+      for (int k = 0; k < count; ++k) z[k] = table.z[row[k]];
+      z[count] = start + count < width ? table.z[row[count]] : z[count - 1];
+    };
+    read(0, below);
     for (int y = 0; y < height; ++y) {
-      const int i = y * width + x;
-      const double z = table.z[label[i]], s1 = shares1[i], s2 = shares2[i];
-      const auto rise = [&](int j) { return (z - table.z[label[j]]) * (z - table.z[label[j]]); };
-      const auto phi = [&](const EdgePlanes& edges, int j) {
-        const double other = table.z[label[j]];
-        const double mixed = bilinear ? (z + other) - 2 * z * other : rise(j);
-        return edges.base[i] +
-               ((edges.first[i] * z + edges.second[i] * other) + edges.weight[i] * mixed) / 2;
+      for (int k = 0; k <= count; ++k) here[k] = below[k];
+      if (y + 1 < height) read(y + 1, below);
+      const int i = y * width + start;
+      const EdgePlanes d = down.from(i), r = right.from(i);
+      const double *const s1 = shares1 + i, *const s2 = shares2 + i;
+      const auto add = [&](int k, auto is_bilinear) {
+        const double z = here[k];
+        const auto phi = [&](const EdgePlanes& edges, double other, double rise) {
+          const double mixed = is_bilinear ? (z + other) - 2 * z * other : rise;
+          return edges.base[k] +
+                 ((edges.first[k] * z + edges.second[k] * other) + edges.weight[k] * mixed) / 2;
+        };
+        const double fall = (z - below[k]) * (z - below[k]);
+        const double side = (z - here[k + 1]) * (z - here[k + 1]);
+        saliency[k] += s2[k] + z * (s1[k] - s2[k]);
+        rises[k] += fall + side;
+        touching[k] +=
+            phi(d, below[k], fall) * down_factor + phi(r, here[k + 1], side) * right_factor;
       };
-      const bool below = y + 1 < height, beside = x + 1 < width;
-      saliency += s2 + z * (s1 - s2);
-      rises += (below ? rise(i + width) : 0) + (beside ? rise(i + 1) : 0);
-      touching += (below ? phi(down, i + width) * down_factor : 0) +
-                  (beside ? phi(right, i + 1) * right_factor : 0);
-      prior += table.log_p[label[i]];
+      // Two loops, as one with a branch would not be vectorised.
+      for (int k = 0; bilinear && k < count; ++k) add(k, std::true_type());
+      for (int k = 0; !bilinear && k < count; ++k) add(k, std::false_type());
+      for (int k = 0; k < count; ++k) prior[k] += table.log_p[label[i + k]];
     }
-    lines[x] = saliency;
-    lines[kMaxSide + x] = rises;
-    lines[2 * kMaxSide + x] = touching;
-    lines[3 * kMaxSide + x] = prior;
+    for (int k = 0; k < count; ++k) {
+      lines[start + k] = saliency[k];
+      lines[kMaxSide + start + k] = rises[k];
+      lines[2 * kMaxSide + start + k] = touching[k];
+      lines[3 * kMaxSide + start + k] = prior[k];
+    }
   });
   const int longest = Most()(call.fine_height, call.fine_width) - 1;
   const double far = static_cast<double>(longest) * longest;
