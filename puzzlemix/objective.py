@@ -33,16 +33,16 @@ from torch import Tensor
 
 from .validate import (
     Grid,
-    Model,
     PerChannel,
+    PuzzleOptions,
     expect_grids,
     expect_mask,
     expect_pairs,
     expect_sources,
     expect_values,
     mixing_ratio,
-    model_of,
     reads_values,
+    with_std,
 )
 
 __all__ = ["Objective", "objective"]
@@ -112,18 +112,10 @@ def objective(
         TypeError, ValueError: naming the argument, what was expected and what came.
     """
     expect_pairs(x1, x2, saliency1, saliency2)
-    model = model_of(
-        x1,
-        labels=labels,
-        beta=beta,
-        gamma=gamma,
-        eta=eta,
-        xi=xi,
-        neighborhood=neighborhood,
-        smoothness=smoothness,
-        mean=mean,
-        std=std,
+    options = PuzzleOptions(
+        labels, beta, gamma, eta, xi, neighborhood, smoothness, mean, std, transport=None
     )
+    options = with_std(options, x1)
     expect_mask(mask, "x1", x1)
     expect_sources(source1, source2, "x1", x1)
     moved = source1 if source1 is not None else source2
@@ -139,16 +131,16 @@ def objective(
         steps = _steps(mask, labels - 1)
         z = steps / (labels - 1)
         shares1, shares2 = _shares(saliency1, fine, source1), _shares(saliency2, fine, source2)
-        windows1 = _windows(_moved(x1, source1), grid, model)
-        windows2 = _windows(_moved(x2, source2), grid, model)
+        windows1 = _windows(_moved(x1, source1), grid, options)
+        windows2 = _windows(_moved(x2, source2), grid, options)
         log_p = _log_binomial(steps, ratio, labels - 1)
-        edge = model.beta / (16 * math.sqrt(grid[0] * grid[1]))
+        edge = options.beta / (16 * math.sqrt(grid[0] * grid[1]))
         terms = (
             -_overlap(z, shares1) - _overlap(1 - z, shares2),
             _label_smoothness(z) * edge,
-            _data_smoothness(z, windows1, windows2, model.smoothness) * (edge * model.gamma),
-            log_p.sum((1, 2)) * (-model.eta / (grid[0] * grid[1])),
-            (_distance_moved(source1, z) + _distance_moved(source2, z)) * model.xi,
+            _data_smoothness(z, windows1, windows2, options.smoothness) * (edge * options.gamma),
+            log_p.sum((1, 2)) * (-options.eta / (grid[0] * grid[1])),
+            (_distance_moved(source1, z) + _distance_moved(source2, z)) * options.xi,
         )
         return Objective(*terms, sum(terms[1:], terms[0]))
 
@@ -210,17 +202,20 @@ def _apart(strip: Tensor, other: Tensor, over: tuple[int, int]) -> Tensor:
     return (strip - other).abs().mean(over).nan_to_num(0.0, 0.0, 0.0)
 
 
-def _windows(images: Tensor, grid: Grid, model: Model) -> Tensor:
+def _windows(images: Tensor, grid: Grid, options: PuzzleOptions) -> Tensor:
     """Averages in double over windows of at most ``neighborhood`` that divide the blocks.
 
     ``std`` is undone; ``mean`` cancels in every difference.
     """
     counts = [
-        size // _largest_divisor(size // blocks, model.neighborhood)
+        size // _largest_divisor(size // blocks, options.neighborhood)
         for size, blocks in zip(images.shape[2:], grid, strict=True)
     ]
     windows = _in_blocks(images.double(), (counts[0], counts[1])).mean((3, 5))
-    return windows if model.std is None else windows * model.std
+    if options.std is None:
+        return windows
+    assert isinstance(options.std, float | Tensor)
+    return windows * options.std
 
 
 def _largest_divisor(size: int, limit: int) -> int:

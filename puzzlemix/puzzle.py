@@ -84,7 +84,7 @@ def puzzle_mix(
             tensors are read on the CPU only.
     """
     options = PuzzleOptions(
-        labels, beta, gamma, eta, xi, neighborhood, smoothness, cut, transport, cycles, mean, std
+        labels, beta, gamma, eta, xi, neighborhood, smoothness, mean, std, cut, transport, cycles
     )
     validate.expect_pairs(x1, x2, saliency1, saliency2)
     validate.expect_options(options)

@@ -33,7 +33,6 @@ __all__ = [
     "MAX_SIDE",
     "Fault",
     "Grid",
-    "Model",
     "PerChannel",
     "PuzzleOptions",
     "assignment",
@@ -43,11 +42,11 @@ __all__ = [
     "expect_device",
     "expect_divides",
     "expect_dtype",
+    "expect_finite_costs",
     "expect_grids",
     "expect_images",
     "expect_integer",
     "expect_mask",
-    "expect_model",
     "expect_number",
     "expect_one_of",
     "expect_options",
@@ -65,10 +64,10 @@ __all__ = [
     "masked_transport",
     "mix",
     "mixing_ratio",
-    "model_of",
     "per_channel",
     "reads_values",
     "refused",
+    "with_std",
 ]
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -423,7 +422,7 @@ def refused(
     kind, argument, sample, entry = fault
     given: dict[str, Any] = dict(zip(TENSORS[function], tensors, strict=True))
     if function == "puzzle_plan" and kind == _SUM:
-        return _overflow(tuple(given)[argument] if argument >= 0 else "beta", sample)
+        return _overflow(sample)
     name = tuple(given)[argument]
     try:
         if kind == _LABEL_COST:
@@ -440,12 +439,20 @@ def refused(
     return ValueError(f"{name}: expected values within its contract, got some while they were read")
 
 
-def _overflow(name: str, sample: int) -> ValueError:
-    """Values that are finite, and what is made of them isn't."""
-    what = "weights" if name == "beta" else "values"
+def expect_finite_costs(*costs: Tensor) -> None:
+    """Refuse the cuts' costs that weights and images make, where they add up to no number."""
+    cells, edges = integers.labeling_magnitude(*costs)
+    finite = cells + edges < math.inf
+    for part in costs[:3]:
+        finite &= part.isfinite().flatten(1).all(1)
+    if (b := _first_of(~finite)) is not None:
+        raise _overflow(b)
+
+
+def _overflow(sample: int) -> ValueError:
     return ValueError(
-        f"{name}: expected {what} for which all costs are finite in double, got an overflow in "
-        f"sample {sample}"
+        "beta, gamma, eta: expected weights for which all costs of these images are finite in "
+        f"double, got an overflow in sample {sample}"
     )
 
 
@@ -612,20 +619,40 @@ class PuzzleOptions(NamedTuple):
     xi: float
     neighborhood: int
     smoothness: str
-    cut: str
-    transport: str | None
-    cycles: int
     mean: PerChannel | None
     std: PerChannel | None
+    cut: str = "swap"
+    transport: str | None = "approx"
+    cycles: int = 1
 
 
 def expect_options(options: PuzzleOptions) -> None:
     """Refuse options that are out of range whatever the images."""
-    labels, beta, gamma, eta, xi, neighborhood, smoothness = options[:7]
-    expect_model(labels, beta, gamma, eta, xi, neighborhood, smoothness)
+    expect_integer("labels", options.labels, least=2, most=MAX_LABELS)
+    for name in ("beta", "gamma", "eta"):
+        expect_number(name, getattr(options, name), least=0)
+    # No move costs more than twice xi.
+    expect_number("xi", options.xi, least=0, most=MAX_FLOAT / 2)
+    expect_integer("neighborhood", options.neighborhood, least=1)
+    expect_one_of("smoothness", options.smoothness, SMOOTHNESS)
     expect_one_of("cut", options.cut, CUTS)
     expect_one_of("transport", options.transport, TRANSPORTS)
     expect_integer("cycles", options.cycles, least=1)
+
+
+def with_std(options: PuzzleOptions, images: Tensor) -> PuzzleOptions:
+    """Options checked against the images x1 too, in Python's numbers; ``std`` becomes a number or
+    [C, 1, 1] float64 beside the images. ``mean`` cancels in every difference."""
+    expect_options(options)
+    expect_per_channel("mean", options.mean, "x1", images)
+    return options._replace(
+        labels=int(options.labels),
+        beta=float(options.beta),
+        gamma=float(options.gamma),
+        eta=float(options.eta),
+        xi=float(options.xi),
+        std=per_channel("std", options.std, "x1", images, positive=True),
+    )
 
 
 def grids_of(
@@ -641,58 +668,6 @@ def grids_of(
     given = {"x1": x1, "saliency1": saliency1, "saliency2": saliency2}
     expect_grids(coarse, fine, given, ("grid", "transport_grid"))
     return coarse, fine
-
-
-class Model(NamedTuple):
-    """The weights of the objective; ``puzzle_mix`` says what each of them is."""
-
-    labels: int
-    beta: float
-    gamma: float
-    eta: float
-    xi: float
-    neighborhood: int
-    smoothness: str
-    std: float | Tensor | None
-    """One number, or [C, 1, 1] float64 beside the images; ``mean`` cancels in every difference."""
-
-
-def model_of(
-    images: Tensor,
-    *,
-    labels: int,
-    beta: float,
-    gamma: float,
-    eta: float,
-    xi: float,
-    neighborhood: int,
-    smoothness: str,
-    mean: PerChannel | None,
-    std: PerChannel | None,
-) -> Model:
-    """The weights of the objective, each within its range, for the images x1."""
-    expect_model(labels, beta, gamma, eta, xi, neighborhood, smoothness)
-    expect_per_channel("mean", mean, "x1", images)
-    scale = per_channel("std", std, "x1", images, positive=True)
-    weights = (float(beta), float(gamma), float(eta), float(xi))
-    return Model(int(labels), *weights, int(neighborhood), smoothness, scale)
-
-
-def expect_model(
-    labels: int,
-    beta: float,
-    gamma: float,
-    eta: float,
-    xi: float,
-    neighborhood: int,
-    smoothness: str,
-) -> None:
-    """Refuse weights of the objective that are out of range whatever the images."""
-    expect_integer("labels", labels, least=2, most=MAX_LABELS)
-    for name, value in (("beta", beta), ("gamma", gamma), ("eta", eta), ("xi", xi)):
-        expect_number(name, value, least=0)
-    expect_integer("neighborhood", neighborhood, least=1)
-    expect_one_of("smoothness", smoothness, SMOOTHNESS)
 
 
 def grid_of(name: str, grid: int | Sequence[int]) -> Grid:

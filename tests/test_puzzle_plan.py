@@ -422,6 +422,21 @@ def test_the_lowest_faulty_sample_is_named(threads: Callable[[int], None], count
             ops.puzzle_plan(*pairs, partner=partner, grid=2)
 
 
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"eta": 1.7e308, "labels": 16}, "beta, gamma, eta: .* overflow in sample 0"),
+        ({"beta": 1.7e308, "gamma": 1e3}, "beta, gamma, eta: .* overflow in sample 0"),
+        ({"xi": 1e308}, "xi: expected a number from 0"),
+    ],
+)
+@pytest.mark.parametrize("plan", [ops.puzzle_plan, reference.puzzle_plan])
+def test_weights_whose_costs_overflow(plan: Any, weights: dict[str, Any], message: str) -> None:
+    pairs = make_pairs(3, 16, 16, seed=4)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        plan(*pairs, grid=4, **weights)
+
+
 def test_of_several_faults_the_same_one_is_named_whatever_the_threads(
     threads: Callable[[int], None],
 ) -> None:

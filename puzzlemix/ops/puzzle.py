@@ -67,7 +67,7 @@ def puzzle_plan(
         float64.
     """
     options = PuzzleOptions(
-        labels, beta, gamma, eta, xi, neighborhood, smoothness, cut, transport, cycles, mean, std
+        labels, beta, gamma, eta, xi, neighborhood, smoothness, mean, std, cut, transport, cycles
     )
     validate.expect_pairs(x1, x2, saliency1, saliency2, partner)
     validate.expect_options(options)

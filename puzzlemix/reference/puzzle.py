@@ -23,15 +23,14 @@ from ..arrays import accepts_numpy
 from ..results import PuzzlePlan
 from ..validate import (
     Grid,
-    Model,
     PerChannel,
     PuzzleOptions,
-    expect_options,
+    expect_finite_costs,
     expect_pairs,
     expect_values,
     grids_of,
     mixing_ratio,
-    model_of,
+    with_std,
 )
 from .graphcut import alpha_beta_swap, exact_labeling
 from .logarithm import log
@@ -81,34 +80,22 @@ def puzzle_plan(
     """
     given = (x1, x2, saliency1, saliency2)
     options = PuzzleOptions(
-        labels, beta, gamma, eta, xi, neighborhood, smoothness, cut, transport, cycles, mean, std
+        labels, beta, gamma, eta, xi, neighborhood, smoothness, mean, std, cut, transport, cycles
     )
     expect_pairs(*given, partner)
-    expect_options(options)
+    options = with_std(options, x1)
     ratio = mixing_ratio(lam, "x1", x1)
     expect_values("puzzle_plan", *given, ratio if isinstance(ratio, Tensor) else None, partner)
-    model = model_of(
-        x1,
-        labels=labels,
-        beta=beta,
-        gamma=gamma,
-        eta=eta,
-        xi=xi,
-        neighborhood=neighborhood,
-        smoothness=smoothness,
-        mean=mean,
-        std=std,
-    )
     coarse, fine = grids_of(grid, transport_grid, x1, saliency1, saliency2)
     if transport is None:
         fine = coarse
     with torch.no_grad():
-        problem = _problem(*given, ratio, partner, coarse, fine, model)
+        problem = _problem(*given, ratio, partner, coarse, fine, options)
         decision = _decide(problem, cut, transport, cycles)
     source1, source2 = decision.sources or (None, None)
     # A quotient of small integers in double, rounded to float32, is as if it had been rounded once.
     real = torch.float64 if x1.dtype == torch.float64 else torch.float32
-    mask = _values(decision.labels, model).to(real)
+    mask = _values(decision.labels, options).to(real)
     total = decision.labels.flatten(1).sum(1).double()
     ratio = _over(total, (labels - 1) * coarse[0] * coarse[1]).to(real)
     return PuzzlePlan(mask, ratio, source1, source2, decision.objective)
@@ -125,7 +112,7 @@ class _Problem(NamedTuple):
     """[B, L]: log of Binomial(m, lam)."""
     grid: Grid
     fine: Grid
-    model: Model
+    options: PuzzleOptions
 
 
 class _Edges(NamedTuple):
@@ -180,6 +167,7 @@ def _cycle(
 ) -> _Decision:
     """A mask for the images as they are seen, then permutations for that mask."""
     costs = _costs(problem, _view(problem, sources))
+    expect_finite_costs(*costs)
     labels = (alpha_beta_swap if cut == "swap" else exact_labeling)(*costs).labels
     sources = None if transport is None else _transport(problem, labels, transport)
     return _Decision(labels, sources, _objective(problem, labels, sources))
@@ -212,7 +200,7 @@ def _problem(
     partner: Tensor | None,
     grid: Grid,
     fine: Grid,
-    model: Model,
+    options: PuzzleOptions,
 ) -> _Problem:
     """What doesn't depend on the permutations."""
     if partner is not None:
@@ -220,7 +208,7 @@ def _problem(
     shares = (_shares(saliency1, fine), _shares(saliency2, fine))
     if not isinstance(lam, Tensor):
         lam = torch.full((len(x1),), lam, dtype=torch.float64, device=x1.device)
-    return _Problem((x1, x2), shares, _log_prior(lam.double(), model.labels), grid, fine, model)
+    return _Problem((x1, x2), shares, _log_prior(lam.double(), options.labels), grid, fine, options)
 
 
 def _shares(saliency: Tensor, fine: Grid) -> Tensor:
@@ -251,7 +239,7 @@ def _view(problem: _Problem, sources: Sources | None) -> _View:
         shares1, shares2 = _through(sources[0], shares1), _through(sources[1], shares2)
     rows, columns = (fine // cut for fine, cut in zip(problem.fine, problem.grid, strict=True))
     shares = _sums(shares1, rows, columns), _sums(shares2, rows, columns)
-    return _View(shares, *_edges(x1, x2, problem.grid, problem.model))
+    return _View(shares, *_edges(x1, x2, problem.grid, problem.options))
 
 
 def _through(source: Tensor, shares: Tensor) -> Tensor:
@@ -259,14 +247,15 @@ def _through(source: Tensor, shares: Tensor) -> Tensor:
     return shares.flatten(1).gather(1, source.flatten(1)).view(shares.shape)
 
 
-def _edges(x1: Tensor, x2: Tensor, grid: Grid, model: Model) -> tuple[_Edges, _Edges]:
+def _edges(x1: Tensor, x2: Tensor, grid: Grid, options: PuzzleOptions) -> tuple[_Edges, _Edges]:
     """The edges down and to the right."""
     sides = x1.shape[2] // grid[0], x1.shape[3] // grid[1]
-    height, width = (_largest_divisor(side, model.neighborhood) for side in sides)
+    height, width = (_largest_divisor(side, options.neighborhood) for side in sides)
     rows, columns = sides[0] // height, sides[1] // width  # windows of a block
     windows = [_sums(x.double(), height, width) for x in (x1, x2)]
-    if model.std is not None:
-        windows = [values * model.std for values in windows]
+    if options.std is not None:
+        assert isinstance(options.std, float | Tensor)
+        windows = [values * options.std for values in windows]
 
     pixels = x1.shape[1] * height * width
     bottom = [values[:, :, rows - 1 : -1 : rows] for values in windows]
@@ -312,9 +301,9 @@ def _split(distances: list[list[Tensor]], pixels: int) -> _Edges:
 
 def _costs(problem: _Problem, view: _View) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The labelling problem: unary costs, weights of the edges, label cost."""
-    model = problem.model
+    options = problem.options
     smoothness = _smoothness(problem)
-    weigh = smoothness * model.gamma / 2
+    weigh = smoothness * options.gamma / 2
     down, right = view.down, view.right
     s1, s2 = view.shares
 
@@ -324,16 +313,16 @@ def _costs(problem: _Problem, view: _View) -> tuple[Tensor, Tensor, Tensor, Tens
     slope = (vertical * weigh_down + horizontal * weigh_right) + (s2 - s1)
 
     bend = torch.zeros_like(s1)
-    if model.smoothness == "bilinear":
+    if options.smoothness == "bilinear":
         vertical = _below(down.weight) + _above(down.weight)
         horizontal = _beside(right.weight) + _before(right.weight)
         bend = vertical * weigh_down + horizontal * weigh_right
 
-    z = _levels(model, s1.device)
-    prior = problem.log_p * (-model.eta / (problem.grid[0] * problem.grid[1]))
+    z = _levels(options, s1.device)
+    prior = problem.log_p * (-options.eta / (problem.grid[0] * problem.grid[1]))
     unary = (slope[..., None] * z + prior[:, None, None]) + bend[..., None] * (z * (1 - z))
-    last = model.labels - 1
-    every = range(model.labels)
+    last = options.labels - 1
+    every = range(options.labels)
     squares = [[((a - b) / last) * ((a - b) / last) for b in every] for a in every]
     return (
         unary,
@@ -347,9 +336,9 @@ def _transport(problem: _Problem, labels: Tensor, method: str) -> Sources:
     """Permutations that bring what is salient to where each image is seen at all."""
     rows, columns = (fine // cut for fine, cut in zip(problem.fine, problem.grid, strict=True))
     labels = labels.repeat_interleave(rows, 1).repeat_interleave(columns, 2)
-    seen1, seen2 = labels > 0, labels < problem.model.labels - 1
+    seen1, seen2 = labels > 0, labels < problem.options.labels - 1
     shares1, shares2 = problem.shares
-    xi = problem.model.xi
+    xi = problem.options.xi
     return (
         masked_transport(shares1, seen1.double(), xi=xi, method=method).source,
         masked_transport(shares2, seen2.double(), xi=xi, method=method).source,
@@ -361,29 +350,31 @@ def _transport(problem: _Problem, labels: Tensor, method: str) -> Sources:
 
 def _objective(problem: _Problem, labels: Tensor, sources: Sources | None) -> Tensor:
     """The sum of the terms, [B]."""
-    model = problem.model
+    options = problem.options
     view = _view(problem, sources)
     s1, s2 = view.shares
     smoothness = _smoothness(problem)
-    z = _values(labels, model)
+    z = _values(labels, options)
     ends_down = z[:, :-1], z[:, 1:]
     ends_right = z[:, :, :-1], z[:, :, 1:]
 
     saliency = -_sum(s2 + z * (s1 - s2))
     label = _sum(_below(_square(*ends_down)) + _beside(_square(*ends_right))) * smoothness
-    down = _phi(view.down, *ends_down, model) * (smoothness * model.gamma / view.down.pixels)
-    right = _phi(view.right, *ends_right, model) * (smoothness * model.gamma / view.right.pixels)
+    down = _phi(view.down, *ends_down, options) * (smoothness * options.gamma / view.down.pixels)
+    right = _phi(view.right, *ends_right, options) * (
+        smoothness * options.gamma / view.right.pixels
+    )
     phi = _below(down) + _beside(right)
     data = _sum(phi)
     log_p = problem.log_p.gather(1, labels.flatten(1)).view(labels.shape)
-    prior = _sum(log_p) * (-model.eta / (problem.grid[0] * problem.grid[1]))
+    prior = _sum(log_p) * (-options.eta / (problem.grid[0] * problem.grid[1]))
     return (((saliency + label) + data) + prior) + _cost_of_moves(problem, sources)
 
 
-def _phi(edges: _Edges, z_i: Tensor, z_j: Tensor, model: Model) -> Tensor:
+def _phi(edges: _Edges, z_i: Tensor, z_j: Tensor, options: PuzzleOptions) -> Tensor:
     """The data smoothness of edges, times the number of pixels of a strip."""
     mixed = _square(z_i, z_j)
-    if model.smoothness == "bilinear":
+    if options.smoothness == "bilinear":
         mixed = (z_i + z_j) - (2 * z_i) * z_j
     return edges.d22 + ((edges.first * z_i + edges.second * z_j) + edges.weight * mixed) / 2
 
@@ -425,7 +416,7 @@ def _cost_of_moves(problem: _Problem, sources: Sources | None) -> Tensor:
         down, right = block // width - place // width, block % width - place % width
         squared += down * down + right * right
     # Integers: their sum is exact in any order.
-    return squared.sum(1).double() * (problem.model.xi / (longest * longest))
+    return squared.sum(1).double() * (problem.options.xi / (longest * longest))
 
 
 # Numbers
@@ -433,19 +424,19 @@ def _cost_of_moves(problem: _Problem, sources: Sources | None) -> Tensor:
 
 def _smoothness(problem: _Problem) -> float:
     """beta / (16 sqrt(n)), the factor of (z_i - z_j)^2."""
-    return problem.model.beta / (16 * math.sqrt(problem.grid[0] * problem.grid[1]))
+    return problem.options.beta / (16 * math.sqrt(problem.grid[0] * problem.grid[1]))
 
 
-def _levels(model: Model, device: torch.device) -> Tensor:
+def _levels(options: PuzzleOptions, device: torch.device) -> Tensor:
     """z of each label, k/m."""
-    last = model.labels - 1
-    levels = [k / last for k in range(model.labels)]
+    last = options.labels - 1
+    levels = [k / last for k in range(options.labels)]
     return torch.tensor(levels, dtype=torch.float64, device=device)
 
 
-def _values(labels: Tensor, model: Model) -> Tensor:
+def _values(labels: Tensor, options: PuzzleOptions) -> Tensor:
     """z of the labels that blocks have."""
-    return _levels(model, labels.device)[labels]
+    return _levels(options, labels.device)[labels]
 
 
 def _over(values: Tensor, number: int) -> Tensor:
