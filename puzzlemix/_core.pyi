@@ -35,7 +35,6 @@ assignment: _Operator
 masked_transport: _Operator
 puzzle_plan: _Operator
 mix: _Kernel
-mix_grad: _Kernel
 
 def check_labels(labels: int, batch: int, classes: int, /) -> _Fault | None: ...
 def mix_labels(

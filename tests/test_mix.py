@@ -429,8 +429,3 @@ def test_a_fault_names_argument_sample_and_entry(argument, place, value, text, t
     for module in (puzzlemix, reference):
         with pytest.raises(ValueError, match=text):
             module.mix(*problem)
-    images = [x.requires_grad_() for x in problem[:2]]
-    with pytest.raises(ValueError, match=text):
-        torch.ops.puzzlemix.mix_grad(
-            images[0].detach(), None, None, *problem[2:], None, 4, [True, True, False], False
-        )

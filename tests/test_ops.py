@@ -77,13 +77,6 @@ def operator_calls():
     yield OPERATORS.mix, (*images, *mix[3:], partner, True)
     yield OPERATORS.mix, (images[0], None, images[2], None, None, None, False)
     yield OPERATORS.mix, (*last, images[2].detach(), *mix[3:], partner, False)
-    every = [True, True, True]
-    yield OPERATORS.mix_grad, (images[0], *images, *mix[3:], None, 2, every, False)
-    yield OPERATORS.mix_grad, (images[0], *images, *mix[3:], partner, 2, every, True)
-    yield (
-        OPERATORS.mix_grad,
-        (last[0], *last, images[2].detach(), *mix[3:], partner, 2, every, False),
-    )
 
 
 @pytest.mark.parametrize(

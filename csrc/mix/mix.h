@@ -1,4 +1,4 @@
-// The mix of two images block by block, and its gradient (Kim, Choo and Song, ICML 2020, eq. 1):
+// The mix of two images block by block (Kim, Choo and Song, ICML 2020, eq. 1):
 //
 //   out[b] = z * P1 x1[b] + (1 - z) * P2 x2[partner[b]]
 //
@@ -8,12 +8,7 @@
 // zeros, which are neither made nor read. Computed in float (double for double images), each
 // operation rounded on its own. Where z is 1 or 0, in that type, the other image is not read.
 //
-// The gradient is a gather too, through the inverse of the permutation:
-//   grad1[b] = P1^T (z * g)      grad2[j] = sum of P2^T ((1 - z) * g) over all b with partner[b] =
-//   j grad_mask = sums of g * (P1 x1 - P2 x2[partner]) over the mask's blocks and all channels
-// The sum of grad2 starts with its first term, goes on in ascending b, in the type of the mix, and
-// is rounded to the images' type once; an image that is nobody's partner gets 0. grad_mask is
-// added up in double.
+// Gradients are made of mixes (puzzlemix/ops/mix.py).
 //
 // Images are planes of `width` elements a row, all in one layout. In channels_last memory an image
 // is a single plane, whose rows are C times as wide: `channels` is 1, `width` is X * C, and each
@@ -35,8 +30,7 @@ struct BlockMap {
   Grid grid;
 };
 
-// What the mix and its gradient have in common.
-struct MixLayout {
+struct MixProblem {
   Dtype dtype = Dtype::float32;  // of all images
   const void* mask = nullptr;  // [mask_grid] a sample, float for images up to float32, else double
   int64_t mask_step = 0;       // from one sample's mask to the next; 0: all have the same
@@ -45,7 +39,10 @@ struct MixLayout {
   const int64_t* partner = nullptr;  // [B]; null: sample b's is b
   int64_t batch = 0, others = 0;     // B, and how many images x2 holds
   int64_t channels = 0, height = 0, width = 0;
-  bool trusted = false;  // mask, sources and partners hold what they must: don't look
+  bool trusted = false;      // mask, sources and partners hold what they must: don't look
+  const void* x1 = nullptr;  // [B, C, Y, X]
+  const void* x2 = nullptr;  // [others, C, Y, X], or null for zeros
+  void* out = nullptr;       // [B, C, Y, X]
 
   // The second image of a sample. What is no index is never used as one: it has not been looked at,
   // or another thread has written it since.
@@ -58,29 +55,12 @@ struct MixLayout {
   }
 };
 
-struct MixProblem : MixLayout {
-  const void* x1 = nullptr;  // [B, C, Y, X]
-  const void* x2 = nullptr;  // [others, C, Y, X], or null for zeros
-  void* out = nullptr;       // [B, C, Y, X]
-};
-
-struct MixGradProblem : MixLayout {
-  const void* grad = nullptr;  // [B, C, Y, X]
-  const void* x1 = nullptr;    // read for grad_mask alone, as x2; null x2: zeros
-  const void* x2 = nullptr;
-  void* grad1 = nullptr;        // [B, C, Y, X], or null where not needed
-  void* grad2 = nullptr;        // [others, C, Y, X], or null
-  double* grad_mask = nullptr;  // [B, mask_grid], or null
-  int64_t* inverse = nullptr;   // [B, map2.grid]: scratch memory for grad2 by partner on CUDA
-};
-
 // The numbers of the tensors that a Status may name, in the order of mix's arguments.
 enum MixArgument : int { kX1, kX2, kMask, kSource1, kSource2, kPartner };
 
 // What is not finite in the mask, out of range in sources or partners, or twice in a permutation
 // comes back as a Status; then the result is unspecified.
 Status mix_cpu(const MixProblem& problem, int threads);
-Status mix_grad_cpu(const MixGradProblem& problem, int threads);
 
 #ifdef PUZZLEMIX_HAS_CUDA
 // Enqueue on `stream` (a cudaStream_t) and return at once; the result is the cudaError_t of the
@@ -88,7 +68,6 @@ Status mix_grad_cpu(const MixGradProblem& problem, int threads);
 // partner out of range as image b (0 where there is none). A plane has fewer than 2^31 pixels, a
 // batch fewer than 2^31 samples; otherwise cudaErrorInvalidValue.
 int mix_cuda(const MixProblem& problem, void* stream);
-int mix_grad_cuda(const MixGradProblem& problem, void* stream);
 #endif
 
 }  // namespace puzzlemix

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 #include <vector>
 
 #include "batch.h"
@@ -130,12 +129,12 @@ struct Runs {
   int64_t size() const { return last - first; }
 };
 
-// The geometry of a call, common to the mix and its gradient.
+// The geometry of a call.
 template <typename Real>
 class Geometry {
  public:
-  explicit Geometry(const MixLayout& p)
-      : layout_(p),
+  explicit Geometry(const MixProblem& p)
+      : problem_(p),
         from1_(p.map1, p.height, p.width),
         from2_(p.map2, p.height, p.width),
         rows_(cut_axis(p.height, p.mask_grid.rows, p.map1.grid.rows, p.map2.grid.rows)),
@@ -151,13 +150,13 @@ class Geometry {
   }
 
   // Whether all samples have the same runs.
-  bool one_for_all() const { return layout_.mask_step == 0 && from1_.stay() && from2_.stay(); }
+  bool one_for_all() const { return problem_.mask_step == 0 && from1_.stay() && from2_.stay(); }
 
   // The partner an image of x2, the mask finite, the sources permutations.
   Status check(int64_t sample, std::vector<char>& seen) const {
-    if (layout_.trusted) return {};
+    if (problem_.trusted) return {};
     const Real* const mask = this->mask(sample);
-    const int64_t cells = layout_.mask_grid.rows * layout_.mask_grid.cols;
+    const int64_t cells = problem_.mask_grid.rows * problem_.mask_grid.cols;
     // x - x is 0 or no number; sums of it leave the loop without a branch.
     Real wrong = 0;
     for (int64_t j = 0; j < cells; ++j) wrong += mask[j] - mask[j];
@@ -168,27 +167,26 @@ class Geometry {
     }
     Status status = from1_.check(sample, kSource1, seen);
     if (status.ok()) status = from2_.check(sample, kSource2, seen);
-    if (!status.ok() || !layout_.partner) return status;
-    const int64_t named = layout_.partner[sample];
-    if (named < 0 || named >= layout_.others) return {Fault::value, kPartner, sample, 0};
+    if (!status.ok() || !problem_.partner) return status;
+    const int64_t named = problem_.partner[sample];
+    if (named < 0 || named >= problem_.others) return {Fault::value, kPartner, sample, 0};
     return {};
   }
 
   // Calls band(begin, end, runs) for each band of rows of one sample. Where one image alone is
-  // read, runs merge whatever the other's place (unless `both` matter).
+  // read, runs merge whatever the other's place.
   template <typename Body>
-  void for_each_band(int64_t sample, bool both, std::vector<Run<Real>>& runs,
-                     const Body& band) const {
+  void for_each_band(int64_t sample, std::vector<Run<Real>>& runs, const Body& band) const {
     runs.resize(cols_.size());
     for (const Piece& row : rows_) {
-      const Real* const mask = this->mask(sample) + row.mask * layout_.mask_grid.cols;
+      const Real* const mask = this->mask(sample) + row.mask * problem_.mask_grid.cols;
       const Moves::Row from1 = from1_.row(sample, row.block1),
                        from2 = from2_.row(sample, row.block2);
       Run<Real>* last = runs.data() - 1;
       for (const Piece& col : cols_) {
         const Run<Real> run{col.begin, col.length, mask[col.mask], from1(col.block1),
                             from2(col.block2)};
-        if (last >= runs.data() && continues(*last, run, both)) {
+        if (last >= runs.data() && continues(*last, run)) {
           last->length += col.length;
         } else {
           *++last = run;
@@ -199,16 +197,16 @@ class Geometry {
   }
 
  private:
-  static bool continues(const Run<Real>& last, const Run<Real>& run, bool both) {
-    return last.z == run.z && (last.offset1 == run.offset1 || (run.z == 0 && !both)) &&
-           (last.offset2 == run.offset2 || (run.z == 1 && !both));
+  static bool continues(const Run<Real>& last, const Run<Real>& run) {
+    return last.z == run.z && (last.offset1 == run.offset1 || run.z == 0) &&
+           (last.offset2 == run.offset2 || run.z == 1);
   }
 
   const Real* mask(int64_t sample) const {
-    return static_cast<const Real*>(layout_.mask) + sample * layout_.mask_step;
+    return static_cast<const Real*>(problem_.mask) + sample * problem_.mask_step;
   }
 
-  const MixLayout& layout_;
+  const MixProblem& problem_;
   Moves from1_, from2_;
   std::vector<Piece> rows_, cols_;
 };
@@ -456,10 +454,9 @@ Status mix_typed(const MixProblem& p, int threads) {
       }
       if (b == begin || !geometry.one_for_all()) {
         own.work.start(pieces, piece);
-        geometry.for_each_band(b, false, own.runs,
-                               [&](int64_t top, int64_t bottom, const auto& band) {
-                                 own.work.add(top, bottom, p.width, geometry.pieces(), band);
-                               });
+        geometry.for_each_band(b, own.runs, [&](int64_t top, int64_t bottom, const auto& band) {
+          own.work.add(top, bottom, p.width, geometry.pieces(), band);
+        });
       }
       const Images<T> images{static_cast<T*>(p.out) + b * pixels,
                              static_cast<const T*>(p.x1) + b * pixels,
@@ -470,176 +467,19 @@ Status mix_typed(const MixProblem& p, int threads) {
   return fault.status();
 }
 
-// out = weight * g, with the copies and zeros of the weights 1 and 0.
-template <typename T, typename Real>
-void scale_run(T* out, const T* grad, Real weight, int64_t length) {
-  if (weight == 1) return copy(out, grad, length);
-  if (weight == 0) {
-    std::fill_n(out, length, T{});
-    return;
-  }
-  for (int64_t i = 0; i < length; ++i) out[i] = Element<T>::put(weight * Element<T>::get(grad[i]));
-}
-
-// sum = weight * g, or += where it isn't the first; nothing where the weight is 0.
-template <typename T, typename Real>
-void add_run(Real* sum, const T* grad, Real weight, int64_t length, bool first) {
-  if (weight == 0) {
-    if (first) std::fill_n(sum, length, Real{0});
-    return;
-  }
-  for (int64_t i = 0; i < length; ++i) {
-    const Real share = weight * Element<T>::get(grad[i]);
-    sum[i] = first ? share : sum[i] + share;
-  }
-}
-
-// Adds g * (P1 x1 - P2 x2) to the mask's cells of one row; all four start at the run. x2 null: 0.
-template <typename T, typename Real>
-void add_mask_grad(double* row, const T* grad, const T* x1, const T* x2, const Run<Real>& run,
-                   int64_t block_width) {
-  for (int64_t i = 0; i < run.length; ++i) {
-    const double difference =
-        double{Element<T>::get(x1[i])} - (x2 ? double{Element<T>::get(x2[i])} : 0.0);
-    row[(run.begin + i) / block_width] += Element<T>::get(grad[i]) * difference;
-  }
-}
-
-// The gradients of one sample that no other sample has a part in.
-template <typename T, typename Real>
-void own_gradients(const MixGradProblem& p, const Geometry<Real>& geometry, int64_t b,
-                   std::vector<Run<Real>>& runs) {
-  const int64_t plane = p.height * p.width, pixels = p.channels * plane;
-  const int64_t cells = p.mask_grid.rows * p.mask_grid.cols;
-  const int64_t side_y = p.height / p.mask_grid.rows, side_x = p.width / p.mask_grid.cols;
-  const auto image = [&](const void* x, int64_t i) {
-    return x ? static_cast<const T*>(x) + i * pixels : nullptr;
-  };
-  const auto result = [&](void* x) { return x ? static_cast<T*>(x) + b * pixels : nullptr; };
-  const T *const grad = image(p.grad, b), *const x1 = image(p.x1, b);
-  const T* const x2 = image(p.x2, p.other(b));
-  T *const grad1 = result(p.grad1), *const grad2 = p.partner ? nullptr : result(p.grad2);
-  double* const grad_mask = p.grad_mask ? p.grad_mask + b * cells : nullptr;
-  if (grad_mask) std::fill_n(grad_mask, cells, 0.0);
-  if (!grad1 && !grad2 && !grad_mask) return;
-  geometry.for_each_band(b, true, runs, [&](int64_t top, int64_t bottom, const auto& band) {
-    for (int64_t c = 0; c < p.channels; ++c) {
-      for (int64_t y = top; y < bottom; ++y) {
-        for (const Run<Real>& run : band) {
-          const int64_t at = c * plane + y * p.width + run.begin;
-          const int64_t at1 = at + run.offset1, at2 = at + run.offset2;
-          if (grad1) scale_run(grad1 + at1, grad + at, run.z, run.length);
-          if (grad2) scale_run(grad2 + at2, grad + at, 1 - run.z, run.length);
-          if (grad_mask) {
-            add_mask_grad(grad_mask + y / side_y * p.mask_grid.cols, grad + at, x1 + at1,
-                          x2 ? x2 + at2 : nullptr, run, side_x);
-          }
-        }
-      }
-    }
-  });
-}
-
-// Of each image of x2, the samples whose partner it is, in ascending order.
-class SamplesOf {
- public:
-  explicit SamplesOf(const MixLayout& p) : begin_(p.others + 1), samples_(p.batch) {
-    std::vector<int64_t> partner(p.batch);  // read once, as another thread may write
-    for (int64_t b = 0; b < p.batch; ++b) ++begin_[partner[b] = p.other(b)];
-    std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
-    for (int64_t b = p.batch - 1; b >= 0; --b) samples_[--begin_[partner[b]]] = b;
-  }
-
-  int64_t count(int64_t image) const { return begin_[image + 1] - begin_[image]; }
-  const int64_t* samples(int64_t image) const { return samples_.data() + begin_[image]; }
-
- private:
-  std::vector<int64_t> begin_, samples_;
-};
-
-// The gradient of one image of x2: the sum over the samples whose partner it is.
-template <typename T, typename Real>
-void partner_gradient(const MixGradProblem& p, const Geometry<Real>& geometry, int64_t count,
-                      const int64_t* samples, T* grad2, std::vector<Run<Real>>& runs,
-                      std::vector<Real>& sums) {
-  const int64_t plane = p.height * p.width, pixels = p.channels * plane;
-  if (count == 0) {
-    std::fill_n(grad2, pixels, T{});
-    return;
-  }
-  if (count > 1) sums.resize(pixels);
-  for (int64_t k = 0; k < count; ++k) {
-    const T* const grad = static_cast<const T*>(p.grad) + samples[k] * pixels;
-    geometry.for_each_band(
-        samples[k], true, runs, [&](int64_t top, int64_t bottom, const auto& band) {
-          for (int64_t c = 0; c < p.channels; ++c) {
-            for (int64_t y = top; y < bottom; ++y) {
-              for (const Run<Real>& run : band) {
-                const int64_t at = c * plane + y * p.width + run.begin, to = at + run.offset2;
-                if (count == 1) {
-                  scale_run(grad2 + to, grad + at, 1 - run.z, run.length);
-                } else {
-                  add_run(sums.data() + to, grad + at, 1 - run.z, run.length, k == 0);
-                }
-              }
-            }
-          }
-        });
-  }
-  if (count > 1) std::transform(sums.begin(), sums.end(), grad2, Element<T>::put);
-}
-
-template <typename T>
-Status mix_grad_typed(const MixGradProblem& p, int threads) {
-  using Real = typename Element<T>::Real;
-  const Geometry<Real> geometry(p);
-  const int64_t pixels = p.channels * p.height * p.width;
-  FirstFault fault;
-  parallel_for(p.batch, grain(pixels * sizeof(T)), threads, [&](int64_t begin, int64_t end) {
-    std::vector<Run<Real>> runs;
-    std::vector<char> seen;
-    for (int64_t b = begin; b < end; ++b) {
-      const Status status = geometry.check(b, seen);
-      if (!status.ok()) return fault.add(b, status);
-      own_gradients<T>(p, geometry, b, runs);
-    }
-  });
-  if (!fault.status().ok() || !p.partner || !p.grad2) return fault.status();
-  const SamplesOf partners(p);
-  parallel_for(p.others, grain(pixels * sizeof(T)), threads, [&](int64_t begin, int64_t end) {
-    std::vector<Run<Real>> runs;
-    std::vector<Real> sums;
-    for (int64_t j = begin; j < end; ++j) {
-      partner_gradient(p, geometry, partners.count(j), partners.samples(j),
-                       static_cast<T*>(p.grad2) + j * pixels, runs, sums);
-    }
-  });
-  return fault.status();
-}
-
-template <typename Problem, typename F>
-Status for_dtype(const Problem& problem, F&& solve) {
-  switch (problem.dtype) {
-    case Dtype::float16:
-      return solve(Half{});
-    case Dtype::bfloat16:
-      return solve(BFloat16{});
-    case Dtype::float64:
-      return solve(double{});
-    default:
-      return solve(float{});
-  }
-}
-
 }  // namespace
 
 Status mix_cpu(const MixProblem& problem, int threads) {
-  return for_dtype(problem, [&](auto zero) { return mix_typed<decltype(zero)>(problem, threads); });
-}
-
-Status mix_grad_cpu(const MixGradProblem& problem, int threads) {
-  return for_dtype(problem,
-                   [&](auto zero) { return mix_grad_typed<decltype(zero)>(problem, threads); });
+  switch (problem.dtype) {
+    case Dtype::float16:
+      return mix_typed<Half>(problem, threads);
+    case Dtype::bfloat16:
+      return mix_typed<BFloat16>(problem, threads);
+    case Dtype::float64:
+      return mix_typed<double>(problem, threads);
+    default:
+      return mix_typed<float>(problem, threads);
+  }
 }
 
 }  // namespace puzzlemix

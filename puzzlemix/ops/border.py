@@ -22,12 +22,11 @@ except ImportError as error:
         f"run `pip install .` in the project's root ({error})"
     ) from error
 
-__all__ = ["DTYPES", "OPERATORS", "Pair", "Triple", "address", "looked_at", "register", "solve"]
+__all__ = ["DTYPES", "OPERATORS", "Pair", "address", "looked_at", "register", "solve"]
 
 OPERATORS = torch.ops.puzzlemix
 
 Pair = tuple[Tensor, Tensor]
-Triple = tuple[Tensor, Tensor, Tensor]
 
 # As in csrc/tensor.h.
 DTYPES = {

@@ -1,8 +1,7 @@
-"""The mix of images, its gradients of any order, and mixed labels: from check to crossing."""
+"""The mix of images, its gradient, and mixed labels: from check to crossing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from .. import validate
 from ..arrays import accepts_numpy
-from .border import DTYPES, OPERATORS, Triple, _core, address, library, looked_at, register, solve
+from .border import DTYPES, OPERATORS, _core, address, library, looked_at, register, solve
 
 __all__ = ["check_labels", "mix", "mix_labels", "mix_tensors", "mixed", "mixing_dtype"]
 
@@ -117,108 +116,12 @@ def _mix(
     given = x1, x2, mask, source1, source2, partner
     if x1.is_cuda and not trusted:
         looked_at("mix", *given)
-    out = _mix_like(x1)
-    x1, x2 = _in_format_of(out, x1, x2)
-    others = 0 if x2 is None else x2.shape[0]
-    layout, alive = _layout(out, mask, source1, source2, partner, others, trusted)
-    fault = solve(
-        _core.mix, out, (), **layout, x1=x1.data_ptr(), x2=address(x2), out=out.data_ptr()
-    )
-    if fault:
-        raise validate.refused("mix", given, fault)
-    del alive
-    return out
-
-
-def _mix_grad_like(
-    grad: Tensor,
-    x1: Tensor | None,
-    x2: Tensor | None,
-    mask: Tensor,
-    source1: Tensor | None,
-    source2: Tensor | None,
-    partner: Tensor | None,
-    others: int,
-    needed: Sequence[bool],
-    trusted: bool,
-) -> Triple:
-    """Room for the gradients of x1, x2 and the mask; nothing where none is needed."""
-    format = memory_format(grad)
-
-    def image(count: int, wanted: bool) -> Tensor:
-        if not wanted:
-            return grad.new_empty(0)
-        shape = (count, *grad.shape[1:])
-        return torch.empty(shape, dtype=grad.dtype, device=grad.device, memory_format=format)
-
-    shape = mask.shape if needed[2] else (0,)
-    grad_mask = mask.new_empty(shape, dtype=torch.float64)
-    return image(grad.shape[0], needed[0]), image(others, needed[1]), grad_mask
-
-
-def _mix_grad(
-    grad: Tensor,
-    x1: Tensor | None,
-    x2: Tensor | None,
-    mask: Tensor,
-    source1: Tensor | None,
-    source2: Tensor | None,
-    partner: Tensor | None,
-    others: int,
-    needed: Sequence[bool],
-    trusted: bool,
-) -> Triple:
-    images, moves = (x1, x2), (source1, source2, partner)
-    gradients = _mix_grad_like(grad, *images, mask, *moves, others, needed, trusted)
-    if grad.shape[0] == 0:  # images that are nobody's partner
-        return gradients[0], gradients[1].zero_(), gradients[2]
-    grad1, grad2, grad_mask = (
-        address(g if wanted else None) for g, wanted in zip(gradients, needed, strict=True)
-    )
-    grad = grad.contiguous(memory_format=memory_format(grad))
-    # Read for the gradient of the mask alone.
-    x1, x2 = _in_format_of(grad, x1, x2)
-    layout, alive = _layout(grad, mask, *moves, others, trusted)
-    inverse = None
-    if grad.is_cuda and needed[1] and partner is not None and source2 is not None:
-        inverse = torch.empty_like(source2, dtype=torch.int64)
-    fault = solve(
-        _core.mix_grad,
-        grad,
-        (),
-        **layout,
-        grad=grad.data_ptr(),
-        x1=address(x1),
-        x2=address(x2),
-        grad1=grad1,
-        grad2=grad2,
-        grad_mask=grad_mask,
-        inverse=address(inverse),
-    )
-    if fault:
-        raise validate.refused("mix", (*images, mask, *moves), fault)
-    del alive
-    return gradients
-
-
-def _in_format_of(dense: Tensor, *images: Tensor | None) -> list[Any]:
-    """The images in the memory format of the one that is dense."""
-    format = torch.contiguous_format if dense.is_contiguous() else torch.channels_last
-    return [x if x is None else x.contiguous(memory_format=format) for x in images]
-
-
-def _layout(
-    images: Tensor,
-    mask: Tensor,
-    source1: Tensor | None,
-    source2: Tensor | None,
-    partner: Tensor | None,
-    others: int,
-    trusted: bool,
-) -> tuple[dict[str, Any], tuple[Tensor | None, ...]]:
-    """The fields of MixLayout (csrc/mix/mix.h), and the tensors that must outlive their use."""
-    batch, channels, height, width = images.shape
-    if not images.is_contiguous():  # channels_last: one plane, whose rows are C times as wide
+    format = memory_format(x1)
+    out = torch.empty_like(x1, memory_format=format)
+    x1 = x1.contiguous(memory_format=format)
+    x2 = None if x2 is None else x2.contiguous(memory_format=format)
+    batch, channels, height, width = out.shape
+    if format is torch.channels_last:  # one plane, whose rows are C times as wide
         channels, width = 1, width * channels
     _, mask_rows, mask_cols = mask.shape
     mask_step = mask_rows * mask_cols
@@ -228,31 +131,42 @@ def _layout(
     source1, source2, partner = _index(source1), _index(source2), _index(partner)
     _, rows1, cols1 = (1, 1, 1) if source1 is None else source1.shape
     _, rows2, cols2 = (1, 1, 1) if source2 is None else source2.shape
-    layout = {
-        "dtype": DTYPES[images.dtype],
-        "mask": mask.data_ptr(),
-        "mask_step": mask_step,
-        "mask_rows": mask_rows,
-        "mask_cols": mask_cols,
-        "source1": address(source1),
-        "rows1": rows1,
-        "cols1": cols1,
-        "source2": address(source2),
-        "rows2": rows2,
-        "cols2": cols2,
-        "partner": address(partner),
-        "batch": batch,
-        "others": others,
-        "channels": channels,
-        "height": height,
-        "width": width,
-        "trusted": trusted,
-    }
-    return layout, (mask, source1, source2, partner)
+    fault = solve(
+        _core.mix,
+        out,
+        (),
+        dtype=DTYPES[out.dtype],
+        mask=mask.data_ptr(),
+        mask_step=mask_step,
+        mask_rows=mask_rows,
+        mask_cols=mask_cols,
+        source1=address(source1),
+        rows1=rows1,
+        cols1=cols1,
+        source2=address(source2),
+        rows2=rows2,
+        cols2=cols2,
+        partner=address(partner),
+        batch=batch,
+        others=0 if x2 is None else x2.shape[0],
+        channels=channels,
+        height=height,
+        width=width,
+        trusted=trusted,
+        x1=x1.data_ptr(),
+        x2=address(x2),
+        out=out.data_ptr(),
+    )
+    if fault:
+        raise validate.refused("mix", given, fault)
+    return out
 
 
 def _index(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.long().contiguous()
+
+
+# ---- The gradient -------------------------------------------------------------------------------
 
 
 def _save_mix(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -265,74 +179,68 @@ def _save_mix(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _backward_mix(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    needed = list(ctx.needs_input_grad[:3])
-    grad = grad.contiguous(memory_format=ctx.format)
-    # What was looked at on the way forward is the same still: PyTorch sees to it.
-    gradients = OPERATORS.mix_grad.default(grad, *ctx.saved_tensors, ctx.others, needed, True)
-    x1, x2, mask = (g if wanted else None for g, wanted in zip(gradients, needed, strict=True))
-    mask = None if mask is None else mask.to(ctx.saved_tensors[2].dtype)
-    return x1, x2, mask, None, None, None, None
+    """The gradients of x1, x2 and the mask, made of mixes: so they have gradients in their turn.
 
-
-def _save_mix_grad(ctx: Any, inputs: tuple[Any, ...], output: Triple) -> None:
-    *tensors, ctx.others, ctx.needed, _ = inputs
-    ctx.save_for_backward(*tensors)
-
-
-def _backward_mix_grad(
-    ctx: Any, to1: Tensor, to2: Tensor, to_mask: Tensor
-) -> tuple[Tensor | None, ...]:
-    """The gradient of the gradient, from mixes: these are differentiable in their turn.
-
-    grad1 = P1' (z g), grad2 = Q' P2' ((1 - z) g), grad_mask = S (g (P1 x1 - P2 Q x2)): Q takes each
-    sample's partner, S is the sum over a block of the mask.
+    P1' (z g), Q' P2' ((1 - z) g) and S (g (P1 x1 - P2 Q x2)), where Q takes each sample's partner
+    and S is the sum over a block of the mask and all channels.
     """
-    grad, x1, x2, mask, *moves = ctx.saved_tensors
-    needed1, needed2, needed_mask = ctx.needed
-    first, second = to1 if needed1 else None, to2 if needed2 else None
-    for_grad = _mixed(grad, first, second, mask, *moves)
-    for_mask = _block_sum(grad * _difference(grad, first, second, *moves), mask)
-    for_x1 = for_x2 = None
-    if needed_mask:
-        spread = _spread(to_mask, grad)
-        for_grad = for_grad + spread * _difference(grad, x1, x2, *moves)
-        share = spread * grad
-        for_x1 = _moved_back(share, 0, grad.shape[0], *moves)
-        for_x2 = None if x2 is None else -_moved_back(share, 1, ctx.others, *moves)
-    return for_grad, for_x1, for_x2, for_mask.to(mask.dtype), *(None,) * 6
+    x1, x2, mask, source1, source2, partner = ctx.saved_tensors
+    grad = grad.contiguous(memory_format=ctx.format)
+    for_x1 = for_x2 = for_mask = None
+    if ctx.needs_input_grad[0]:
+        for_x1 = _moved_back(grad, mask, source1)
+    if ctx.needs_input_grad[1] and partner is None:
+        for_x2 = _moved_back(grad, 1 - mask, source2)
+    elif ctx.needs_input_grad[1]:
+        # An image may be the partner of several samples: added up in the type of the mix, and
+        # rounded to that of the images once.
+        share = _moved_back(grad.to(mask.dtype), 1 - mask, source2)
+        for_x2 = _by_partner(share, partner, ctx.others).to(grad.dtype)
+    if ctx.needs_input_grad[2]:
+        difference = _difference(x1, x2, mask.dtype, source1, source2, partner)
+        for_mask = _block_sum(grad.to(mask.dtype) * difference, mask).to(mask.dtype)
+    return for_x1, for_x2, for_mask, None, None, None, None
 
 
-def _mixed(
-    like: Tensor,
-    x1: Tensor | None,
+def _moved_back(grad: Tensor, mask: Tensor, source: Tensor | None) -> Tensor:
+    """P' (z g): weighed where it is seen, then moved to where it came from."""
+    share: Tensor = OPERATORS.mix.default(grad, None, mask, None, None, None, True)
+    if source is None:
+        return share
+    inverse = source.flatten(1).argsort(1).view_as(source)
+    all_of_it = mask.new_ones(1).expand(len(mask), 1, 1)
+    back: Tensor = OPERATORS.mix.default(share, None, all_of_it, inverse, None, None, True)
+    return back
+
+
+def _by_partner(share: Tensor, partner: Tensor, count: int) -> Tensor:
+    """Q' x: of each of the second images the sum over the samples whose partner it is, [N, ...]."""
+    if partner.is_cuda:  # where nobody has looked at it; as MixProblem::other in csrc/mix/mix.h
+        sample = torch.arange(len(partner), device=partner.device)
+        sample = torch.where(sample < count, sample, 0)
+        partner = torch.where((partner >= 0) & (partner < count), partner, sample)
+    total = share.new_zeros(count, *share.shape[1:])
+    total = total.contiguous(memory_format=memory_format(share))
+    return total.index_add(0, partner, share)
+
+
+def _difference(
+    x1: Tensor,
     x2: Tensor | None,
-    mask: Tensor,
+    dtype: torch.dtype,
     source1: Tensor | None,
     source2: Tensor | None,
     partner: Tensor | None,
 ) -> Tensor:
-    """z P1 x1 + (1 - z) P2 Q x2 of images like the first, either of which may be missing: zeros."""
-    if x1 is None:
-        x1, source1 = torch.zeros_like(like), None
+    """P1 x1 - P2 Q x2 in the type of the mix."""
+    x1 = x1.to(dtype)
+    one = x1.new_ones(1).expand(len(x1), 1, 1)
+    first: Tensor = OPERATORS.mix.default(x1, None, one, source1, None, None, True)
     if x2 is None:
-        source2 = partner = None
-    mixed: Tensor = OPERATORS.mix.default(x1, x2, mask, source1, source2, partner, True)
-    return mixed
-
-
-def _difference(like: Tensor, x1: Tensor | None, x2: Tensor | None, *moves: Any) -> Tensor:
-    """P1 x1 - P2 Q x2."""
-    ones = torch.ones((like.shape[0], 1, 1), dtype=mixing_dtype(like), device=like.device)
-    return _mixed(like, x1, None, ones, *moves) - _mixed(like, None, x2, ones - 1, *moves)
-
-
-def _moved_back(x: Tensor, image: int, count: int, *moves: Tensor | None) -> Tensor:
-    """P1' x for image 0; Q' P2' x, of so many images, for image 1."""
-    mask = torch.full((x.shape[0], 1, 1), 1 - image, dtype=mixing_dtype(x), device=x.device)
-    needed = [image == 0, image == 1, False]
-    given = None, None, mask, *moves, count, needed, True
-    back: Tensor = OPERATORS.mix_grad.default(x, *given)[image]
-    return back
+        return first
+    # Where the mask is 0 the first image is not read.
+    second: Tensor = OPERATORS.mix.default(x1, x2.to(dtype), 1 - one, None, source2, partner, True)
+    return first - second
 
 
 def _block_sum(pixels: Tensor, mask: Tensor) -> Tensor:
@@ -342,31 +250,15 @@ def _block_sum(pixels: Tensor, mask: Tensor) -> Tensor:
     return blocks.sum((1, 3, 5))
 
 
-def _spread(blocks: Tensor, images: Tensor) -> Tensor:
-    rows, columns = images.shape[2] // blocks.shape[1], images.shape[3] // blocks.shape[2]
-    pixels = blocks.repeat_interleave(rows, 1).repeat_interleave(columns, 2)
-    return pixels[:, None].to(images.dtype)
-
-
-_MOVES = "Tensor? source1, Tensor? source2, Tensor? partner"
 register(
-    f"mix(Tensor x1, Tensor? x2, Tensor mask, {_MOVES}, bool trusted) -> Tensor",
+    "mix(Tensor x1, Tensor? x2, Tensor mask, Tensor? source1, Tensor? source2, Tensor? partner,"
+    " bool trusted) -> Tensor",
     _mix_like,
     _mix,
     decides=False,
 )
-register(
-    f"mix_grad(Tensor grad, Tensor? x1, Tensor? x2, Tensor mask, {_MOVES}, SymInt others,"
-    " bool[3] needed, bool trusted) -> (Tensor, Tensor, Tensor)",
-    _mix_grad_like,
-    _mix_grad,
-    decides=False,
-)
 torch.library.register_autograd(
     "puzzlemix::mix", _backward_mix, setup_context=_save_mix, lib=library
-)
-torch.library.register_autograd(
-    "puzzlemix::mix_grad", _backward_mix_grad, setup_context=_save_mix_grad, lib=library
 )
 
 

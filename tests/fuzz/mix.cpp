@@ -1,4 +1,4 @@
-// The mix and its gradient against the formula, pixel by pixel and bit by bit.
+// The mix against the formula, pixel by pixel and bit by bit.
 #include "mix/mix.h"
 
 #include "input.h"
@@ -36,17 +36,18 @@ class Images {
     }
   }
 
-  MixLayout layout() const {
+  MixProblem problem(const Values& x1, const Values& x2, Values& out) const {
     const auto map = [&](int k) {
       return given[k] ? BlockMap{sources[k].data(), grids[k + 1]} : BlockMap{};
     };
-    MixLayout l;
+    MixProblem l;
     l.dtype = dtype;
     l.mask = z.data(), l.mask_step = one_mask ? 0 : count(0), l.mask_grid = grids[0];
     l.map1 = map(0), l.map2 = map(1);
     l.partner = partnered ? partner.data() : nullptr;
     l.batch = batch, l.others = others;
     l.channels = channels, l.height = height, l.width = width;
+    l.x1 = x1.data(), l.x2 = empty ? nullptr : x2.data(), l.out = out.data();
     return l;
   }
   int64_t pixels() const { return batch * channels * height * width; }
@@ -136,8 +137,7 @@ class Images {
 void mix(Input& input, const Images& images) {
   const Values x1 = images.image(input), x2 = images.other_image(input);
   Values out(images.dtype, images.pixels());
-  const MixProblem problem{images.layout(), x1.data(), images.empty ? nullptr : x2.data(),
-                           out.data()};
+  const MixProblem problem = images.problem(x1, x2, out);
   const Status status = mix_cpu(problem, static_cast<int>(input.range(1, 3)));
   EXPECT(status.ok() == images.allowed());
   if (!status.ok()) return;
@@ -150,52 +150,11 @@ void mix(Input& input, const Images& images) {
   });
 }
 
-void gradient(Input& input, const Images& images) {
-  const Values grad = images.image(input), x1 = images.image(input), x2 = images.other_image(input);
-  Values grad1(images.dtype, images.pixels()), grad2(images.dtype, images.other_pixels());
-  std::vector<double> grad_mask(images.batch * images.grids[0].rows * images.grids[0].cols);
-  const bool of1 = !input.chance(3), of2 = !images.empty && !input.chance(3);
-  const bool of_mask = !images.one_mask && !input.chance(3);
-  const MixGradProblem problem{images.layout(),
-                               grad.data(),
-                               of_mask ? x1.data() : nullptr,
-                               of_mask && !images.empty ? x2.data() : nullptr,
-                               of1 ? grad1.data() : nullptr,
-                               of2 ? grad2.data() : nullptr,
-                               of_mask ? grad_mask.data() : nullptr,
-                               nullptr};
-  const Status status = mix_grad_cpu(problem, static_cast<int>(input.range(1, 3)));
-  EXPECT(status.ok() == images.allowed());
-  if (!status.ok()) return;
-  // A pixel of a second image may be seen by several samples: the first number, then the others.
-  std::vector<double> sums(images.other_pixels());
-  std::vector<char> seen(images.other_pixels());
-  bool finite = true;
-  const auto real = [&](double x) { return rounded(x, images.dtype); };
-  Values expected(images.dtype, 1);
-  images.for_each_pixel([&](int64_t pixel, double z, int64_t from1, int64_t from2) {
-    const double g = grad[pixel];
-    finite = finite && std::isfinite(g);
-    const double part = real(real(1 - z) * g);
-    sums[from2] = seen[from2] ? real(sums[from2] + part) : part;
-    seen[from2] = 1;
-    if (!std::isfinite(g)) return;  // 0 times it is no matter
-    expected.set(0, real(z * g));
-    if (of1) EXPECT(same(grad1[from1], expected[0]));
-  });
-  for (int64_t i = 0; of2 && finite && i < images.other_pixels(); ++i) {
-    expected.set(0, sums[i]);
-    EXPECT(same(grad2[i], expected[0]));
-  }
-}
-
 }  // namespace
 }  // namespace puzzlemix
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   puzzlemix::Input input(data, size);
-  const bool backward = input.chance(3);
-  const puzzlemix::Images images(input);
-  backward ? puzzlemix::gradient(input, images) : puzzlemix::mix(input, images);
+  puzzlemix::mix(input, puzzlemix::Images(input));
   return 0;
 }
