@@ -52,7 +52,7 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of a run with the default photographs, and what it printed."""
     folder = tmp_path_factory.mktemp("gallery") / "made" / "on the way"
     command = [sys.executable, "-m", "puzzlemix", "demo", "--out", str(folder), "--dpi", "30"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
     assert not done.stderr
     return folder, done.stdout

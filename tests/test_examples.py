@@ -36,7 +36,7 @@ def run(*args: str | Path, processes: int = 0) -> subprocess.CompletedProcess[st
         text=True,
     ) as process:
         try:
-            out, error = process.communicate(timeout=120)
+            out, error = process.communicate(timeout=400)
         except subprocess.TimeoutExpired:
             process.terminate()  # a launcher ends its processes, given the time
             try:

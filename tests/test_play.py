@@ -147,7 +147,7 @@ def server() -> Iterator[play.Server]:
 
 def ask(server: play.Server, path: str, data: bytes | None = None) -> tuple[int, bytes]:
     try:
-        with urllib.request.urlopen(server.url + path, data, timeout=20) as response:
+        with urllib.request.urlopen(server.url + path, data, timeout=60) as response:
             assert "default-src 'self'" in response.headers["Content-Security-Policy"]
             return response.status, response.read()
     except urllib.error.HTTPError as error:
@@ -234,7 +234,7 @@ def test_the_server_says_what_is_wrong(
 def test_what_is_too_large_is_not_read(server: play.Server) -> None:
     request = urllib.request.Request(server.url + "picture", b"x", {"Content-Length": "99999999"})
     with pytest.raises(urllib.error.HTTPError) as error:
-        urllib.request.urlopen(request, timeout=20)
+        urllib.request.urlopen(request, timeout=60)
     with error.value as answer:
         assert answer.code == 413
 
@@ -269,7 +269,7 @@ class Page:
         return str(self.driver.find_element("id", name).get_attribute("innerHTML"))
 
     def until(self, true: Callable[[], Any]) -> None:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not true():
             assert time.monotonic() < end, self.text("error")
             time.sleep(0.02)
@@ -327,7 +327,7 @@ def page() -> Iterator[Page]:
             driver.quit()
         served.send_signal(signal.SIGINT)
         try:
-            _, err = served.communicate(timeout=20)
+            _, err = served.communicate(timeout=60)
         finally:
             served.kill()
             served.communicate()
