@@ -32,6 +32,7 @@ _SIGNED = {
     torch.uint32: torch.int32,
     torch.uint64: torch.int64,
 } | {dtype: dtype for dtype in INTEGERS}
+_MIXED = (*FLOATS, *_SIGNED)
 
 
 @dataclass(eq=False)
@@ -77,7 +78,7 @@ class Plan:
             differentiable in ``x`` and ``batch``.
         """
         expect_tensor("x", x)
-        expect_dtype("x", x, (*FLOATS, *_SIGNED))
+        expect_dtype("x", x, _MIXED)
         if self.ratio.dim() == 0:
             return self._as_batch().images(x[None], batch)[0]
         self._expect_rows("x", x)

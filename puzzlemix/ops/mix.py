@@ -7,10 +7,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from .. import validate
 from ..arrays import accepts_numpy
-from .border import DTYPES, OPERATORS, Triple, _core, address, library, looked_at, register, solve
+from .border import (
+    DTYPES,
+    OPERATORS,
+    Triple,
+    _core,
+    address,
+    looked_at,
+    register,
+    register_gradient,
+    solve,
+)
 
 __all__ = ["check_labels", "mix", "mix_labels", "mix_tensors", "mixed", "mixing_dtype"]
 
@@ -90,11 +101,15 @@ def mixed(
     """
     result: Tensor
     given = x1, x2, mask, source1, source2, partner, trusted
-    if torch.compiler.is_compiling() or (
-        torch.is_grad_enabled()
-        and (x1.requires_grad or mask.requires_grad or (x2 is not None and x2.requires_grad))
+    if (
+        torch.compiler.is_compiling()
+        or forward_ad._current_level >= 0
+        or (
+            torch.is_grad_enabled()
+            and (x1.requires_grad or mask.requires_grad or (x2 is not None and x2.requires_grad))
+        )
     ):
-        result = OPERATORS.mix.default(*given)
+        result = _differentiable_mix(*given)
     else:
         with torch._C._AutoDispatchBelowAutograd():
             result = OPERATORS.mix.default(*given)
@@ -260,6 +275,7 @@ def _save_mix(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     # The images are kept alive for the mask's gradient alone.
     images = (x1, x2) if ctx.needs_input_grad[2] else (None, None)
     ctx.save_for_backward(*images, mask, source1, source2, partner)
+    ctx.save_for_forward(x1, x2, mask, source1, source2, partner)
     ctx.others = 0 if x2 is None else x2.shape[0]
     ctx.format = memory_format(x1)
 
@@ -268,15 +284,26 @@ def _backward_mix(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     needed = list(ctx.needs_input_grad[:3])
     grad = grad.contiguous(memory_format=ctx.format)
     # What was looked at on the way forward is the same still: PyTorch sees to it.
-    gradients = OPERATORS.mix_grad.default(grad, *ctx.saved_tensors, ctx.others, needed, True)
+    gradients = _differentiable_mix_grad(grad, *ctx.saved_tensors, ctx.others, needed, True)
     x1, x2, mask = (g if wanted else None for g, wanted in zip(gradients, needed, strict=True))
     mask = None if mask is None else mask.to(ctx.saved_tensors[2].dtype)
     return x1, x2, mask, None, None, None, None
 
 
+def _tangent_mix(ctx: Any, *tangents: Tensor | None) -> Tensor:
+    """A mix of the images' tangents, and the mask's tangent times the difference of the images."""
+    x1, x2, mask, *moves = ctx.saved_tensors
+    of_x1, of_x2, of_mask = tangents[:3]
+    tangent = _mixed(x1, of_x1, of_x2, mask, *moves)
+    if of_mask is not None:
+        tangent = tangent + _spread(of_mask, x1) * _difference(x1, x1, x2, *moves)
+    return tangent
+
+
 def _save_mix_grad(ctx: Any, inputs: tuple[Any, ...], output: Triple) -> None:
     *tensors, ctx.others, ctx.needed, _ = inputs
     ctx.save_for_backward(*tensors)
+    ctx.save_for_forward(*tensors)
 
 
 def _backward_mix_grad(
@@ -302,6 +329,26 @@ def _backward_mix_grad(
     return for_grad, for_x1, for_x2, for_mask.to(mask.dtype), *(None,) * 6
 
 
+def _tangent_mix_grad(ctx: Any, *tangents: Tensor | None) -> Triple:
+    """The gradients are linear in each of what they depend on; in the letters of its gradient."""
+    grad, x1, x2, mask, *moves = ctx.saved_tensors
+    of_grad, of_x1, of_x2, of_mask = tangents[:4]
+    images = x1, x2
+    if of_grad is None:
+        of_grad = torch.zeros_like(grad)
+    given = of_grad, *images, mask, *moves, ctx.others, ctx.needed, True
+    for_x1, for_x2, for_mask = _differentiable_mix_grad(*given)
+    if of_mask is not None:
+        share = _spread(of_mask, grad) * grad
+        if ctx.needed[0]:
+            for_x1 = for_x1 + _moved_back(share, 0, grad.shape[0], *moves)
+        if ctx.needed[1]:
+            for_x2 = for_x2 - _moved_back(share, 1, ctx.others, *moves)
+    if ctx.needed[2] and (of_x1 is not None or of_x2 is not None):
+        for_mask = for_mask + _block_sum(grad * _difference(grad, of_x1, of_x2, *moves), mask)
+    return for_x1, for_x2, for_mask
+
+
 def _mixed(
     like: Tensor,
     x1: Tensor | None,
@@ -316,7 +363,7 @@ def _mixed(
         x1, source1 = torch.zeros_like(like), None
     if x2 is None:
         source2 = partner = None
-    mixed: Tensor = OPERATORS.mix.default(x1, x2, mask, source1, source2, partner, True)
+    mixed: Tensor = _differentiable_mix(x1, x2, mask, source1, source2, partner, True)
     return mixed
 
 
@@ -331,7 +378,7 @@ def _moved_back(x: Tensor, image: int, count: int, *moves: Tensor | None) -> Ten
     mask = torch.full((x.shape[0], 1, 1), 1 - image, dtype=mixing_dtype(x), device=x.device)
     needed = [image == 0, image == 1, False]
     given = None, None, mask, *moves, count, needed, True
-    back: Tensor = OPERATORS.mix_grad.default(x, *given)[image]
+    back: Tensor = _differentiable_mix_grad(x, *given)[image]
     return back
 
 
@@ -362,11 +409,9 @@ register(
     _mix_grad,
     decides=False,
 )
-torch.library.register_autograd(
-    "puzzlemix::mix", _backward_mix, setup_context=_save_mix, lib=library
-)
-torch.library.register_autograd(
-    "puzzlemix::mix_grad", _backward_mix_grad, setup_context=_save_mix_grad, lib=library
+_differentiable_mix = register_gradient("mix", _save_mix, _backward_mix, _tangent_mix)
+_differentiable_mix_grad = register_gradient(
+    "mix_grad", _save_mix_grad, _backward_mix_grad, _tangent_mix_grad
 )
 
 
