@@ -5,24 +5,28 @@ Each draws from its distribution, decides a ``Plan``, and applies it to images a
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import get_worker_info
 
+from .ops.border import OPERATORS, library
 from .ops.puzzle import planned
-from .plan import Plan, expect_classes
+from .plan import Plan, expect_labels
 from .puzzle import puzzle_mix
 from .results import PuzzlePlan
 from .validate import (
     FLOATS,
     Grid,
+    PerChannel,
     PuzzleOptions,
-    expect_divides,
+    expect_dividing,
     expect_dtype,
     expect_grids,
     expect_images,
@@ -37,8 +41,21 @@ from .validate import (
 __all__ = ["CutMix", "Cutout", "MixUp", "Mixer", "PuzzleMix"]
 
 
+_STATE = "_extra_state"  # PyTorch's name for what get_extra_state returns
+DEFAULT_GRIDS = (2, 4, 8, 16)
+"""Of these, as published, a mixer that isn't told its grids takes those that divide the images."""
+
+Rng = torch.Generator | None
+Drawn = tuple[Tensor | None, float | Tensor, Any]
+"""Partners, lambda (a number, or one a sample on the CPU in float64), and what a method draws more:
+the centre of a box, or the number of a grid."""
+
+
 class Mixer(nn.Module):
     """What all mixers share: the draws, and the call.
+
+    A mixer mixes in ``eval()`` too, as torchvision's does: leave it out where nothing is to be
+    mixed.
 
     Args:
         alpha: lambda is drawn from Beta(alpha, alpha), once a batch.
@@ -46,9 +63,13 @@ class Mixer(nn.Module):
         prob: the probability with which a batch is mixed at all.
         per_sample: draw lambda (and what follows from it) for each sample on its own.
         generator: the source of all draws, on the CPU; the global random state is then left alone,
-            and the generator's state is part of ``state_dict()``. In a ``DataLoader`` worker the
-            worker's seed is mixed in, so that workers and epochs differ. None: the global state.
+            and the generator's state is part of ``state_dict()`` (without one a mixer has no
+            state). In a ``DataLoader`` worker the worker's seed is mixed in, so that workers and
+            epochs differ. None: the global state.
     """
+
+    _pairs = True
+    """Whether each image gets a partner."""
 
     def __init__(
         self,
@@ -77,6 +98,7 @@ class Mixer(nn.Module):
         self.prob = float(prob)
         self.per_sample = per_sample
         self.generator = generator
+        self._key = _registered(self)
 
     def forward(
         self, images: Tensor, labels: Tensor, saliency: Tensor | None = None
@@ -102,25 +124,21 @@ class Mixer(nn.Module):
         expect_dtype("images", images, FLOATS)
         self._expect(images, saliency)
         if labels is not None:
-            self._expect_labels(images, labels)
-        rng = self._rng()
-        if self.prob < 1 and float(_uniform(1, rng)) >= self.prob:
-            return self._one_block(None, images, 1.0)
-        return self._decide(images, labels, saliency, rng)
+            expect_labels("labels", labels, self.num_classes, len(images))
+        rng = None
+        if not self._is_traced():
+            rng = self._rng()
+            if not self._takes(rng):
+                return self._one_block(None, images, 1.0)
+        return self._decide(images, rng, labels, saliency)
 
-    def get_extra_state(self) -> Tensor:
-        """The generator's state; empty without one."""
-        if self.generator is None:
-            return torch.empty(0, dtype=torch.uint8)
-        return self.generator.get_state()
+    def get_extra_state(self) -> Tensor | None:
+        """The generator's state."""
+        return None if self.generator is None else self.generator.get_state()
 
-    def set_extra_state(self, state: Tensor) -> None:
+    def set_extra_state(self, state: Tensor | None) -> None:
         """Resume the draws where ``get_extra_state`` was called."""
-        if (state.numel() == 0) != (self.generator is None):
-            has = "no generator" if self.generator is None else "a generator"
-            had = "none" if state.numel() == 0 else "one"
-            raise ValueError(f"state_dict: this mixer has {has}, the one that was saved had {had}")
-        if self.generator is not None:
+        if self.generator is not None and state is not None and state.numel():
             self.generator.set_state(state.cpu())
 
     def extra_repr(self) -> str:
@@ -130,16 +148,54 @@ class Mixer(nn.Module):
             f"per_sample={self.per_sample}"
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: PyTorch would send a generator's state through shared memory,
+        which doesn't reach a worker that is started by spawn or forkserver."""
+        state = self.__dict__.copy()
+        if self.generator is not None:
+            state["generator"] = self.generator.get_state().numpy().tobytes()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        if isinstance(self.generator, bytes):
+            of_generator = torch.frombuffer(bytearray(self.generator), dtype=torch.uint8)
+            self.generator = torch.Generator().set_state(of_generator)
+        self._key = _registered(self)
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self.generator is None:
+            del destination[prefix + _STATE]
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Any,
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        lists = missing_keys, unexpected_keys, error_msgs
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, *lists)
+        key = prefix + _STATE
+        saved = state_dict.get(key)
+        is_saved = saved is not None and saved.numel() > 0
+        if self.generator is not None and saved is not None and not is_saved:
+            missing_keys.append(key)
+        elif self.generator is None and is_saved:
+            unexpected_keys.append(key)
+        elif self.generator is None and key in missing_keys:
+            missing_keys.remove(key)
+
     def _expect(self, images: Tensor, saliency: Tensor | None) -> None:
         """Refuse what can't be mixed, before any draw."""
         raise NotImplementedError
 
     def _decide(
-        self,
-        images: Tensor,
-        labels: Tensor | None,
-        saliency: Tensor | None,
-        rng: torch.Generator | None,
+        self, images: Tensor, rng: Rng, labels: Tensor | None, saliency: Tensor | None
     ) -> Plan:
         raise NotImplementedError
 
@@ -149,22 +205,7 @@ class Mixer(nn.Module):
         mask = lam.view(len(images), 1, 1)
         return Plan(index, lam, mask, num_classes=self.num_classes)
 
-    def _expect_labels(self, images: Tensor, labels: Tensor) -> None:
-        expect_tensor("labels", labels)
-        if labels.dim() not in (1, 2) or len(labels) != len(images):
-            raise ValueError(
-                f"labels: expected shape [N] or [N, K] with N = {len(images)}, as in images, "
-                f"got {list(labels.shape)}"
-            )
-        if labels.dim() == 1:
-            expect_classes("labels", labels, self.num_classes)
-        elif self.num_classes is not None and labels.shape[1] != self.num_classes:
-            raise ValueError(
-                f"labels: expected integers [N] or weights [N, K] with K = num_classes = "
-                f"{self.num_classes}, got shape {list(labels.shape)}"
-            )
-
-    def _rng(self) -> torch.Generator | None:
+    def _rng(self) -> Rng:
         worker = get_worker_info()
         if self.generator is None or worker is None:
             return self.generator
@@ -172,11 +213,36 @@ class Mixer(nn.Module):
         seed = int(torch.randint(2**63 - 1, (), generator=self.generator, device="cpu"))
         return torch.Generator().manual_seed(seed ^ worker.seed)
 
-    def _lam(self, images: Tensor, rng: torch.Generator | None) -> float | Tensor:
-        """lambda: a number, or one a sample on the CPU in float64."""
+    def _is_traced(self) -> bool:
+        """Whether a compiler traces the call, which then draws by an operator."""
+        return torch.compiler.is_compiling()
+
+    def _takes(self, rng: Rng) -> bool:
+        """Whether this batch is mixed."""
+        return self.prob == 1 or float(_uniform(1, rng)) < self.prob
+
+    def _drawn(self, images: Tensor, rng: Rng, choices: int = 0) -> Drawn:
+        """What is drawn for a batch, in this order; partners come to where the images are."""
+        if self._is_traced():
+            index, lam, more = OPERATORS.draw.default(_turn, self._key, len(images), choices)
+            lam = lam.expand(len(images))
+        else:
+            index, lam, more = self._draw(len(images), rng, choices)
+        if not self._pairs:
+            return None, lam, more
+        assert index is not None
+        return index if images.is_cpu else index.to(images.device, non_blocking=True), lam, more
+
+    def _draw(self, count: int, rng: Rng, choices: int) -> Drawn:
+        index = torch.randperm(count, generator=rng, device="cpu") if self._pairs else None
         if self.per_sample:
-            return _beta(self.alpha, len(images), rng)
-        return _beta_number(self.alpha, rng)
+            lam: float | Tensor = _beta(self.alpha, count, rng)
+        else:
+            lam = _beta_number(self.alpha, rng)
+        return index, lam, self._draw_more(lam, rng, choices)
+
+    def _draw_more(self, lam: float | Tensor, rng: Rng, choices: int) -> Any:
+        return None
 
 
 class MixUp(Mixer):
@@ -189,15 +255,9 @@ class MixUp(Mixer):
         if images.dim() == 0:
             raise ValueError("images: expected shape [N, ...], got []")
 
-    def _decide(
-        self,
-        images: Tensor,
-        labels: Tensor | None,
-        saliency: Tensor | None,
-        rng: torch.Generator | None,
-    ) -> Plan:
-        index = _partners(images, rng)
-        return self._one_block(index, images, self._lam(images, rng))
+    def _decide(self, images: Tensor, rng: Rng, *_: Tensor | None) -> Plan:
+        index, lam, _more = self._drawn(images, rng)
+        return self._one_block(index, images, lam)
 
 
 class _Box(Mixer):
@@ -207,21 +267,27 @@ class _Box(Mixer):
         if images.dim() < 3:
             raise ValueError(f"images: expected shape [N, ..., Y, X], got {list(images.shape)}")
 
-    def _box(self, images: Tensor, rng: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def _decide(self, images: Tensor, rng: Rng, *_: Tensor | None) -> Plan:
+        index, lam, centre = self._drawn(images, rng)
+        box = self._boxes if isinstance(lam, Tensor) else self._box
+        return Plan(index, *box(images, lam, centre), num_classes=self.num_classes)
+
+    def _draw_more(self, lam: float | Tensor, rng: Rng, choices: int) -> Any:
+        """Centres, of which the sides of an image count as 1: one, or by axes [2, N]."""
+        return _uniform((2, len(lam)) if isinstance(lam, Tensor) else 2, rng)
+
+    def _box(self, images: Tensor, lam: Any, centre: Tensor) -> tuple[Tensor, Tensor]:
         """Ratio [N] and mask [N, Y, X]: 0 in the box, and the box ends where the image does."""
-        lam = self._lam(images, rng)
-        if isinstance(lam, Tensor):
-            return self._boxes(images, lam, _uniform((2, len(lam)), rng))
         height, width = images.shape[-2:]
-        centre, reach = _uniform(2, rng).tolist(), math.sqrt(1 - lam) / 2
-        top, bottom = _ends(centre[0], reach, height)
-        left, right = _ends(centre[1], reach, width)
+        (row, column), reach = centre.tolist(), math.sqrt(1 - lam) / 2
+        top, bottom = _ends(row, reach, height)
+        left, right = _ends(column, reach, width)
         mask = torch.ones((height, width), dtype=_real(images), device=images.device)
         mask[top:bottom, left:right] = 0
         ratio = 1 - (bottom - top) * (right - left) / max(height * width, 1)
         return _numbers(ratio, images), mask.expand(len(images), -1, -1)
 
-    def _boxes(self, images: Tensor, lam: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+    def _boxes(self, images: Tensor, lam: Any, centre: Tensor) -> tuple[Tensor, Tensor]:
         """A box for each sample."""
         sizes = torch.tensor(images.shape[-2:], dtype=torch.float64, device="cpu")[:, None]
         reach = (1 - lam).sqrt() / 2
@@ -248,16 +314,6 @@ class CutMix(_Box):
     there. For the arguments see ``Mixer``.
     """
 
-    def _decide(
-        self,
-        images: Tensor,
-        labels: Tensor | None,
-        saliency: Tensor | None,
-        rng: torch.Generator | None,
-    ) -> Plan:
-        index = _partners(images, rng)
-        return Plan(index, *self._box(images, rng), num_classes=self.num_classes)
-
 
 class Cutout(_Box):
     """A box of zeros in each image, the label left alone (DeVries and Taylor, 2017).
@@ -265,27 +321,31 @@ class Cutout(_Box):
     The box is drawn as that of ``CutMix``. For the arguments see ``Mixer``.
     """
 
-    def _decide(
-        self,
-        images: Tensor,
-        labels: Tensor | None,
-        saliency: Tensor | None,
-        rng: torch.Generator | None,
-    ) -> Plan:
-        return Plan(None, *self._box(images, rng), num_classes=self.num_classes)
+    _pairs = False
 
 
 class PuzzleMix(Mixer):
     """Mixes that keep what is salient (Kim, Choo and Song, ICML 2020).
 
+    Where saliency says nothing (it is uniform), the prior decides alone: a third of the batches
+    stay as they are and a third are swapped with their partners, since most of Binomial(2, lambda)
+    lies at 0 for lambda below 1/3 and at 2 above 2/3. Draw lambda from a narrower distribution then
+    (a larger ``alpha``), or take ``CutMix``.
+
+    With the published ``xi`` of 0.8 blocks hardly ever move: ``transport=None`` gives nearly the
+    same mixes in less time, and a lower ``xi``, such as 0.05, is what makes transport matter.
+
     Args:
         alpha, num_classes, prob, per_sample, generator: see ``Mixer``.
         grids: one of them is drawn a batch; sides or (rows, columns). All must divide the images
-            and their saliency.
+            and their saliency; of the default ones those are taken that do (for 28 x 28 pixels 2
+            and 4).
         saliency: called as ``saliency(images, labels)`` where the call of the mixer has no third
             argument; returns [N, Y', X'].
-        **options: of ``puzzle_mix``. ``transport_grid`` counts for the grids that it is a multiple
-            of; grids that are finer move their own blocks.
+        labels, beta, gamma, eta, xi, neighborhood, cut, transport: see ``puzzle_mix``.
+        transport_grid: see ``puzzle_mix``; counts for the grids that it is a multiple of, while
+            grids that are finer move their own blocks.
+        cycles, smoothness, mean, std: see ``puzzle_mix``.
     """
 
     def __init__(
@@ -293,12 +353,24 @@ class PuzzleMix(Mixer):
         *,
         alpha: float = 1.0,
         num_classes: int | None = None,
-        grids: Sequence[int | Sequence[int]] = (2, 4, 8, 16),
+        grids: Sequence[int | Sequence[int]] = DEFAULT_GRIDS,
         saliency: Callable[[Tensor, Tensor | None], Tensor] | None = None,
         prob: float = 1.0,
         per_sample: bool = False,
         generator: torch.Generator | None = None,
-        **options: Any,
+        labels: int = 3,
+        beta: float = 1.2,
+        gamma: float = 0.5,
+        eta: float = 0.2,
+        xi: float = 0.8,
+        neighborhood: int = 4,
+        cut: str = "swap",
+        transport: str | None = "approx",
+        transport_grid: int | Sequence[int] | None = None,
+        cycles: int = 1,
+        smoothness: str = "quadratic",
+        mean: PerChannel | None = None,
+        std: PerChannel | None = None,
     ) -> None:
         super().__init__(
             alpha=alpha,
@@ -314,17 +386,42 @@ class PuzzleMix(Mixer):
             )
         if isinstance(grids, str) or not isinstance(grids, Sequence) or not grids:
             raise TypeError(f"grids: expected a sequence of one grid or more, got {grids!r}")
-        self.given = options
-        self.options, fine = _puzzle_options(options)
-        # The grid of the cut and that of the transport.
-        self.grids = [_with_transport(grid_of("grids", grid), fine) for grid in grids]
+        self.options = PuzzleOptions(
+            labels,
+            beta,
+            gamma,
+            eta,
+            xi,
+            neighborhood,
+            smoothness,
+            mean,
+            std,
+            cut,
+            transport,
+            cycles,
+        )
+        expect_options(self.options)
+        self.transport_grid = transport_grid
         self.saliency = saliency
+        # Of the default grids those are taken that fit.
+        self.any_grids = grids is DEFAULT_GRIDS
+        # The grid of the cut and that of the transport.
+        self.grids = _with_transport(
+            [grid_of("grids", grid) for grid in grids],
+            None if transport is None else transport_grid,
+            self.any_grids,
+        )
 
     def extra_repr(self) -> str:
-        """The settings, for printing."""
-        grids = [grid for grid, _ in self.grids]
-        given = [f"{name}={value!r}" for name, value in self.given.items()]
-        return ", ".join([super().extra_repr(), f"grids={grids}", *given])
+        """The settings, for printing; of the options those that aren't the default."""
+        given = self.options._asdict() | {"transport_grid": self.transport_grid}
+        told = [f"grids={[grid for grid, _ in self.grids]}"]
+        for name, default in (puzzle_mix.__kwdefaults__ or {}).items():
+            if given[name] is not default and (
+                not isinstance(given[name], type(default)) or given[name] != default
+            ):
+                told.append(f"{name}={given[name]!r}")
+        return ", ".join([super().extra_repr(), *told])
 
     def _expect(self, images: Tensor, saliency: Tensor | None) -> None:
         expect_images("images", images)
@@ -333,72 +430,42 @@ class PuzzleMix(Mixer):
                 "saliency: expected [N, Y, X] as the third argument, or a callable given to the "
                 "constructor as saliency=..., got neither"
             )
-        for grid, fine in self.grids:
-            expect_grids(grid, fine, {"images": images}, ("grids", "transport_grid"))
-        if saliency is not None:
-            self._expect_saliency(images, saliency)
+        self._dividing(images, saliency)
 
-    def _expect_saliency(self, images: Tensor, saliency: Tensor) -> None:
-        expect_saliency("saliency", saliency, "images", images)
+    def _dividing(self, images: Tensor, saliency: Tensor | None) -> list[tuple[Grid, Grid]]:
+        """The grids that there are for images, and for their saliency once it is known."""
+        sizes = {"images": images}
+        if saliency is not None:
+            expect_saliency("saliency", saliency, "images", images)
+            sizes["saliency"] = saliency
+        if self.any_grids:
+            return expect_dividing(self.grids, sizes)
         for grid, fine in self.grids:
-            expect_divides("grids", grid, "saliency", saliency.shape)
-            expect_divides("transport_grid", fine, "saliency", saliency.shape)
+            expect_grids(grid, fine, sizes, ("grids", "transport_grid"))
+        return self.grids
 
     def _decide(
-        self,
-        images: Tensor,
-        labels: Tensor | None,
-        saliency: Tensor | None,
-        rng: torch.Generator | None,
+        self, images: Tensor, rng: Rng, labels: Tensor | None, saliency: Tensor | None
     ) -> Plan:
         with torch.no_grad():
-            return self._solve(images, labels, saliency, rng)
+            if saliency is None:
+                assert self.saliency is not None
+                saliency = self.saliency(images, labels)
+            grids = self._dividing(images, saliency)
+            index, lam, choice = self._drawn(images, rng, len(grids))
+            grid, fine = grids[int(choice) if len(grids) > 1 else 0]
+            maps = saliency, saliency
+            plan = _in_words_of_a_mixer(
+                planned, images, images, *maps, lam, index, grid, fine, self.options
+            )
+        return Plan(index, plan.ratio, *plan[:1], *plan[2:4], num_classes=self.num_classes)
 
-    def _solve(
-        self,
-        images: Tensor,
-        labels: Tensor | None,
-        saliency: Tensor | None,
-        rng: torch.Generator | None,
-    ) -> Plan:
-        if saliency is None:
-            assert self.saliency is not None
-            saliency = self.saliency(images, labels)
-            self._expect_saliency(images, saliency)
-        index = _partners(images, rng)
-        lam = self._lam(images, rng)
-        choice = int(torch.randint(len(self.grids), (), generator=rng, device="cpu"))
-        grid, fine = self.grids[choice]
-        plan = _in_words_of_a_mixer(
-            planned, images, images, saliency, saliency, lam, index, grid, fine, self.options
-        )
-        return Plan(
-            index,
-            plan.ratio,
-            plan.mask,
-            plan.source1,
-            plan.source2,
-            num_classes=self.num_classes,
-        )
+    def _is_traced(self) -> bool:
+        # One operator can't choose between shapes of masks, nor whether there is anything to solve.
+        return self.prob == 1 and len(self.grids) == 1 and super()._is_traced()
 
-
-_DEFAULTS: dict[str, Any] = dict(puzzle_mix.__kwdefaults__ or {})
-
-
-def _puzzle_options(
-    options: dict[str, Any],
-) -> tuple[PuzzleOptions, int | Sequence[int] | None]:
-    """The options of puzzle_mix, those given and the defaults of the others; the finer grid."""
-    unknown = sorted(options.keys() - _DEFAULTS.keys())
-    if unknown:
-        raise TypeError(
-            f"{unknown[0]}: expected one of the options {', '.join(_DEFAULTS)}, got {unknown[0]!r}"
-        )
-    every = _DEFAULTS | options
-    fine = every.pop("transport_grid")
-    checked = PuzzleOptions(**every)
-    expect_options(checked)
-    return checked, None if checked.transport is None else fine
+    def _draw_more(self, lam: float | Tensor, rng: Rng, choices: int) -> Any:
+        return torch.randint(choices, (), generator=rng, device="cpu")
 
 
 def _in_words_of_a_mixer(decide: Callable[..., PuzzlePlan], *problem: Any) -> PuzzlePlan:
@@ -413,15 +480,23 @@ def _in_words_of_a_mixer(decide: Callable[..., PuzzlePlan], *problem: Any) -> Pu
 _NAMES = {"x": "images", "saliency": "saliency"}
 
 
-def _with_transport(grid: Grid, fine: int | Sequence[int] | None) -> tuple[Grid, Grid]:
-    """The grid on which the blocks of a cut's grid move."""
+def _with_transport(
+    grids: Sequence[Grid], fine: int | Sequence[int] | None, any_will_do: bool
+) -> list[tuple[Grid, Grid]]:
+    """Each grid of a cut, and the grid on which its blocks move."""
     if fine is None:
-        return grid, grid
+        return [(grid, grid) for grid in grids]
     rows, columns = grid_of("transport_grid", fine)
-    if rows % grid[0] == 0 and columns % grid[1] == 0:
-        return grid, (rows, columns)
-    if grid[0] % rows == 0 and grid[1] % columns == 0:
-        return grid, grid
+    pairs = []
+    for grid in grids:
+        if rows % grid[0] == 0 and columns % grid[1] == 0:
+            pairs.append((grid, (rows, columns)))
+        elif grid[0] % rows == 0 and grid[1] % columns == 0:
+            pairs.append((grid, grid))
+        elif not any_will_do:
+            break
+    if pairs and (any_will_do or len(pairs) == len(grids)):
+        return pairs
     raise ValueError(
         f"transport_grid: expected a multiple of every grid, or a grid that divides it, "
         f"got {rows}x{columns} beside {grid[0]}x{grid[1]}"
@@ -444,11 +519,6 @@ def _ends(centre: float, reach: float, size: int) -> tuple[int, int]:
     """The pixels from which and up to which a box reaches along an axis."""
     low, high = (min(max(end, 0.0), 1.0) for end in (centre - reach, centre + reach))
     return round(low * size), round(high * size)
-
-
-def _partners(images: Tensor, rng: torch.Generator | None) -> Tensor:
-    index = torch.randperm(len(images), generator=rng, device="cpu")
-    return index if images.is_cpu else index.to(images.device, non_blocking=True)
 
 
 def _uniform(shape: int | tuple[int, ...], rng: torch.Generator | None) -> Tensor:
@@ -478,3 +548,52 @@ def _beta_number(alpha: float, rng: torch.Generator | None) -> float:
     other = math.log(gamma2) + math.log1p(-uniform2) / alpha
     small = math.exp(-abs(one - other))
     return (1 if one >= other else small) / (1 + small)
+
+
+# ---- Draws within compiled code -----------------------------------------------------------------
+
+_mixers: WeakValueDictionary[int, Mixer] = WeakValueDictionary()
+_keys = itertools.count()
+_turn = torch.zeros(1)
+"""Written, or so compilers are told, by each draw: they keep the order, and merge no two draws."""
+
+
+def _registered(mixer: Mixer) -> int:
+    """A number by which the operator finds a mixer: compilers pass no generators on."""
+    key = next(_keys)
+    _mixers[key] = mixer
+    return key
+
+
+def _draw(turn: Tensor, key: int, count: int, choices: int) -> tuple[Tensor, Tensor, Tensor]:
+    """What a mixer would draw by itself; lambda is 1 for a batch that isn't to be mixed."""
+    mixer = _mixers[key]
+    index, lams, more = _draw_like(turn, key, count, choices)
+    rng = mixer._rng()
+    if not mixer._takes(rng):
+        return torch.arange(count), lams.fill_(1), more.zero_()
+    partners, lam, others = mixer._draw(count, rng, choices)
+    if partners is not None:
+        index = partners
+    if others is not None:
+        more = others.view_as(more)
+    return index, lams.copy_(torch.as_tensor(lam)), more
+
+
+def _draw_like(turn: Tensor, key: int, count: int, choices: int) -> tuple[Tensor, Tensor, Tensor]:
+    mixer = _mixers[key]
+    lams = torch.empty(count if mixer.per_sample else 1, dtype=torch.float64, device="cpu")
+    more = torch.empty(0)
+    if isinstance(mixer, _Box):
+        more = lams.new_empty((2, len(lams)))
+    elif isinstance(mixer, PuzzleMix):
+        more = torch.empty((), dtype=torch.int64, device="cpu")
+    return torch.empty(count, dtype=torch.int64, device="cpu"), lams, more
+
+
+library.define(
+    "draw(Tensor(a!) turn, int mixer, SymInt count, int choices) -> (Tensor, Tensor, Tensor)",
+    tags=(torch.Tag.nondeterministic_seeded,),
+)
+library.impl("draw", _draw, "CPU")
+torch.library.register_fake("puzzlemix::draw", _draw_like, lib=library)

@@ -23,7 +23,16 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 from .ops.mix import check_labels, mix_labels, mix_tensors
 from .validate import FLOATS, INTEGERS, expect_dtype, expect_tensor, reads_values
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "expect_labels", "weights_of"]
+
+# As what integers and booleans are mixed: whole numbers that a float holds exactly.
+_SIGNED = {
+    torch.bool: torch.uint8,
+    torch.uint16: torch.int16,
+    torch.uint32: torch.int32,
+    torch.uint64: torch.int64,
+} | {dtype: dtype for dtype in INTEGERS}
+_MIXED = (*FLOATS, *_SIGNED)
 
 
 @dataclass(eq=False)
@@ -53,23 +62,29 @@ class Plan:
     def images(self, x: Tensor, batch: Tensor | None = None) -> Tensor:
         """Mix images, or whatever is aligned with them.
 
+        Integers and booleans are not averaged, as the mean of two class numbers is another class:
+        each pixel is that of the one that shows more, the own one where both show alike. So a
+        segmentation map keeps its classes; without a partner what is hidden is 0.
+
         Args:
-            x: [N, ..., Y, X] of a floating dtype; grids divide the last two dimensions. Where no
-                grid has more than one row, [N, X] will do, and with one block [N].
+            x: [N, ..., Y, X] of a floating or integer dtype, or bool; grids divide the last two
+                dimensions. Where no grid has more than one row, [N, X] will do, and with one block
+                [N].
             batch: what ``index`` points into, if not ``x`` itself: the whole batch, where the plan
                 is a part of one.
 
         Returns:
-            A new tensor like ``x``, differentiable in ``x`` and ``batch``.
+            A new tensor like ``x``, of its dtype and memory format; where that is a floating one,
+            differentiable in ``x`` and ``batch``.
         """
         expect_tensor("x", x)
-        expect_dtype("x", x, FLOATS)
+        expect_dtype("x", x, _MIXED)
         if self.ratio.dim() == 0:
             return self._as_batch().images(x[None], batch)[0]
         self._expect_rows("x", x)
         whole = None if self.index is None else self._whole("x", x, batch)
         try:
-            return self._mixed(x, whole)
+            return self._mixed(x, whole) if x.dtype in FLOATS else self._chosen(x, whole)
         except ValueError:  # which may be about partners: where they come from, the plan knows
             self._expect_partners("x" if batch is None else "batch", whole)
             raise
@@ -164,11 +179,29 @@ class Plan:
         mixed = mix_tensors(_planes(x), None if whole is None else _planes(whole), *given)
         return _shaped(mixed, x)
 
+    def _chosen(self, x: Tensor, whole: Tensor | None) -> Tensor:
+        """Of integers and booleans, pixel by pixel, the one that shows more."""
+        plan = replace(self, mask=(self.mask >= 0.5).to(self.mask.dtype))
+        kind = _SIGNED[x.dtype]
+        real = torch.float64 if kind.itemsize > 2 else torch.float32
+
+        def mixed(part: Callable[[Tensor], Tensor]) -> Tensor:
+            own = part(x.view(kind)).to(real)
+            if whole is None or whole is x:
+                return plan._mixed(own, own if whole is x else None).to(kind)
+            return plan._mixed(own, part(whole.view(kind)).to(real)).to(kind)
+
+        if kind != torch.int64:
+            return mixed(lambda part: part).view(x.dtype)
+        # A double holds 53 bits: the upper and the lower half apart.
+        upper, lower = mixed(lambda part: part >> 32), mixed(lambda part: part & 0xFFFFFFFF)
+        return (upper << 32 | lower).view(x.dtype)
+
     def _mixed_classes(self, y: Tensor, whole: Tensor, name: str) -> Tensor:
         """Weights of class numbers on the CPU, in one pass."""
-        count = expect_classes("y", y, self.num_classes)
+        count = expect_labels("y", y, self.num_classes)
         if whole is not y:
-            expect_classes(name, whole, self.num_classes)
+            expect_labels(name, whole, self.num_classes)
         weights = torch.empty((len(y), count), dtype=torch.float32, device="cpu")
         if mix_labels(y, whole, self.ratio, self.index, weights) is not None:
             self._expect_partners(name, whole)
@@ -183,6 +216,8 @@ class Plan:
                 f"batch: expected rows like those of {name}, {list(x.shape[1:])}, "
                 f"got {list(batch.shape[1:])}"
             )
+        if batch.dtype != x.dtype:
+            raise TypeError(f"batch: expected the dtype of {name}, {x.dtype}, got {batch.dtype}")
         return batch
 
     def _expect_partners(self, name: str, whole: Tensor | None) -> None:
@@ -208,9 +243,9 @@ class Plan:
 
 def weights_of(name: str, y: Tensor, num_classes: int | None) -> Tensor:
     """Labels as weights [N, K] float32; the argument's name is for errors."""
+    count = expect_labels(name, y, num_classes)
     if y.dim() == 2:
         return y.to(torch.float32)
-    count = expect_classes(name, y, num_classes)
     if _are_here(y):
         weights = torch.empty((len(y), count), dtype=torch.float32, device="cpu")
         mix_labels(y, None, None, None, weights)
@@ -219,8 +254,20 @@ def weights_of(name: str, y: Tensor, num_classes: int | None) -> Tensor:
     return (y[:, None] == torch.arange(count, device=y.device)).to(torch.float32)
 
 
-def expect_classes(name: str, y: Tensor, num_classes: int | None) -> int:
-    """Refuse what are no class numbers [N], by their values too where these may be looked at."""
+def expect_labels(name: str, y: Tensor, num_classes: int | None, rows: int | None = None) -> int:
+    """Refuse what is neither class numbers [N] nor weights [N, K]; returns K.
+
+    Class numbers are looked at where that waits for no device. ``rows``: the N there has to be, as
+    in the images.
+    """
+    expect_tensor(name, y)
+    if rows is not None and (y.dim() not in (1, 2) or len(y) != rows):
+        raise ValueError(
+            f"{name}: expected shape [N] or [N, K] with N = {rows}, as in images, "
+            f"got {list(y.shape)}"
+        )
+    if y.dim() == 2:
+        return _expect_weights(name, y, num_classes)
     if y.dim() != 1 or y.dtype not in INTEGERS:
         raise TypeError(
             f"{name}: expected integers [N] or weights [N, K], got {y.dtype} {list(y.shape)}"
@@ -239,6 +286,22 @@ def expect_classes(name: str, y: Tensor, num_classes: int | None) -> int:
             f"got {int(y.min())} to {int(y.max())}"
         )
     return num_classes
+
+
+def _expect_weights(name: str, y: Tensor, num_classes: int | None) -> int:
+    """Class numbers [N, 1] would pass for weights, which they are not."""
+    width = y.shape[1]
+    if num_classes is not None and width != num_classes:
+        raise ValueError(
+            f"{name}: expected integers [N] or weights [N, K] with K = num_classes = "
+            f"{num_classes}, got shape {list(y.shape)}"
+        )
+    if num_classes is None and width == 1 and y.dtype in INTEGERS:
+        raise ValueError(
+            f"{name}: expected weights [N, K] without num_classes, got integers {list(y.shape)}; "
+            "weights of one class are floats, or come with num_classes = 1"
+        )
+    return width
 
 
 def _are_here(y: Tensor) -> bool:

@@ -41,6 +41,7 @@ __all__ = [
     "debugging",
     "expect_device",
     "expect_divides",
+    "expect_dividing",
     "expect_dtype",
     "expect_finite_costs",
     "expect_grids",
@@ -704,6 +705,39 @@ def expect_grids(grid: Grid, fine: Grid, sizes: dict[str, Tensor], names: tuple[
             f"{names[1]}: expected a multiple of the cut's grid of {grid[0]}x{grid[1]}, "
             f"got {fine[0]}x{fine[1]}"
         )
+
+
+def expect_dividing(
+    grids: Sequence[tuple[Grid, Grid]], sizes: dict[str, Tensor]
+) -> list[tuple[Grid, Grid]]:
+    """Those of the default grids of a mixer, cut's and transport's, that divide all of the sizes.
+
+    With none, an error that names grids which would do.
+    """
+    sides = [math.gcd(*(each.shape[dim] for each in sizes.values())) for dim in (-2, -1)]
+    rows, columns = sides
+    cut = [pair for pair in grids if not (rows % pair[0][0] or columns % pair[0][1])]
+    dividing = [pair for pair in cut if not (rows % pair[1][0] or columns % pair[1][1])]
+    if dividing:
+        return dividing
+    for grid, fine in cut[:1]:
+        expect_grids(grid, fine, sizes, ("grids", "transport_grid"))
+    both = " and ".join(f"{of} of {x.shape[-2]}x{x.shape[-1]}" for of, x in sizes.items())
+    raise ValueError(
+        f"grids: expected some that divide {both}, such as {_grids_that_divide(*sides)}; "
+        f"none of the default ones does"
+    )
+
+
+def _grids_that_divide(rows: int, columns: int) -> str:
+    """Squares where there are any, of more than one block."""
+
+    def divisors(side: int) -> list[int]:
+        return [d for d in range(2, MAX_SIDE + 1) if side % d == 0]
+
+    if squares := divisors(math.gcd(rows, columns)):
+        return ", ".join(map(str, squares))
+    return str(tuple(max(divisors(side), default=1) for side in (rows, columns)))
 
 
 def expect_pairs(

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import puzzlemix
@@ -342,6 +343,121 @@ def test_derivatives_with_an_empty_partner():
     given = (problem.x1.requires_grad_(), None, mask.requires_grad_(), problem.source1)
     assert torch.autograd.gradcheck(puzzlemix.mix, given)
     assert torch.autograd.gradgradcheck(puzzlemix.mix, given)
+
+
+# ---- Forward mode ----
+
+FORWARD = ("plain", "partners", "empty", "channels_last")
+
+
+def in_forward_mode(kind):
+    """A mix as a function of images and mask, and these."""
+    g = problems.generator(0)
+    problem = problems.mix(
+        batch=3, channels=2, size=(4, 4), grids=((2, 2), (4, 2), (2, 4)), dtype=torch.float64
+    )
+    mask = torch.rand((3, 2, 2), dtype=torch.float64, generator=g)
+    x1, x2, moves, partner = problem.x1, problem.x2, list(problem[3:]), None
+    if kind == "partners":
+        x2, partner = torch.rand((4, 2, 4, 4), dtype=torch.float64, generator=g), [1, 1, 3]
+        partner = torch.tensor(partner)
+    if kind == "channels_last":
+        x1, x2 = map(LAYOUTS["channels_last"], (x1, x2))
+    if kind == "empty":
+        return (lambda module, x1, mask: module.mix(x1, None, mask, moves[0])), [x1, mask]
+    return (lambda module, *parts: module.mix(*parts, *moves, partner=partner)), [x1, x2, mask]
+
+
+@pytest.mark.parametrize("kind", FORWARD)
+def test_forward_mode_and_both_modes_nested(kind):
+    mix, parts = in_forward_mode(kind)
+    ours, parts = partial(mix, puzzlemix), [part.requires_grad_() for part in parts]
+    assert torch.autograd.gradcheck(ours, parts, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(
+        ours, parts, check_fwd_over_rev=True, check_rev_over_rev=True
+    )
+
+
+@pytest.mark.parametrize("kind", FORWARD)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_tangent_is_a_mix_again(kind, dtype):
+    mix, parts = in_forward_mode(kind)
+    parts = [part.to(dtype) for part in parts]
+    tangents = [torch.randn_like(part) for part in parts]
+    with forward_ad.dual_level():
+        duals = [forward_ad.make_dual(*pair) for pair in zip(parts, tangents, strict=True)]
+        mixed, tangent = forward_ad.unpack_dual(mix(puzzlemix, *duals))
+    assert torch.equal(mixed, mix(puzzlemix, *parts))
+    assert tangent.dtype == dtype
+    assert tangent.stride() == mixed.stride()
+    doubles = [part.double() for part in parts]
+    theirs = torch.func.jvp(
+        partial(mix, reference), tuple(doubles), tuple(part.double() for part in tangents)
+    )[1]
+    # Three roundings, of numbers up to 4.
+    tolerance = 12 * torch.finfo(dtype).eps
+    torch.testing.assert_close(tangent.double(), theirs, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("moving", [0, 1, 2])
+def test_one_tangent_alone(moving):
+    mix, parts = in_forward_mode("partners")
+    given = torch.randn_like(parts[moving])
+    with forward_ad.dual_level():
+        duals = list(parts)
+        duals[moving] = forward_ad.make_dual(parts[moving], given)
+        ours, theirs = (
+            forward_ad.unpack_dual(mix(module, *duals)).tangent for module in (puzzlemix, reference)
+        )
+    torch.testing.assert_close(ours, theirs)
+    assert ours.abs().max() > 0
+
+
+@pytest.mark.parametrize("kind", FORWARD)
+def test_transforms_of_functions(kind):
+    """torch.func, in which everything is wrapped, once a level."""
+    mix, parts = in_forward_mode(kind)
+    tangents = tuple(torch.randn_like(part) for part in parts)
+    numbers = tuple(range(len(parts)))
+
+    def results(module):
+        def loss(*parts):
+            return mix(module, *parts).sin().sum()
+
+        gradient = torch.func.grad(loss, argnums=numbers)
+        yield torch.func.jvp(loss, tuple(parts), tangents)[1]
+        yield from gradient(*parts)
+        yield from torch.func.jvp(gradient, tuple(parts), tangents)[1]
+        slope = torch.func.grad(lambda *p: torch.func.jvp(loss, p, tangents)[1], argnums=numbers)
+        yield from slope(*parts)
+
+    for ours, theirs in zip(results(puzzlemix), results(reference), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
+def test_jacobians():
+    mix, parts = in_forward_mode("plain")
+    for jacobian in (torch.func.jacfwd, torch.func.jacrev):
+        for number in range(3):
+            ours, theirs = (
+                jacobian(partial(mix, module), argnums=number)(*parts)
+                for module in (puzzlemix, reference)
+            )
+            torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("kind", ["MixUp", "CutMix", "Cutout", "PuzzleMix"])
+def test_forward_mode_through_a_mixer(kind):
+    images, labels = torch.rand(4, 3, 8, 8), torch.arange(4)
+    settings = {"grids": (4,), "saliency": puzzlemix.spectral_saliency}
+    settings = settings if kind == "PuzzleMix" else {}
+    generator = torch.Generator().manual_seed(0)
+    mixer = getattr(puzzlemix, kind)(num_classes=4, generator=generator, **settings)
+    plan = mixer.plan(images, labels)
+    tangent = torch.randn_like(images)
+    got = torch.func.jvp(plan.images, (images,), (tangent,))[1]
+    torch.testing.assert_close(got, plan.images(tangent))
 
 
 # ---- Memory ----

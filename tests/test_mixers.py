@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 from typing import Any
 
@@ -184,13 +185,33 @@ def test_training_resumes_where_it_stopped(kind: type[Mixer]) -> None:
     assert all(same(plan, other.plan(images, labels)) for plan in want)
 
 
-def test_states_that_do_not_fit_are_refused() -> None:
-    with_one, without = MixUp(generator=seeded()), MixUp()
-    without.load_state_dict(MixUp().state_dict())
-    with pytest.raises(ValueError, match="no generator, the one that was saved had one"):
-        without.load_state_dict(with_one.state_dict())
-    with pytest.raises(ValueError, match="a generator, the one that was saved had none"):
-        with_one.load_state_dict(without.state_dict())
+@pytest.mark.parametrize("kind", ALL)
+def test_without_a_generator_there_is_no_state(kind: type[Mixer]) -> None:
+    """A mixer comes into a model, goes, and gets a generator, as a run is resumed."""
+    net = nn.Linear(2, 2)
+    bare = nn.ModuleDict({"net": net})
+    loose = nn.ModuleDict({"net": net, "mixer": make(kind)})
+    drawing = nn.ModuleDict({"net": net, "mixer": make(kind, generator=seeded(7))})
+    assert list(bare.state_dict()) == list(loose.state_dict())
+    assert set(drawing.state_dict()) - set(bare.state_dict()) == {"mixer._extra_state"}
+    loose.load_state_dict(bare.state_dict())
+    bare.load_state_dict(loose.state_dict())
+    state = drawing["mixer"].generator.get_state()
+    for one, other, word in ((drawing, bare, "Missing"), (loose, drawing, "Unexpected")):
+        with pytest.raises(RuntimeError, match=rf'{word} key.*"mixer._extra_state"'):
+            one.load_state_dict(other.state_dict())
+        keys = one.load_state_dict(other.state_dict(), strict=False)
+        got = keys.missing_keys + keys.unexpected_keys
+        assert got == ["mixer._extra_state"]
+    assert torch.equal(drawing["mixer"].generator.get_state(), state)
+
+
+def test_an_empty_state_is_none() -> None:
+    """As checkpoints have it that were written before."""
+    saved = {"_extra_state": torch.empty(0, dtype=torch.uint8)}
+    MixUp().load_state_dict(saved)
+    with pytest.raises(RuntimeError, match="Missing key"):
+        MixUp(generator=seeded()).load_state_dict(saved)
 
 
 class Collate:
@@ -246,6 +267,79 @@ def test_a_worker_draws_on_after_its_first_batch(monkeypatch: pytest.MonkeyPatch
     assert not same(first[0], first[1])
     assert not same(first[0], second[0])
     assert same(first[0], plans_of(100)[0])
+
+
+def collate_by_itself(samples: list[Any]) -> tuple[Tensor, Tensor]:
+    """A collate function of a module, whose mixer each process makes as it comes by it."""
+    return of_the_module(*default_collate(samples))
+
+
+of_the_module = make(CutMix, num_classes=10, generator=seeded(8))
+
+
+class CollateByAll:
+    """A collate function with one mixer of each kind, which tells their plans."""
+
+    def __init__(self) -> None:
+        self.mixers = [make(kind, per_sample=True, generator=seeded(4)) for kind in ALL]
+
+    def __call__(self, samples: list[Any]) -> list[Plan]:
+        images, labels = default_collate(samples)
+        return [mixer.plan(images, labels) for mixer in self.mixers]
+
+
+def drawn_by_workers(method: str, persistent: bool) -> list[list[Plan]]:
+    """The plans of two epochs, two batches each."""
+    images, labels = batch(1)
+    loader = DataLoader(
+        TensorDataset(images.expand(8, -1, -1, -1), labels.expand(8)),
+        batch_size=4,
+        num_workers=2 if persistent else 1,
+        collate_fn=CollateByAll(),
+        multiprocessing_context=method,
+        persistent_workers=persistent,
+        generator=seeded(),
+    )
+    return [plans for _ in range(2) for plans in loader]
+
+
+@pytest.mark.parametrize(("method", "persistent"), [("spawn", True), ("forkserver", False)])
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_workers_by_any_method(method: str, persistent: bool) -> None:
+    """Mixers with generators reach them all, and draw as in forked ones, epoch after epoch."""
+    forked, others = (drawn_by_workers(each, persistent) for each in ("fork", method))
+    for ours, theirs in zip(forked, others, strict=True):
+        assert all(same(*plans) for plans in zip(ours, theirs, strict=True))
+    for plans in zip(*others, strict=True):
+        assert len({tuple(plan.mask.flatten().tolist()) for plan in plans}) == 4
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_workers_with_a_collate_function_of_a_module(method: str) -> None:
+    images, labels = batch()
+    loader = DataLoader(
+        TensorDataset(images, labels),
+        batch_size=3,
+        num_workers=1,
+        collate_fn=collate_by_itself,
+        multiprocessing_context=method,
+        generator=seeded(),
+    )
+    for mixed, weights in loader:
+        assert mixed.shape == (3, 3, 16, 16)
+        torch.testing.assert_close(weights.sum(1), torch.ones(3))
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_copies_draw_on_their_own(kind: type[Mixer]) -> None:
+    images, labels = batch()
+    mixer = make(kind, generator=seeded())
+    mixer.plan(images, labels)
+    for twin in (copy.deepcopy(mixer), copy.copy(mixer), pickle.loads(pickle.dumps(mixer))):
+        first = copy.deepcopy(twin).plan(images, labels)
+        state = mixer.generator.get_state()
+        assert same(twin.plan(images, labels), first)
+        assert torch.equal(mixer.generator.get_state(), state)
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -442,9 +536,9 @@ SETTINGS: list[tuple[type[Mixer], dict[str, Any], type[Exception], str]] = [
         PuzzleMix,
         {"betta": 1},
         TypeError,
-        r"betta: expected one of the options labels, beta, gamma,",
+        r"unexpected keyword argument 'betta'",
     ),
-    (PuzzleMix, {"grid": 4}, TypeError, r"grid: expected one of the options"),
+    (PuzzleMix, {"grid": 4}, TypeError, r"unexpected keyword argument 'grid'"),
     (PuzzleMix, {"beta": -1}, ValueError, r"beta: expected a finite number of at least 0"),
     (PuzzleMix, {"cut": "best"}, ValueError, r"cut: expected 'swap' or 'exact'"),
     (PuzzleMix, {"cycles": 0}, ValueError, r"cycles: expected at least 1"),
@@ -562,3 +656,120 @@ def test_volumes_keep_their_format() -> None:
         mixed = plan.images(volumes)
         assert mixed.stride() == volumes.stride()
         assert torch.equal(mixed, plan.images(volumes.contiguous()))
+
+
+# ---- Grids --------------------------------------------------------------------------------------
+
+
+def grids_taken(mixer: PuzzleMix, *sides: int) -> set[tuple[int, ...]]:
+    images = torch.rand(2, 3, *sides)
+    return {tuple(mixer.plan(images).mask.shape[1:]) for _ in range(40)}
+
+
+@pytest.mark.parametrize(
+    ("sides", "taken"),
+    [
+        ((32, 32), {2, 4, 8, 16}),
+        ((28, 28), {2, 4}),
+        ((36, 36), {2, 4}),
+        ((24, 40), {2, 4, 8}),
+        ((30, 50), {2}),
+    ],
+)
+def test_of_the_default_grids_those_are_taken_that_divide(
+    sides: tuple[int, int], taken: set[int]
+) -> None:
+    mixer = PuzzleMix(saliency=brightness, generator=seeded())
+    assert grids_taken(mixer, *sides) == {(side, side) for side in taken}
+    # The same one takes other images next.
+    assert grids_taken(mixer, 16, 16) == {(side, side) for side in (2, 4, 8, 16)}
+
+
+def test_default_grids_divide_saliency_too() -> None:
+    mixer = PuzzleMix(generator=seeded())
+    images, small = torch.rand(2, 3, 28, 28), torch.rand(2, 14, 14)
+    assert {mixer.plan(images, None, small).mask.shape[1] for _ in range(20)} == {2}
+    by_callable = PuzzleMix(saliency=lambda x, y: small, generator=seeded())
+    assert {by_callable.plan(images).mask.shape[1] for _ in range(20)} == {2}
+
+
+def test_default_grids_fit_the_transport_grid() -> None:
+    mixer = PuzzleMix(saliency=brightness, transport_grid=14, generator=seeded())
+    assert grids_taken(mixer, 28, 28) == {(2, 2)}
+    with pytest.raises(ValueError, match="transport_grid: expected a grid that divides images"):
+        mixer.plan(torch.rand(2, 3, 32, 32))
+    with pytest.raises(ValueError, match="transport_grid: expected a multiple of every grid"):
+        PuzzleMix(transport_grid=7)
+
+
+@pytest.mark.parametrize(
+    ("sides", "would_do"),
+    [((299, 299), "13, 23"), ((15, 45), "3, 5, 15"), ((35, 21), "7"), ((33, 35), r"\(33, 35\)"),
+     ((67, 55), r"\(1, 55\)")],
+)  # fmt: skip
+def test_where_no_default_grid_divides_the_error_names_some(
+    sides: tuple[int, int], would_do: str
+) -> None:
+    images, rng = torch.rand(2, 3, *sides), seeded()
+    state = rng.get_state()
+    with pytest.raises(
+        ValueError,
+        match=rf"grids: expected some that divide images of {sides[0]}x{sides[1]}, such as "
+        f"{would_do}; none of the default ones does",
+    ):
+        PuzzleMix(saliency=brightness, generator=rng).plan(images)
+    assert torch.equal(rng.get_state(), state)
+
+
+def test_grids_that_are_given_must_divide() -> None:
+    with pytest.raises(ValueError, match=r"grids: expected a grid that divides images of 28x28"):
+        PuzzleMix(grids=(2, 4, 8, 16), saliency=brightness).plan(torch.rand(2, 3, 28, 28))
+
+
+def test_the_options_are_keywords_of_its_own() -> None:
+    ours = inspect.signature(PuzzleMix).parameters
+    for name, parameter in inspect.signature(puzzle_mix).parameters.items():
+        if parameter.default is not parameter.empty:
+            assert ours[name].default == parameter.default
+            assert ours[name].kind == parameter.KEYWORD_ONLY
+
+
+# ---- Compiled -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("per_sample", [False, True])
+@pytest.mark.parametrize("prob", [1.0, 0.5])
+@pytest.mark.parametrize("drawing", [False, True])
+def test_compiles_as_one_graph(
+    kind: type[Mixer], per_sample: bool, prob: float, drawing: bool
+) -> None:
+    """And draws what it draws by itself, of its generator or the global state."""
+    images, labels = batch()
+    settings: dict[str, Any] = {"per_sample": per_sample, "prob": prob}
+    if kind is PuzzleMix:
+        settings |= {"grids": (4,), "prob": 1.0}
+    plain, traced = (make(kind, generator=seeded(3) if drawing else None, **settings)
+                     for _ in range(2))  # fmt: skip
+    torch._dynamo.reset()
+    compiled = torch.compile(traced, fullgraph=True, backend="aot_eager")
+    runs = []
+    for mixer in (plain, compiled):
+        torch.manual_seed(5)
+        runs.append([mixer(images, labels) for _ in range(5)])
+    for (mixed, weights), (theirs, told) in zip(*runs, strict=True):
+        torch.testing.assert_close(mixed, theirs)
+        torch.testing.assert_close(weights, told)
+    assert len({float(weights.square().sum()) for _, weights in runs[1]}) > 1 or kind is Cutout
+
+
+def test_puzzle_mix_with_several_grids_compiles_in_parts() -> None:
+    images, labels = batch()
+    plain, traced = (make(PuzzleMix, prob=0.8, generator=seeded(3)) for _ in range(2))
+    torch._dynamo.reset()
+    compiled = torch.compile(traced, backend="eager")
+    for _ in range(4):
+        mixed, weights = compiled(images, labels)
+        theirs, told = plain(images, labels)
+        torch.testing.assert_close(mixed, theirs)
+        torch.testing.assert_close(weights, told)

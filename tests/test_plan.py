@@ -21,13 +21,19 @@ TENSORS = ("index", "ratio", "mask", "source1", "source2")
 
 
 def make_plan(
-    batch: int = 5, rows: int = 4, columns: int = 2, *, moving: bool = True, seed: int = 0
+    batch: int = 5,
+    rows: int = 4,
+    columns: int = 2,
+    *,
+    moving: bool = True,
+    seed: int = 0,
+    classes: int | None = 10,
 ) -> Plan:
     mask = make_mask(batch, rows, columns, 3, seed=seed)
     one, two = (make_sources(batch, rows, columns, seed=seed + s) for s in (1, 2))
     index = torch.randperm(batch, generator=torch.Generator().manual_seed(seed))
     ratio = mask.mean((1, 2)).float()
-    return Plan(index, ratio, mask.float(), *((one, two) if moving else (None, None)), 10)
+    return Plan(index, ratio, mask.float(), *((one, two) if moving else (None, None)), classes)
 
 
 def same(one: Plan, other: Plan) -> bool:
@@ -123,7 +129,7 @@ def test_an_empty_partner_is_black_and_leaves_labels_alone() -> None:
 
 
 def test_gradients() -> None:
-    plan = make_plan()
+    plan = make_plan(classes=4)
     x = torch.rand(5, 2, 4, 4, dtype=torch.float64, requires_grad=True)
     y = torch.rand(5, 4, requires_grad=True)
     (dx,) = torch.autograd.grad(plan.images(x).sum(), x)
@@ -134,6 +140,93 @@ def test_gradients() -> None:
     want = plan.ratio.clone()
     want[plan.index] += 1 - plan.ratio
     torch.testing.assert_close(dy, want[:, None].expand(5, 4))
+
+
+# ---- Integers and booleans ----------------------------------------------------------------------
+
+WHOLE = (
+    torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
+    torch.uint16, torch.uint32, torch.uint64,
+)  # fmt: skip
+
+
+def extremes(dtype: torch.dtype, *shape: int) -> Tensor:
+    """Numbers of any size that the dtype has, its least and its largest among them."""
+    size = dtype.itemsize
+    values = torch.randint(256, (*shape, size), generator=torch.Generator().manual_seed(3))
+    if dtype == torch.bool:
+        return values[..., 0] > 127
+    values = values.to(torch.uint8).view(dtype)[..., 0]
+    signed = values.view({1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[size])
+    signed.view(-1)[:3] = torch.tensor([-1, 2 ** (8 * size - 1) - 1, -(2 ** (8 * size - 1))])
+    return values
+
+
+@pytest.mark.parametrize("dtype", WHOLE)
+@pytest.mark.parametrize("moving", [False, True])
+@pytest.mark.parametrize("partner", ["batch", "whole", "none"])
+def test_class_numbers_stay_class_numbers(dtype: torch.dtype, moving: bool, partner: str) -> None:
+    """Each pixel is that of the image that shows more, the own one where both show alike."""
+    plan = make_plan(moving=moving)
+    plan.mask = torch.rand(plan.mask.shape)
+    plan.mask[:, 0] = 0.5
+    x = extremes(dtype, 5, 2, 8, 6)
+    whole = extremes(dtype, 7, 2, 8, 6).flip(0) if partner == "whole" else x
+    if partner == "none":
+        plan.index = plan.source2 = None
+    kept = x.clone()
+    got = plan.images(x, whole if partner == "whole" else None)
+    assert got.dtype == dtype
+    # Where pixels come from, by the same plan without a choice.
+    places = torch.arange(x.numel(), dtype=torch.float64).view(x.shape)
+    ones = torch.ones_like(plan.mask)
+    own, other = (
+        Plan(plan.index, plan.ratio, z, plan.source1, plan.source2).images(places, from_)
+        for z, from_ in ((ones, places), (0 * ones, torch.arange(whole.numel()).double()
+                                          .view(whole.shape)))
+    )  # fmt: skip
+    shown = plan.mask.repeat_interleave(2, 1).repeat_interleave(3, 2)[:, None] >= 0.5
+    size = dtype.itemsize
+    bits = x.contiguous().view(torch.uint8).view(-1, size)
+    others = whole.contiguous().view(torch.uint8).view(-1, size)
+    want = torch.where(
+        shown.reshape(5, 1, -1, 1).expand(-1, 2, -1, size).reshape(-1, size),
+        bits[own.long().flatten()],
+        others[other.long().flatten()] if partner != "none" else torch.zeros_like(bits),
+    )
+    assert torch.equal(got.contiguous().view(torch.uint8).view(-1, size), want)
+    assert torch.equal(x.view(torch.uint8), kept.view(torch.uint8))
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 6), (5, 8, 6), (5, 3, 8, 6), (5, 3, 2, 8, 6)])
+def test_whole_numbers_of_any_rank(shape: tuple[int, ...]) -> None:
+    lam = torch.tensor([0.2, 0.8, 0.5, 0.49, 1.0])
+    plan = Plan(torch.tensor([1, 2, 3, 4, 0]), lam, lam[:, None, None])
+    x = torch.randint(1000, shape)
+    got = plan.images(x)
+    assert got.shape == x.shape
+    assert torch.equal(
+        got, torch.where((lam >= 0.5).view(-1, *(1,) * (x.dim() - 1)), x, x[plan.index])
+    )
+
+
+def test_segmentation_maps_follow_images_where_these_are_shown_whole() -> None:
+    """With two labels each pixel is one image's, and its class is that image's."""
+    plan = make_plan()
+    plan.mask = (plan.mask >= 0.5).float()
+    classes = torch.randint(5, (5, 8, 6))
+    one_hot = torch.eye(5)[classes].permute(0, 3, 1, 2)
+    assert torch.equal(plan.images(classes), plan.images(one_hot).argmax(1))
+    assert torch.equal(plan[2].images(classes[2], batch=classes), plan.images(classes)[2])
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_whole_numbers_keep_their_memory_format(dtype: torch.dtype) -> None:
+    plan = make_plan()
+    x = torch.randint(250, (5, 3, 8, 6)).to(dtype)
+    last = plan.images(x.contiguous(memory_format=torch.channels_last))
+    assert last.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(last, plan.images(x))
 
 
 # ---- Labels -------------------------------------------------------------------------------------
@@ -155,7 +248,7 @@ def test_integers_become_weights(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64, torch.int64, torch.bool])
 def test_weights_of_any_type(dtype: torch.dtype) -> None:
-    plan = make_plan()
+    plan = make_plan(classes=6)
     y = (torch.rand(5, 6) > 0.5).to(dtype)
     got = plan.labels(y)
     assert got.dtype == torch.float32
@@ -175,7 +268,7 @@ def test_labels_follow_pixels(moving: bool) -> None:
 
 
 def test_nothing_is_changed_in_place() -> None:
-    plan = make_plan()
+    plan = make_plan(classes=4)
     x, y = torch.rand(5, 3, 8, 8), torch.rand(5, 4)
     kept = copy.deepcopy((plan, x, y))
     plan.images(x).zero_()
@@ -259,7 +352,7 @@ def test_collating_beside_images() -> None:
 
 @pytest.mark.parametrize("moving", [False, True])
 def test_joining_batches(moving: bool) -> None:
-    plans = [make_plan(n, moving=moving, seed=n) for n in (3, 1, 4)]
+    plans = [make_plan(n, moving=moving, seed=n, classes=2) for n in (3, 1, 4)]
     xs, ys = ([torch.rand(n, 3, 8, 8) for n in (3, 1, 4)], [torch.rand(n, 2) for n in (3, 1, 4)])
     whole = Plan.cat(plans)
     assert len(whole) == 8
@@ -267,7 +360,7 @@ def test_joining_batches(moving: bool) -> None:
     assert torch.equal(whole.images(torch.cat(xs)), torch.cat(apart))
     labels = [plan.labels(y) for plan, y in zip(plans, ys, strict=True)]
     assert torch.equal(whole.labels(torch.cat(ys)), torch.cat(labels))
-    assert same(plans[0], make_plan(3, moving=moving, seed=3))
+    assert same(plans[0], make_plan(3, moving=moving, seed=3, classes=2))
 
 
 def test_an_empty_batch() -> None:
@@ -285,7 +378,12 @@ def x_of(*shape: int) -> Tensor:
 
 REFUSED: list[tuple[Any, type[Exception], str]] = [
     (lambda p: p.images([1]), TypeError, r"x: expected a tensor, got list"),
-    (lambda p: p.images(x_of(5, 3, 8, 8).int()), TypeError, r"x: expected dtype float16"),
+    (lambda p: p.images(x_of(5, 3, 8, 8) * 1j), TypeError, r"x: expected dtype float16.*int8"),
+    (
+        lambda p: p.images(x_of(5, 3, 8, 8).int(), x_of(5, 3, 8, 8).long()),
+        TypeError,
+        r"batch: expected the dtype of x, torch.int32, got torch.int64",
+    ),
     (lambda p: p.images(x_of(4, 3, 8, 8)), ValueError, r"x: expected 5 rows, .* got shape \[4, 3"),
     (lambda p: p.images(x_of(5, 3, 9, 8)), ValueError, r"mask: expected a grid that divides"),
     (lambda p: p.images(x_of(5, 3, 8, 8), x_of(5, 3, 4, 8)), ValueError, r"batch: expected rows"),
@@ -300,6 +398,22 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
         lambda p: Plan(p.index, p.ratio, p.mask).labels(torch.zeros(5).long()),
         ValueError,
         r"y: expected weights .* without num_classes",
+    ),
+    (
+        lambda p: p.labels(torch.zeros(5, 1).long()),
+        ValueError,
+        r"y: .* weights \[N, K\] with K = num_classes = 10, got shape \[5, 1\]",
+    ),
+    (lambda p: p.labels(torch.rand(5, 9)), ValueError, r"y: .* K = num_classes = 10, got .*5, 9"),
+    (
+        lambda p: p.labels(torch.rand(5, 10), torch.zeros(5, 1)),
+        ValueError,
+        r"batch: .* K = num_classes = 10, got shape \[5, 1\]",
+    ),
+    (
+        lambda p: make_plan(classes=None).labels(torch.tensor([[0], [1], [2], [0], [1]])),
+        ValueError,
+        r"y: expected weights \[N, K\] without num_classes, got integers \[5, 1\]",
     ),
     (lambda p: Plan.stack([]), ValueError, r"stack: expected at least one plan"),
     (lambda p: Plan.stack([p[0], make_plan(5, 2, 2)[0]]), ValueError, r"stack: .*agree in mask"),

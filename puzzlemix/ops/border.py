@@ -22,7 +22,16 @@ except ImportError as error:
         f"run `pip install .` in the project's root ({error})"
     ) from error
 
-__all__ = ["DTYPES", "OPERATORS", "Pair", "address", "looked_at", "register", "solve"]
+__all__ = [
+    "DTYPES",
+    "OPERATORS",
+    "Pair",
+    "address",
+    "looked_at",
+    "register",
+    "register_gradient",
+    "solve",
+]
 
 OPERATORS = torch.ops.puzzlemix
 
@@ -120,6 +129,32 @@ def register(
     if decides:
         library.impl(name, torch.library.fallthrough_kernel, "Autograd")
     torch.library.register_fake(f"puzzlemix::{name}", like, lib=library)
+
+
+def register_gradient(
+    name: str, save: Callable[..., None], backward: Callable[..., Any], tangent: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Reverse and forward mode of an operator, nested in any order; returns it with both.
+
+    ``torch.library.register_autograd`` knows no forward mode: tangents are lost without a word.
+    ``save(ctx, inputs, output)`` and ``backward(ctx, *gradients)`` are as it takes them;
+    ``tangent(ctx, *tangents)`` gets None where there is none. What is returned also works below
+    the transforms of ``torch.func``, which look for a function, not for an operator.
+    """
+
+    def forward(*args: Any) -> Any:
+        with torch._C._AutoDispatchBelowAutograd():
+            return operator(*args)
+
+    def differentiable(*args: Any) -> Any:
+        return operator(*args) if torch.compiler.is_compiling() else function.apply(*args)
+
+    operator = getattr(OPERATORS, name).default
+    methods = {"forward": forward, "setup_context": save, "backward": backward, "jvp": tangent}
+    static: dict[str, Any] = {key: staticmethod(method) for key, method in methods.items()}
+    function: Any = type(name, (torch.autograd.Function,), static | {"generate_vmap_rule": True})
+    library.impl(name, function.apply, "Autograd")
+    return differentiable
 
 
 def _no_cuda(name: str) -> Callable[..., Any]:

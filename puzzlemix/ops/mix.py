@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from .. import validate
 from ..arrays import accepts_numpy
-from .border import DTYPES, OPERATORS, _core, address, library, looked_at, register, solve
+from .border import DTYPES, OPERATORS, _core, address, looked_at, register, register_gradient, solve
 
 __all__ = ["check_labels", "mix", "mix_labels", "mix_tensors", "mixed", "mixing_dtype"]
 
@@ -89,11 +90,15 @@ def mixed(
     """
     result: Tensor
     given = x1, x2, mask, source1, source2, partner, trusted
-    if torch.compiler.is_compiling() or (
-        torch.is_grad_enabled()
-        and (x1.requires_grad or mask.requires_grad or (x2 is not None and x2.requires_grad))
+    if (
+        torch.compiler.is_compiling()
+        or forward_ad._current_level >= 0
+        or (
+            torch.is_grad_enabled()
+            and (x1.requires_grad or mask.requires_grad or (x2 is not None and x2.requires_grad))
+        )
     ):
-        result = OPERATORS.mix.default(*given)
+        result = _differentiable_mix(*given)
     else:
         with torch._C._AutoDispatchBelowAutograd():
             result = OPERATORS.mix.default(*given)
@@ -174,6 +179,7 @@ def _save_mix(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     # The images are kept alive for the mask's gradient alone.
     images = (x1, x2) if ctx.needs_input_grad[2] else (None, None)
     ctx.save_for_backward(*images, mask, source1, source2, partner)
+    ctx.save_for_forward(x1, x2, mask, source1, source2, partner)
     ctx.others = 0 if x2 is None else x2.shape[0]
     ctx.format = memory_format(x1)
 
@@ -202,14 +208,30 @@ def _backward_mix(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return for_x1, for_x2, for_mask, None, None, None, None
 
 
+def _tangent_mix(ctx: Any, *tangents: Tensor | None) -> Tensor:
+    """A mix of the images' tangents, and the mask's tangent times the difference of the images."""
+    x1, x2, mask, source1, source2, partner = ctx.saved_tensors
+    of_x1, of_x2, of_mask = tangents[:3]
+    if of_x1 is None:
+        of_x1, source1_of = torch.zeros_like(x1), None
+    else:
+        source1_of = source1
+    moves = (None, None) if of_x2 is None else (source2, partner)
+    tangent: Tensor = _differentiable_mix(of_x1, of_x2, mask, source1_of, *moves, True)
+    if of_mask is None:
+        return tangent
+    difference = _difference(x1, x2, mask.dtype, source1, source2, partner)
+    return tangent + (_spread(of_mask, x1) * difference).to(x1.dtype)
+
+
 def _moved_back(grad: Tensor, mask: Tensor, source: Tensor | None) -> Tensor:
     """P' (z g): weighed where it is seen, then moved to where it came from."""
-    share: Tensor = OPERATORS.mix.default(grad, None, mask, None, None, None, True)
+    share: Tensor = _differentiable_mix(grad, None, mask, None, None, None, True)
     if source is None:
         return share
     inverse = source.flatten(1).argsort(1).view_as(source)
     all_of_it = mask.new_ones(1).expand(len(mask), 1, 1)
-    back: Tensor = OPERATORS.mix.default(share, None, all_of_it, inverse, None, None, True)
+    back: Tensor = _differentiable_mix(share, None, all_of_it, inverse, None, None, True)
     return back
 
 
@@ -235,12 +257,18 @@ def _difference(
     """P1 x1 - P2 Q x2 in the type of the mix."""
     x1 = x1.to(dtype)
     one = x1.new_ones(1).expand(len(x1), 1, 1)
-    first: Tensor = OPERATORS.mix.default(x1, None, one, source1, None, None, True)
+    first: Tensor = _differentiable_mix(x1, None, one, source1, None, None, True)
     if x2 is None:
         return first
     # Where the mask is 0 the first image is not read.
-    second: Tensor = OPERATORS.mix.default(x1, x2.to(dtype), 1 - one, None, source2, partner, True)
+    second: Tensor = _differentiable_mix(x1, x2.to(dtype), 1 - one, None, source2, partner, True)
     return first - second
+
+
+def _spread(blocks: Tensor, images: Tensor) -> Tensor:
+    """Each block's number at all of its pixels, for all channels."""
+    rows, columns = images.shape[2] // blocks.shape[1], images.shape[3] // blocks.shape[2]
+    return blocks.repeat_interleave(rows, 1).repeat_interleave(columns, 2)[:, None]
 
 
 def _block_sum(pixels: Tensor, mask: Tensor) -> Tensor:
@@ -257,9 +285,7 @@ register(
     _mix,
     decides=False,
 )
-torch.library.register_autograd(
-    "puzzlemix::mix", _backward_mix, setup_context=_save_mix, lib=library
-)
+_differentiable_mix = register_gradient("mix", _save_mix, _backward_mix, _tangent_mix)
 
 
 # ---- Labels -------------------------------------------------------------------------------------
