@@ -2,7 +2,7 @@
 
 Every backend takes its decisions on the integers made here, so that all decide alike. Maxima
 don't depend on the order of evaluation, and a scale that is a power of two adds no rounding of
-its own. int32 costs are integers already and pass through unchanged.
+its own. int32 and int64 costs are integers already and pass through unchanged.
 
 Letters: B batch, H x W grid, L labels. ``vertical`` [B, H-1, W] joins a cell to the one below it,
 ``horizontal`` [B, H, W-1] to the one on its right.
@@ -20,7 +20,6 @@ __all__ = [
     "BITS",
     "LabelCost",
     "LabelingIntegers",
-    "assignment_integers",
     "convex_label_cost",
     "cut_integers",
     "cut_magnitude",
@@ -128,16 +127,6 @@ def convex_label_cost(cost: Tensor) -> Tensor:
             straight = convex[a][b - 1] + convex[a + 1][b] - convex[a + 1][b - 1]
             convex[a][b] = convex[b][a] = straight + max(0, bends[a][b - 1])
     return torch.tensor(convex, device=cost.device)
-
-
-def assignment_integers(cost: Tensor) -> Tensor:
-    """Costs [B, N, N] as integers that keep at least 30 bits of their range; int32 as it is."""
-    if not cost.is_floating_point():
-        return cost.long()
-    cost = cost.double()
-    cost = cost - cost.amin((1, 2), keepdim=True)
-    # 12 bits more than a labelling has: 4096 of them still add up exactly, in 64 bits.
-    return to_integers(cost, power_of_two(largest(cost)) * 2**12)
 
 
 def labeling_integers(
