@@ -149,10 +149,11 @@ def cut_integers(
     source_caps: Tensor, sink_caps: Tensor, vertical: Tensor, horizontal: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The integers of a cut problem, in the order of the arguments."""
-    capacities = (source_caps, sink_caps, vertical, horizontal)
-    scale = _scale(source_caps, cut_magnitude(*capacities))
-    source, sink, down, right = (to_integers(each.double(), scale) for each in capacities)
-    return source, sink, down, right
+    excess, sums = _excess(source_caps, sink_caps, vertical, horizontal)
+    scale = _scale(source_caps, sums)
+    terminals = to_integers(excess, scale)
+    down, right = (to_integers(each.double(), scale) for each in (vertical, horizontal))
+    return terminals.clamp(min=0), (-terminals).clamp(min=0), down, right
 
 
 def labeling_magnitude(
@@ -165,14 +166,24 @@ def labeling_magnitude(
 def cut_magnitude(
     source_caps: Tensor, sink_caps: Tensor, vertical: Tensor, horizontal: Tensor
 ) -> Tensor:
-    """cells*(largest terminal) + edges*(largest edge) [B], double, of a cut problem."""
-    _, height, width = source_caps.shape
-    terminal = largest(source_caps, sink_caps)
-    return height * width * terminal + _edges(height, width) * largest(vertical, horizontal)
+    """cells*(largest terminal left) + edges*(largest edge) [B], double, of a cut problem."""
+    return _excess(source_caps, sink_caps, vertical, horizontal)[1]
 
 
 def _scale(costs: Tensor, sums: Tensor) -> Tensor:
     return power_of_two(sums) if costs.is_floating_point() else torch.ones_like(sums)
+
+
+def _excess(
+    source_caps: Tensor, sink_caps: Tensor, vertical: Tensor, horizontal: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Source less sink capacity, cut off where it decides the cell anyway; what all can sum to."""
+    _, height, width = source_caps.shape
+    edge = largest(vertical, horizontal)
+    # Every cut pays the smaller terminal. A cell's four edges cost at most 4 * edge.
+    limit = torch.where(edge > 0, 8 * edge, math.inf)[:, None, None]
+    excess = (source_caps.double() - sink_caps.double()).clamp(-limit, limit)
+    return excess, height * width * largest(excess.abs()) + _edges(height, width) * edge
 
 
 def _lowered(
