@@ -1,6 +1,8 @@
 // One element of a tensor as a double, on the CPU and on CUDA.
 #pragma once
 
+#include <cmath>
+
 #include "half.h"
 #include "plain_team.h"
 #include "tensor.h"
@@ -82,6 +84,11 @@ PUZZLEMIX_HD inline void load(const Array& array, int64_t first, int64_t count, 
 PUZZLEMIX_HD inline double finite_element(const Array& array, int64_t i) {
   const double x = element(array, i);
   return x - x == 0 ? x : 0;
+}
+// A cost that may forbid a pair, by infinity.
+PUZZLEMIX_HD inline double forbidding_element(const Array& array, int64_t i) {
+  const double x = element(array, i);
+  return x - x == 0 || x == HUGE_VAL ? x : 0;
 }
 PUZZLEMIX_HD inline double capacity_element(const Array& array, int64_t i) {
   const double x = finite_element(array, i);

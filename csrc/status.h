@@ -13,6 +13,7 @@ enum class Fault : int {
   sum = 2,         // costs of a sample that add up to too much
   repeated = 3,    // a permutation that names an index twice
   label_cost = 4,  // no semimetric, or not convex where it must be
+  infeasible = 5,  // no assignment without a forbidden pair
 };
 
 struct Status {

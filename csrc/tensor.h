@@ -2,7 +2,7 @@
 // the struct of each operation; layouts are dense and row-major, Python makes them so.
 //
 // Letters, everywhere: B batch, H W grid, n = H*W cells, L labels, C channels, Y X pixels,
-// N rows and columns of an assignment.
+// N rows and M columns of an assignment.
 #pragma once
 
 #include <cstdint>

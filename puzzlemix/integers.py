@@ -2,7 +2,7 @@
 
 Every backend takes its decisions on the integers made here, so that all decide alike. Maxima
 don't depend on the order of evaluation, and a scale that is a power of two adds no rounding of
-its own. int32 costs are integers already and pass through unchanged.
+its own. int32 and int64 costs are integers already and pass through unchanged.
 
 Letters: B batch, H x W grid, L labels. ``vertical`` [B, H-1, W] joins a cell to the one below it,
 ``horizontal`` [B, H, W-1] to the one on its right.
@@ -20,7 +20,6 @@ __all__ = [
     "BITS",
     "LabelCost",
     "LabelingIntegers",
-    "assignment_integers",
     "convex_label_cost",
     "cut_integers",
     "cut_magnitude",
@@ -130,16 +129,6 @@ def convex_label_cost(cost: Tensor) -> Tensor:
     return torch.tensor(convex, device=cost.device)
 
 
-def assignment_integers(cost: Tensor) -> Tensor:
-    """Costs [B, N, N] as integers that keep at least 30 bits of their range; int32 as it is."""
-    if not cost.is_floating_point():
-        return cost.long()
-    cost = cost.double()
-    cost = cost - cost.amin((1, 2), keepdim=True)
-    # 12 bits more than a labelling has: 4096 of them still add up exactly, in 64 bits.
-    return to_integers(cost, power_of_two(largest(cost)) * 2**12)
-
-
 def labeling_integers(
     unary: Tensor, vertical: Tensor, horizontal: Tensor, label_cost: Tensor
 ) -> LabelingIntegers:
@@ -160,10 +149,11 @@ def cut_integers(
     source_caps: Tensor, sink_caps: Tensor, vertical: Tensor, horizontal: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The integers of a cut problem, in the order of the arguments."""
-    capacities = (source_caps, sink_caps, vertical, horizontal)
-    scale = _scale(source_caps, cut_magnitude(*capacities))
-    source, sink, down, right = (to_integers(each.double(), scale) for each in capacities)
-    return source, sink, down, right
+    excess, sums = _excess(source_caps, sink_caps, vertical, horizontal)
+    scale = _scale(source_caps, sums)
+    terminals = to_integers(excess, scale)
+    down, right = (to_integers(each.double(), scale) for each in (vertical, horizontal))
+    return terminals.clamp(min=0), (-terminals).clamp(min=0), down, right
 
 
 def labeling_magnitude(
@@ -176,14 +166,24 @@ def labeling_magnitude(
 def cut_magnitude(
     source_caps: Tensor, sink_caps: Tensor, vertical: Tensor, horizontal: Tensor
 ) -> Tensor:
-    """cells*(largest terminal) + edges*(largest edge) [B], double, of a cut problem."""
-    _, height, width = source_caps.shape
-    terminal = largest(source_caps, sink_caps)
-    return height * width * terminal + _edges(height, width) * largest(vertical, horizontal)
+    """cells*(largest terminal left) + edges*(largest edge) [B], double, of a cut problem."""
+    return _excess(source_caps, sink_caps, vertical, horizontal)[1]
 
 
 def _scale(costs: Tensor, sums: Tensor) -> Tensor:
     return power_of_two(sums) if costs.is_floating_point() else torch.ones_like(sums)
+
+
+def _excess(
+    source_caps: Tensor, sink_caps: Tensor, vertical: Tensor, horizontal: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Source less sink capacity, cut off where it decides the cell anyway; what all can sum to."""
+    _, height, width = source_caps.shape
+    edge = largest(vertical, horizontal)
+    # Every cut pays the smaller terminal. A cell's four edges cost at most 4 * edge.
+    limit = torch.where(edge > 0, 8 * edge, math.inf)[:, None, None]
+    excess = (source_caps.double() - sink_caps.double()).clamp(-limit, limit)
+    return excess, height * width * largest(excess.abs()) + _edges(height, width) * edge
 
 
 def _lowered(

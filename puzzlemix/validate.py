@@ -39,6 +39,7 @@ __all__ = [
     "constants",
     "debug",
     "debugging",
+    "expect_allowed",
     "expect_device",
     "expect_divides",
     "expect_dividing",
@@ -46,6 +47,7 @@ __all__ = [
     "expect_finite_costs",
     "expect_grids",
     "expect_images",
+    "expect_int32",
     "expect_integer",
     "expect_mask",
     "expect_number",
@@ -72,8 +74,9 @@ __all__ = [
 ]
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-INT32 = (torch.int32,)
-COSTS = FLOATS + INT32
+WHOLE = (torch.int32, torch.int64)
+"""Costs that are solved as given; int64 where the values fit into int32."""
+COSTS = FLOATS + WHOLE
 _STRIDED = torch.strided
 INDICES = (torch.int64, torch.int32)
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
@@ -120,8 +123,8 @@ class Holds(NamedTuple):
     most: float = math.inf
     """The range of its values, which are finite."""
     kind: str = "values"
-    """Or "labels", below L; "permutation"; "partner", a number of an image of x2; "label_cost", a
-    semimetric; "pixels", which may be anything."""
+    """Or "pairs", where infinity forbids one; "labels", below L; "permutation"; "partner", a number
+    of an image of x2; "label_cost", a semimetric; "pixels", which may be anything."""
 
 
 _Table = dict[str, Holds]
@@ -137,7 +140,7 @@ _LABELING = {
     "label_cost": Holds("[L, L]", least=0, kind="label_cost"),
 }
 _ENERGY = {"labels": Holds("[B, H, W]", least=0, kind="labels"), **_LABELING}
-_ASSIGNMENT = {"cost": Holds("[B, N, N]")}
+_ASSIGNMENT = {"cost": Holds("[B, N, M]", kind="pairs")}
 _TRANSPORT = {"saliency": _CAPACITY, "mask": Holds("[B, H, W]", least=0, most=1)}
 _PARTNER = Holds("[B]", least=0, kind="partner")
 _MIX = {
@@ -214,13 +217,13 @@ def labels(labels: Tensor, unary: Tensor) -> None:
 
 
 def assignment(cost: Tensor, method: str) -> None:
-    """One square matrix a sample."""
+    """One matrix a sample."""
     _costs("cost", cost)
-    batch, rows, columns = _sizes(_ASSIGNMENT, "cost", cost, 3)
-    if rows != columns:
-        raise ValueError(f"cost: expected shape [B, N, N], got {[batch, rows, columns]}")
-    if not 1 <= rows <= MAX_ASSIGNMENT:
-        raise ValueError(f"cost: expected N from 1 to {MAX_ASSIGNMENT}, got {rows}")
+    _, rows, columns = _sizes(_ASSIGNMENT, "cost", cost, 3)
+    if max(rows, columns) > MAX_ASSIGNMENT:
+        raise ValueError(
+            f"cost: expected at most {MAX_ASSIGNMENT} rows and columns, got {rows}x{columns}"
+        )
     expect_one_of("method", method, METHODS)
 
 
@@ -290,9 +293,9 @@ def _expect_others(
 
 
 def _costs(name: str, tensor: Tensor) -> tuple[torch.dtype, ...]:
-    """The types that the costs beside this one may have: any float, or int32."""
+    """The types that the costs beside this one may have: any float, or any integers."""
     _expect_dense(name, tensor, COSTS)
-    return INT32 if tensor.dtype is torch.int32 else FLOATS
+    return WHOLE if tensor.dtype in WHOLE else FLOATS
 
 
 def _sizes(table: _Table, name: str, tensor: Tensor, rank: int) -> Sequence[int]:
@@ -402,7 +405,7 @@ def expect_values(function: str, *tensors: Tensor | None, xi: float = 0.0) -> No
         elif holds.kind == "permutation":
             _expect_permutations(name, tensor)
         else:
-            expect_range(name, tensor, **_limits(holds, given))
+            expect_range(name, tensor, **_limits(holds, given, tensor))
     _expect_sums(function, given, xi)
 
 
@@ -410,7 +413,7 @@ Fault = tuple[int, int, int, int]
 """What a compiled solver refuses: which fault, the number of the tensor in the order of the
 function's signature, the sample, and the entry, row-major within the sample (csrc/status.h)."""
 
-_VALUE, _SUM, _REPEATED, _LABEL_COST = range(1, 5)
+_VALUE, _SUM, _REPEATED, _LABEL_COST, _INFEASIBLE = range(1, 6)
 
 
 def refused(
@@ -424,6 +427,8 @@ def refused(
     given: dict[str, Any] = dict(zip(TENSORS[function], tensors, strict=True))
     if function == "puzzle_plan" and kind == _SUM:
         return _overflow(sample)
+    if kind == _INFEASIBLE:
+        return _infeasible(given["cost"], sample)
     name = tuple(given)[argument]
     try:
         if kind == _LABEL_COST:
@@ -474,20 +479,35 @@ def _expect_entry(
         entry //= size
     limits = _limits(holds, given, tensor)
     value = tensor[tuple(place)].item()
-    if not (math.isfinite(value) and limits["least"] <= value <= limits["most"]):
+    infinite = limits.get("infinite", False) and value == math.inf
+    if not ((math.isfinite(value) or infinite) and limits["least"] <= value <= limits["most"]):
         raise _out_of_range(name, f"{value} at {place}", **limits)
 
 
-def _limits(holds: Holds, given: dict[str, Any], tensor: Tensor | None = None) -> dict[str, Any]:
+def _limits(holds: Holds, given: dict[str, Any], tensor: Tensor) -> dict[str, Any]:
     """The range of an argument's values, and the words for it."""
     if holds.kind == "labels":
         return {"least": 0, "most": given["unary"].shape[3] - 1, "what": ""}
     if holds.kind == "partner":
         return {"least": 0, "most": len(given["x2"]) - 1, "what": "indices from"}
     if holds.kind == "permutation":
-        assert tensor is not None
         return _of_indices(tensor)
-    return {"least": holds.least, "most": holds.most}
+    if tensor.dtype is torch.int64:
+        return {"least": max(holds.least, -(2**31)), "most": 2**31 - 1, "why": OF_INT32}
+    return {"least": holds.least, "most": holds.most, "infinite": holds.kind == "pairs"}
+
+
+OF_INT32 = " (int64 values have to fit into int32)"
+
+
+def expect_int32(function: str, *costs: Tensor) -> None:
+    """Read the costs of a function that are int64 and on the CPU, given in the order of its
+    signature: they are solved as int32, and have to fit."""
+    if not any(cost.dtype is torch.int64 for cost in costs):
+        return
+    for (name, holds), cost in zip(TENSORS[function].items(), costs, strict=True):
+        if cost.dtype is torch.int64 and cost.device.type == "cpu":
+            expect_range(name, cost, **_limits(holds, {}, cost))
 
 
 def _expect_sums(function: str, given: dict[str, Any], xi: float, first: int = 0) -> None:
@@ -504,8 +524,11 @@ def _expect_sums(function: str, given: dict[str, Any], xi: float, first: int = 0
             name = "unary" if cells[b] >= edges[b] else _heaviest(pair, b)
             raise _too_much(name, cells + edges, b, first, tensors[0])
     elif function == "assignment" and tensors[0].numel():
-        low, high = tensors[0].double().flatten(1).aminmax(dim=1)
-        if (b := _first_of(~(high - low < math.inf))) is not None:
+        cost = tensors[0].double().flatten(1)
+        allowed = cost < math.inf
+        low = cost.amin(1)
+        high = torch.where(allowed, cost, low[:, None]).amax(1)
+        if (b := _first_of(high - low == math.inf)) is not None:
             raise ValueError(
                 "cost: expected a largest less a smallest cost that is finite in double, "
                 f"got {float(high[b] - low[b])} at [{first + b}] ({float(low[b])} to "
@@ -517,6 +540,23 @@ def _expect_sums(function: str, given: dict[str, Any], xi: float, first: int = 0
         if (b := _first_of(~(2.0 * xi + most < math.inf))) is not None:
             name, value = ("saliency", float(most[b])) if most[b] > 2.0 * xi else ("xi", xi)
             raise ValueError(f"{name}: expected costs whose sum is finite in double, got {value}")
+
+
+def expect_allowed(cost: Tensor, source: Tensor) -> None:
+    """Refuse an assignment [B, M] with a pair that infinity forbids."""
+    rows = source.clamp(min=0)[:, None]
+    if cost.numel():
+        chosen = cost.gather(1, rows)[:, 0].masked_fill(source < 0, 0)
+        if (b := _first_of((chosen == math.inf).any(1))) is not None:
+            raise _infeasible(cost, b)
+
+
+def _infeasible(cost: Tensor, sample: int) -> ValueError:
+    pairs = min(cost.shape[1:])
+    return ValueError(
+        f"cost: expected costs by which {pairs} pairs are found without a forbidden one (inf), "
+        f"got none such in sample {sample}"
+    )
 
 
 def _too_large(sums: Tensor, costs: Tensor) -> int | None:
@@ -551,7 +591,7 @@ def _first_of(wrong: Tensor) -> int | None:
 def _expect_label_cost(label_cost: Tensor, convex: bool) -> None:
     """Refuse what is no semimetric, or not convex in the label order where it must be."""
     label_cost = label_cost.clone()  # another thread may write to the caller's
-    expect_range("label_cost", label_cost, least=0)
+    expect_range("label_cost", label_cost, **_limits(_LABELING["label_cost"], {}, label_cost))
     cost = label_cost.tolist()
     for a, row in enumerate(cost):
         if row[a] != 0:
@@ -937,27 +977,38 @@ def expect_range(
     most: float = math.inf,
     what: str = "values from",
     why: str = "",
+    infinite: bool = False,
 ) -> None:
-    """Read the values: all finite and within the limits."""
+    """Read the values: all finite and within the limits; ``infinite``: or infinity."""
     if tensor.numel() == 0:
         return
     low, high = (float(extreme) for extreme in tensor.detach().aminmax())
-    if -math.inf < low and least <= low and high <= most and high < math.inf:
+    if -math.inf < low and least <= low and high <= most and (infinite or high < math.inf):
         return
-    wrong = (~tensor.isfinite() | (tensor < least) | (tensor > most)).nonzero()
+    finite = tensor.isfinite() | (tensor == math.inf) if infinite else tensor.isfinite()
+    wrong = (~finite | (tensor < least) | (tensor > most)).nonzero()
     got = "some while they were read"  # another thread has changed it since
     if len(wrong):
         place = wrong[0].tolist()
         got = f"{tensor[tuple(place)].item()} at {place}"
-    raise _out_of_range(name, got, least=least, most=most, what=what, why=why)
+    raise _out_of_range(name, got, least=least, most=most, what=what, why=why, infinite=infinite)
 
 
 def _out_of_range(
-    name: str, got: str, *, least: float, most: float, what: str = "values from", why: str = ""
+    name: str,
+    got: str,
+    *,
+    least: float,
+    most: float,
+    what: str = "values from",
+    why: str = "",
+    infinite: bool = False,
 ) -> ValueError:
     wanted = f"{what} {least} to {most}".lstrip()
     if most == math.inf:
         wanted = "finite values" if least == -math.inf else f"finite values of at least {least}"
+    if infinite:
+        wanted += " or inf, which forbids a pair"
     return ValueError(f"{name}: expected {wanted}, got {got}{why}")
 
 

@@ -269,23 +269,36 @@ MATRICES: dict[str, Callable[..., Tensor]] = {
     "least": _least,
     "signed zeros": lambda g, *s: _whole(g, 1, *s) * (1 - 2 * _whole(g, 1, *s)),
     # Every row has the same preferences, and so has every column.
-    "agreed": lambda g, b, n, _: -_uniform(g, b, n, 1) * _uniform(g, b, 1, n),
+    "agreed": lambda g, b, n, m: -_uniform(g, b, n, 1) * _uniform(g, b, 1, m),
     "integers": lambda g, *s: torch.randint(-(2**31), 2**31, s, generator=g).int(),
     "few integers": lambda g, *s: torch.randint(-2, 3, s, generator=g).int(),
     "extreme integers": lambda g, *s: torch.tensor([-(2**31), -1, 0, 2**31 - 1])[
         torch.randint(4, s, generator=g)
     ].int(),
     # Each row's shortest path passes all rows before it.
-    "products": lambda g, b, n, _: (
+    "products": lambda g, b, n, m: (
         (torch.arange(n)[:, None] + torch.randint(1, 3, (b, 1, 1), generator=g))
-        * torch.arange(1, n + 1)
+        * torch.arange(1, m + 1)
     ).int(),
 }
 
 
-def matrix(kind: str, *, seed: int = 0, batch: int = 2, count: int = 5) -> Tensor:
-    """Costs [B, N, N] of a kind in MATRICES."""
-    return MATRICES[kind](generator(seed), batch, count, count)
+def matrix(
+    kind: str, *, seed: int = 0, batch: int = 2, count: int = 5, columns: int | None = None
+) -> Tensor:
+    """Costs [B, N, M] of a kind in MATRICES; M is N unless it is given."""
+    columns = count if columns is None else columns
+    return MATRICES[kind](generator(seed), batch, count, columns)
+
+
+FILLERS = (1e3, 1e6, 1e10, 1e30, 1e100, 1e300, float("inf"))
+"""What users write for pairs that they don't want."""
+
+
+def filled(cost: Tensor, filler: float, share: float, seed: int) -> Tensor:
+    """Floats with a share of the entries replaced."""
+    replaced = torch.rand(cost.shape, generator=generator(seed)) < share
+    return torch.where(replaced, torch.tensor(filler, dtype=cost.dtype), cost)
 
 
 TRANSPORTS = (
@@ -510,6 +523,18 @@ def _maxflow_move(
     return np.where(free, np.where(sink, beta, alpha), labels)
 
 
+def infeasible(cost: Tensor) -> list[bool]:
+    """Whether SciPy finds no assignment without an infinite cost, for each matrix."""
+    found = []
+    for each in cost.double().numpy():
+        try:
+            linear_sum_assignment(each)
+            found.append(False)
+        except ValueError:
+            found.append(True)
+    return found
+
+
 def least_total(cost: Tensor) -> list[float]:
     """SciPy's least total for each matrix."""
     totals = []
@@ -533,25 +558,28 @@ def blocking_pairs(cost: Tensor, source: Tensor) -> int:
 
 
 def row_optimal_matching(cost: Tensor) -> list[int]:
-    """Of one matrix [N, N], the row of each column in the stable matching the rows like best.
+    """Of one matrix [N, M], the row of each column in the stable matching the rows like best; -1
+    where a column is left over.
 
     Rows propose one at a time, as Gale and Shapley tell it.
     """
     entries = cost.tolist()
-    count = len(entries)
-    wishes = [iter(sorted(range(count), key=lambda j, row=row: (row[j], j))) for row in entries]
+    columns = cost.shape[1]
+    wishes = [iter(sorted(range(columns), key=lambda j, row=row: (row[j], j))) for row in entries]
     holds: dict[int, int] = {}
-    waiting = list(range(count))
+    waiting = list(range(len(entries)))
     while waiting:
         i = waiting.pop()
-        j = next(wishes[i])
+        j = next(wishes[i], None)
+        if j is None:
+            continue  # left over
         if j in holds and (entries[holds[j]][j], holds[j]) < (entries[i][j], i):
             waiting.append(i)
             continue
         if j in holds:
             waiting.append(holds[j])
         holds[j] = i
-    return [holds[j] for j in range(count)]
+    return [holds.get(j, -1) for j in range(columns)]
 
 
 def naive_mix(problem: Mix) -> Tensor:

@@ -83,10 +83,49 @@ def test_arrays_of_other_things_are_refused(backend: ModuleType, dtype: Any) -> 
 
 
 def test_errors_of_arrays_are_those_of_tensors(backend: ModuleType) -> None:
-    with pytest.raises(ValueError, match=re.escape("cost: expected shape [B, N, N], got [2, 3]")):
+    with pytest.raises(ValueError, match=re.escape("cost: expected shape [B, N, M], got [2, 3]")):
         backend.assignment(np.zeros((2, 3)))
-    with pytest.raises(TypeError, match=r"^cost: expected .*, got int64"):
-        backend.assignment(np.zeros((2, 3, 3), dtype=np.int64))
+    with pytest.raises(TypeError, match=r"^cost: expected .*, got uint16"):
+        backend.assignment(np.zeros((2, 3, 3), dtype=np.uint16))
+
+
+WHOLE = ("grid_min_cut", "alpha_beta_swap", "exact_labeling", "labeling_energy", "assignment")
+
+
+def whole(function: str, dtype: Any) -> Arguments:
+    """A good call in integers."""
+    given = as_numpy(good(function))
+    return {
+        name: value if name == "labels" else np.round(4 * value).astype(dtype)
+        for name, value in given.items()
+    }
+
+
+@pytest.mark.parametrize("function", WHOLE)
+def test_integers_of_64_bits_count_as_those_of_32(backend: ModuleType, function: str) -> None:
+    expected = call(backend, function, whole(function, np.int32))
+    found = call(backend, function, whole(function, np.int64))
+    some = whole(function, np.int64)
+    last = list(some)[-1]
+    mixed = call(backend, function, {**some, last: some[last].astype(np.int32)})
+    for one, other, third in zip(expected, found, mixed, strict=True):
+        assert np.array_equal(one, other)
+        assert np.array_equal(one, third)
+
+
+@pytest.mark.parametrize("function", WHOLE)
+def test_integers_that_do_not_fit_are_refused(backend: ModuleType, function: str) -> None:
+    for name, value in whole(function, np.int64).items():
+        if name == "labels":
+            continue
+        given = whole(function, np.int64)
+        given[name] = value.copy()
+        given[name][(0,) * value.ndim] = 2**31
+        text = (
+            rf"^{name}: expected values from .* to 2147483647, got 2147483648 at \[.*fit into int32"
+        )
+        with pytest.raises(ValueError, match=text):
+            call(backend, function, given)
 
 
 def test_annotations_say_what_is_an_array() -> None:

@@ -15,7 +15,7 @@ from torch._subclasses import FakeTensorMode
 from puzzlemix import validate
 
 FLOATS = "float16, bfloat16, float32 or float64"
-COSTS = "float16, bfloat16, float32, float64 or int32"
+COSTS = "float16, bfloat16, float32, float64, int32 or int64"
 
 
 def put(value: float, *place: int) -> Callable[[Tensor], Tensor]:
@@ -52,7 +52,7 @@ def kinds_and_shapes() -> list[Bad]:
             function, name, lambda x: x[0], ValueError, rf"expected shape \[{layout}\], got \[.*\]"
         )
         allowed = FLOATS if function in ("masked_transport", "mix") else COSTS
-        for dtype in (torch.int64, torch.uint8, torch.bool, torch.complex64):
+        for dtype in (torch.int16, torch.uint8, torch.bool, torch.complex64):
             text = f"expected {allowed}, got {str(dtype)[6:]}"
             refuse(function, name, lambda x, dtype=dtype: x.to(dtype), TypeError, text)
         text = "expected a dense tensor, got layout torch.sparse_coo"
@@ -118,14 +118,14 @@ def kinds_and_shapes() -> list[Bad]:
             text = f"expected a grid of 1x1 to 64x64, got {height}x{width}"
             refuse(function, name, sized, ValueError, text)
 
-    first("assignment", "cost", "B, N, N")
-    text = r"expected shape \[B, N, N\], got \[2, 4, 5\]"
-    refuse("assignment", "cost", lambda x: x[:, 1:], ValueError, text)
-    text = "expected N from 1 to 4096, got {}"
-    refuse("assignment", "cost", lambda x: x[:, :0, :0], ValueError, text.format(0))
-    refuse(
-        "assignment", "cost", lambda x: x.new_zeros(0, 4097, 4097), ValueError, text.format(4097)
-    )
+    first("assignment", "cost", "B, N, M")
+    for rows, columns in ((4097, 1), (1, 4097)):
+
+        def large(x: Tensor, rows: int = rows, columns: int = columns) -> Tensor:
+            return x.new_zeros(0, rows, columns)
+
+        text = f"expected at most 4096 rows and columns, got {rows}x{columns}"
+        refuse("assignment", "cost", large, ValueError, text)
 
     first("masked_transport", "saliency", "B, H, W")
     follows("masked_transport", "mask", "saliency", "B, H, W", "2, 3, 4", FLOATS, "float64")
@@ -207,8 +207,9 @@ def values() -> list[Bad]:
         not_finite("grid_min_cut", name, at_least_0, 1, 0, 2)
         text = rf"expected {at_least_0}, got -0.5 at \[0, 1, 1\]"
         refuse("grid_min_cut", name, put(-0.5, 0, 1, 1), text)
-        text = "expected costs whose sum over a sample's cells and edges is finite in double, got "
-        refuse("grid_min_cut", name, put(1e308, 0, 1, 1), rf"{text}inf at \[0\]")
+        if name in ("vertical", "horizontal"):  # a large terminal counts as one that decides
+            text = "expected costs whose sum over a sample's cells and edges is finite in double, "
+            refuse("grid_min_cut", name, put(1e308, 0, 1, 1), rf"{text}got inf at \[0\]")
     for function in LABELINGS:
         not_finite(function, "unary", "finite values", 1, 2, 3, 0)
         for name in ("vertical", "horizontal"):
@@ -241,7 +242,17 @@ def values() -> list[Bad]:
     for value in (-1, 3):
         text = rf"expected 0 to 2, got {value} at \[1, 2, 0\]"
         refuse("labeling_energy", "labels", put(value, 1, 2, 0), text)
-    not_finite("assignment", "cost", "finite values", 1, 2, 4)
+    for value in (float("nan"), -float("inf")):
+        text = rf"expected finite values or inf, which forbids a pair, got {value} at \[1, 2, 4\]"
+        refuse("assignment", "cost", put(value, 1, 2, 4), text)
+    text = r"expected costs by which {} pairs are found without a forbidden one \(inf\), got none"
+    refuse("assignment", "cost", put(float("inf"), 1, 2), text.format(5) + " such in sample 1")
+    refuse(
+        "assignment",
+        "cost",
+        lambda x: put(float("inf"), 0, slice(None), 2)(x)[:, :, :3],
+        text.format(3) + " such in sample 0",
+    )
     refuse(
         "assignment",
         "cost",
@@ -360,11 +371,15 @@ def test_int32_cuts_below_the_bound_only(backend: ModuleType) -> None:
     # 4 cells and 4 edges: 4 * 2**27 + 4 * (2**27 - 1) is 4 short of 2**30.
     terminal = torch.full((2, 2, 2), 2**27, dtype=torch.int32)
     edge = torch.full((2, 1, 2), 2**27 - 1, dtype=torch.int32)
-    cut = backend.grid_min_cut(terminal, terminal, edge, edge.mT)
+    # What both terminals share doesn't count.
+    cut = backend.grid_min_cut(2 * terminal, terminal, edge, edge.mT)
     assert cut.flow.tolist() == [2**29, 2**29]
     edge[1, 0, 1] += 1
     with pytest.raises(ValueError, match=r"sum .* is below 2\^30, got 1073741824.0 at \[1\]"):
-        backend.grid_min_cut(terminal, terminal, edge, edge.mT)
+        backend.grid_min_cut(2 * terminal, terminal, edge, edge.mT)
+    # Nor does what exceeds 8 times the largest edge.
+    cut = backend.grid_min_cut(2 * terminal, terminal, edge // 1000, edge.mT // 1000)
+    assert cut.flow.tolist() == [2**29, 2**29]
 
 
 @pytest.mark.parametrize("function", ["alpha_beta_swap", "exact_labeling"])

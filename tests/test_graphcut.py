@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from teams import Team
 
 import puzzlemix
 from puzzlemix import reference
@@ -80,6 +81,44 @@ def test_cut_known_answer():
     # Both edges of capacity 2 are minimum cuts; the later one leaves the smaller sink side.
     assert flow.tolist() == [2]
     assert segment.tolist() == [[[False, False, True]]]
+
+
+@given(
+    filler=st.sampled_from([33.0, 1e3, 1e8, 1e10, 1e30, 1e100, 1e300]),
+    height=st.integers(1, 6),
+    width=st.integers(2, 6),
+    seed=st.integers(0, 2**32),
+    floor=st.sampled_from([0, 5, 2**28]),
+)
+def test_seeds_of_any_size_leave_the_others_their_cut(filler, height, width, seed, floor):
+    """Small whole numbers, cells that fillers tie to a side, and what both terminals share."""
+    g = problems.generator(seed)
+    source, sink = torch.randint(0, 9, (2, 1, height, width), generator=g)
+    vertical = torch.randint(0, 5, (1, height - 1, width), generator=g)
+    horizontal = torch.randint(0, 5, (1, height, width - 1), generator=g)
+    horizontal[0, 0, 0] = 4
+    tied = torch.randint(0, 4, (1, height, width), generator=g)
+    plain = [torch.where(tied == side, 33, caps) for side, caps in enumerate((source, sink))]
+    flow, sink_side = problems.maxflow_cut(
+        *(part[0].numpy() for part in (*plain, vertical, horizontal))
+    )
+    filled = [
+        torch.where(tied == side, filler, caps.double()) for side, caps in enumerate((source, sink))
+    ]
+    # Rounded to doubles, a filler keeps no floor.
+    shared = floor if filler < 1e16 else 0
+    caps = [part + shared for part in filled]
+    edges = vertical.double(), horizontal.double()
+    for cut in (puzzlemix.grid_min_cut, reference.grid_min_cut):
+        found = cut(*caps, *edges)
+        assert torch.equal(found.segment[0], torch.from_numpy(sink_side))
+        if not (tied == 0).any() and not (tied == 1).any():
+            assert found.flow.item() == flow + height * width * shared
+    with Team(seed):
+        assert torch.equal(puzzlemix.grid_min_cut(*caps, *edges).segment, found.segment)
+    if filler + shared < 2**31:  # integers are cut off before they are added up, too
+        whole = [part.int() for part in (*caps, *edges)]
+        assert torch.equal(puzzlemix.grid_min_cut(*whole).segment, found.segment)
 
 
 # ---- Labellings ----

@@ -1,11 +1,15 @@
 """The compiled assignment and block transport against laws, SciPy and the reference."""
 
+from contextlib import nullcontext
+
+import certificates
 import problems
 import pytest
 import torch
 from certificates import transport_integers
 from hypothesis import given
 from hypothesis import strategies as st
+from teams import Team
 
 import puzzlemix
 from puzzlemix import reference
@@ -29,9 +33,29 @@ def assert_permutations(source):
     assert torch.equal(flat.sort(1).values, torch.arange(flat.shape[1]).expand(flat.shape))
 
 
+def assert_matchings(source, rows):
+    """As many rows as there can be, each once; -1 elsewhere."""
+    for each in source:
+        used = each[each != -1].tolist()
+        assert len(used) == len(set(used)) == min(rows, source.shape[1])
+        assert all(0 <= row < rows for row in used)
+
+
 def total_of(cost, source):
-    """[B], of a matrix [B, N, N] whose rows are sources."""
-    return cost.gather(1, source.flatten(1)[:, None, :])[:, 0].sum(1)
+    """[B], of a matrix [B, N, M] whose rows are sources."""
+    if cost.numel() == 0:
+        return cost.new_zeros(len(cost))
+    chosen = cost.gather(1, source.flatten(1).clamp(min=0)[:, None, :])[:, 0]
+    return chosen.masked_fill(source.flatten(1) < 0, 0).sum(1)
+
+
+def slack_of(cost, least):
+    """What is promised of an exact total [B]: min(N, M) * U * 2**-28, and the sum's rounding."""
+    if cost.numel() == 0:
+        return torch.zeros(len(cost))
+    rows, columns = cost.shape[1:]
+    minima = cost.amin(2 if rows <= columns else 1)
+    return min(rows, columns) * ((least - minima.sum(1)) * 2.0**-28 + 1e-15 * least.abs())
 
 
 # ---- Assignment ----
@@ -82,6 +106,116 @@ def test_assignment_known_answers():
     cycle = 1 - torch.eye(3, dtype=torch.int32).roll(1, 1)[None]
     for method in METHODS:
         assert puzzlemix.assignment(cycle, method=method).source.tolist() == [[2, 0, 1]]
+
+
+matrices = st.builds(
+    problems.matrix,
+    st.sampled_from(sorted(problems.MATRICES)),
+    seed=st.integers(0, 2**32),
+    batch=st.integers(0, 2),
+    count=st.integers(0, 12),
+    columns=st.integers(0, 12),
+)
+seeds = st.integers(0, 2**32)
+
+
+@given(cost=matrices, seed=seeds, share=st.sampled_from([0, 0.2, 0.6]), team=st.booleans())
+@pytest.mark.parametrize("filler", problems.FILLERS)
+def test_rectangles_fillers_and_forbidden_pairs(cost, filler, share, seed, team):
+    """SciPy solves the same; a filler in an assignment is as good as any other cost."""
+    if cost.is_floating_point():
+        cost = problems.filled(cost.double(), filler, share, seed)
+    rows, wide = cost.shape[1], cost.double()
+    infeasible = problems.infeasible(cost)
+    with Team(seed) if team else nullcontext():
+        if any(infeasible) and not team:
+            with pytest.raises(ValueError, match=r"^cost: .* without a forbidden one"):
+                puzzlemix.assignment(cost, method="exact")
+            return
+        exact = puzzlemix.assignment(cost, method="exact")
+    assert_matchings(exact.source, rows)
+    assert torch.equal(exact.total.isinf(), torch.tensor(infeasible, dtype=torch.bool))
+    for b in (~exact.total.isinf()).nonzero().flatten().tolist():
+        least = torch.tensor(problems.least_total(wide[b : b + 1]), dtype=torch.float64)
+        torch.testing.assert_close(exact.total[b : b + 1], total_of(wide, exact.source)[b : b + 1])
+        off = (exact.total[b] - least).abs()
+        assert off <= slack_of(wide[b : b + 1], least)
+        assert cost.is_floating_point() or off == 0
+
+
+@given(cost=matrices, seed=seeds, share=st.sampled_from([0, 0.2, 0.6]))
+def test_stable_matchings_of_rectangles_with_forbidden_pairs(cost, share, seed):
+    """A forbidden pair is the last choice of both."""
+    if cost.is_floating_point():
+        cost = problems.filled(cost, float("inf"), share, seed)
+    with Team(seed):
+        by_team = puzzlemix.assignment(cost)
+    assert_matchings(by_team.source, cost.shape[1])
+    expected = [problems.row_optimal_matching(each) for each in cost]
+    assert by_team.source.tolist() == expected
+    totals = total_of(cost.double(), by_team.source)
+    torch.testing.assert_close(by_team.total, totals)
+    for assign in (puzzlemix.assignment, reference.assignment):
+        if totals.isinf().any():
+            with pytest.raises(ValueError, match=r"^cost: .* without a forbidden one"):
+                assign(cost)
+        else:
+            assert assign(cost).source.tolist() == expected
+
+
+@pytest.mark.parametrize("filler", problems.FILLERS)
+@pytest.mark.parametrize("shape", [(150, 150), (140, 200), (200, 150), (1100, 1100), (1050, 1200)])
+def test_large_matrices_with_fillers(shape, filler):
+    """Cores, whole rows, and rows that are made each time."""
+    rows, columns = shape
+    cost = problems.matrix("uniform", batch=1, count=rows, columns=columns).double()
+    cost = problems.filled(cost, filler, 0.9, 1)
+    exact = puzzlemix.assignment(cost, method="exact")
+    least = torch.tensor(problems.least_total(cost), dtype=torch.float64)
+    assert ((exact.total - least).abs() <= slack_of(cost, least)).all()
+
+
+@pytest.mark.parametrize("kind", ["uniform", "agreed", "products", "few integers", "integers"])
+@pytest.mark.parametrize("shape", [(40, 150), (150, 40), (200, 260), (300, 299)])
+def test_rectangles_are_optimal_by_their_duals(kind, shape):
+    """Filled up to a square with rows that cost nothing: no cycle of rows gains."""
+    rows, columns = shape
+    cost = problems.matrix(kind, batch=1, count=rows, columns=columns)
+    source = puzzlemix.assignment(cost, method="exact").source
+    size = max(rows, columns)
+    square = torch.zeros(1, size, size, dtype=cost.double().dtype)
+    square[:, :rows, :columns] = cost
+    whole = torch.full((1, size), -1)
+    whole[:, :columns] = source
+    left = sorted(set(range(size)) - set(whole[0].tolist()))
+    whole[whole < 0] = torch.tensor(left)
+    spread = float(cost.double().max() - cost.double().min())
+    slack = torch.tensor([0.0 if not cost.is_floating_point() else spread * 2.0**-28])
+    assert certificates.no_cycle_gains(square, whole, slack).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_to_assign(backend, method):
+    for rows, columns in ((0, 3), (3, 0), (0, 0)):
+        found = backend.assignment(torch.zeros(2, rows, columns), method=method)
+        assert found.source.tolist() == [[-1] * columns] * 2
+        assert found.total.tolist() == [0, 0]
+
+
+def test_a_filler_takes_no_precision():
+    """By SciPy 2 whatever B is; the integers of the whole range would not tell 1 from 2."""
+    for big in problems.FILLERS:
+        cost = torch.tensor([[[2, 1, big], [1, 2, big], [big, big, 0]]], dtype=torch.float64)
+        assert puzzlemix.assignment(cost, method="exact").total.tolist() == [2]
+
+
+def test_the_stable_matching_may_need_a_pair_that_an_exact_assignment_does_without():
+    cost = torch.tensor([[[1.0, 2.0], [3.0, float("inf")]]])
+    with pytest.raises(ValueError, match=r"^cost: expected costs by which 2 pairs .* in sample 0"):
+        puzzlemix.assignment(cost)
+    assert puzzlemix.assignment(cost, method="exact").source.tolist() == [[1, 0]]
+    with Team(1):
+        assert puzzlemix.assignment(cost).total.tolist() == [float("inf")]
 
 
 def test_assignment_of_a_large_matrix_on_which_all_agree():

@@ -294,13 +294,17 @@ PUZZLEMIX_HD bool round_cut(Team& team, const GivenCut& given, GridShape shape, 
   const GivenCut in = given;
   const IntegerCut out = into;
   const int n = shape.cells();
-  const double terminal =
-      team.reduce(n, 0.0, [=](int i) { return Most()(in.source[i], in.sink[i]); }, Most());
   const double edge = in.edges.largest(team, n);
-  const double sum = n * terminal + shape.edges() * edge;
+  // The smaller of a cell's terminals every cut pays. What is left of the other decides the cell if
+  // it exceeds its four edges, however large it is, and a filler must not eat the precision.
+  const double limit = edge > 0 ? 8 * edge : HUGE_VAL;
+  const double top =
+      team.reduce(n, 0.0, [=](int i) { return std::abs(in.source[i] - in.sink[i]); }, Most());
+  const double sum = n * Least()(top, limit) + shape.edges() * edge;
   const double scale = sample_scale(sum, integers);
   team.step(n, [=](int i) {
-    out.excess[i] = round_to_int(in.source[i] * scale) - round_to_int(in.sink[i] * scale);
+    const double excess = in.source[i] - in.sink[i];
+    out.excess[i] = round_to_int(Least()(Most()(excess, -limit), limit) * scale);
     out.down[i] = round_to_int(in.edges.down[i] * scale);
     out.right[i] = round_to_int(in.edges.right[i] * scale);
   });

@@ -1,5 +1,6 @@
 // assignment on the CPU: the batch over threads, one workspace a thread.
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
 #include <limits>
 #include <type_traits>
@@ -7,35 +8,52 @@
 
 #include "batch.h"
 #include "element.h"
-#include "team_algorithms.h"
 #include "transport/cost_scale.h"
 #include "transport/deferred_acceptance.h"
-#include "transport/exact_assignment.h"
-#include "transport/small_assignment.h"
+#include "transport/jonker_volgenant.h"
 #include "transport/transport.h"
 
 namespace puzzlemix {
 namespace {
 
-// The extremes of a matrix; `finite` says whether all of it is.
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+// The costs of one sample, where the caller has them or where they were unpacked.
+template <typename T>
+struct Matrix {
+  const T* row(int i) const { return costs + int64_t{columns} * i; }
+  T at(int i, int j) const { return row(i)[j]; }
+
+  const T* costs;
+  int rows, columns;
+};
+
+// ---- Values -------------------------------------------------------------------------------------
+
+// The extremes of some costs, infinity (a forbidden pair) left out of the largest; `allowed` says
+// whether none is -infinity or not a number.
 template <typename T>
 struct Extent {
   T least, most;
-  bool finite;
+  bool allowed;
 };
 
 template <typename T>
 Extent<T> extent(const T* values, int64_t count) {
-  constexpr int kLanes = 16;
-  T least[kLanes], most[kLanes], nothing[kLanes];
+  constexpr int kLanes = 8;
+  using Limits = std::numeric_limits<T>;
+  T least[kLanes], most[kLanes];
+  T wrong[kLanes];
   for (int l = 0; l < kLanes; ++l) {
-    least[l] = most[l] = values[0];
-    nothing[l] = 0;
+    least[l] = Limits::has_infinity ? Limits::infinity() : Limits::max();
+    most[l] = Limits::lowest();
+    wrong[l] = 0;
   }
   const auto look = [&](int l, T x) {
     least[l] = x < least[l] ? x : least[l];
-    most[l] = x > most[l] ? x : most[l];
-    nothing[l] += x * 0;  // stays 0 unless x is infinite or not a number
+    const T finite = x <= Limits::max() ? x : most[l];
+    most[l] = finite > most[l] ? finite : most[l];
+    wrong[l] = x >= Limits::lowest() ? wrong[l] : T{1};
   };
   const int64_t whole = count / kLanes * kLanes;
   for (int64_t i = 0; i < whole; i += kLanes) {
@@ -45,123 +63,239 @@ Extent<T> extent(const T* values, int64_t count) {
   for (int l = 1; l < kLanes; ++l) {
     least[0] = std::min(least[0], least[l]);
     most[0] = std::max(most[0], most[l]);
-    nothing[0] += nothing[l];
+    wrong[0] += wrong[l];
   }
-  return {least[0], most[0], nothing[0] == 0};
+  return {least[0], most[0], wrong[0] == 0};
 }
 
-// One sample: n x n costs of type T, where the caller has them or where they were unpacked.
+// ---- The exact assignment's costs ---------------------------------------------------------------
+
+// Integers of a matrix with at most as many rows as columns; see jonker_volgenant.h for what it
+// asks. Kept, but for large matrices, of which a row is made each time.
 template <typename T>
-class Matrix {
+class IntegerCosts {
  public:
-  explicit Matrix(int n) : n_(n) {}
-
-  // What is wrong where a cost is not finite, or the range isn't.
-  Status set(const T* costs, int64_t b) {
-    costs_ = costs;
-    const int64_t count = int64_t{n_} * n_;
-    const Extent<T> extent = puzzlemix::extent(costs, count);
-    if (!extent.finite) {
-      const T* const at = std::find_if(costs, costs + count, [](T x) { return !(x - x == 0); });
-      // Another thread may have changed it since.
-      return {Fault::value, 0, b, std::min<int64_t>(at - costs, count - 1)};
-    }
-    if (std::is_integral<T>::value) return {};
-    const double least = static_cast<double>(extent.least), most = static_cast<double>(extent.most);
-    if (!(most - least <= std::numeric_limits<double>::max())) {
-      return {Fault::sum, 0, b, std::max_element(costs, costs + count) - costs};
-    }
-    scale_ = CostScale(least, most);
-    return {};
-  }
-
-  // As given, for deferred acceptance.
-  const T* row(int i) const { return costs_ + int64_t{n_} * i; }
-  T at(int i, int j) const { return row(i)[j]; }
-
-  // As integers, for the exact assignment.
-  void fill(int i, double* out) const {
-    const T* costs = row(i);
-    const CostScale scale = scale_;
-    for (int j = 0; j < n_; ++j) {
-      const double cost = static_cast<double>(costs[j]);
-      out[j] = std::is_integral<T>::value ? cost : scale.integer(cost);
+  // least [rows]: the least cost of each row.
+  void set(const Matrix<T>& matrix, const double* least, double lowest, const CostScale& scale) {
+    matrix_ = matrix;
+    least_ = least;
+    lowest_ = lowest;
+    scale_ = scale;
+    padded_ = Lanes::padded(matrix.columns);
+    kept_ = int64_t{matrix.rows} * padded_ <= kKept;
+    // Padding is infinite from the first on.
+    integers_.assign((kept_ ? matrix.rows : 1) * static_cast<size_t>(padded_), kInfinity);
+    forbids_ = false;
+    for (int i = 0; i < matrix.rows && (kept_ || !forbids_); ++i) {
+      const double most = fill(i, integers_.data() + (kept_ ? int64_t{i} * padded_ : 0));
+      forbids_ = forbids_ || most == kInfinity;
     }
   }
+
+  const double* row(int i) {
+    if (kept_) return integers_.data() + int64_t{i} * padded_;
+    fill(i, integers_.data());
+    return integers_.data();
+  }
+  double at(int i, int j) const {
+    if (kept_) return integers_[int64_t{i} * padded_ + j];
+    return scale_.integer(static_cast<double>(matrix_.at(i, j)), least_[i]);
+  }
+  double offset(int i) const {
+    constexpr double kMost = 4294967296.0;
+    return std::min(std::ceil((least_[i] - lowest_) * scale_.scale()), kMost);
+  }
+  bool forbids() const { return forbids_; }
 
  private:
-  const int n_;
-  const T* costs_ = nullptr;
+  static constexpr int64_t kKept =
+      1100000;  // 8 MB; making 1024 rows anew takes as long as a search
+
+  // Returns the largest.
+  double fill(int i, double* out) const {
+    const T* const costs = matrix_.row(i);
+    const CostScale scale = scale_;
+    const double least = least_[i];
+    for (int j = 0; j < matrix_.columns; ++j) {
+      out[j] = scale.integer(static_cast<double>(costs[j]), least);
+    }
+    double most = 0;
+    for (int j = 0; j < matrix_.columns; ++j) most = out[j] > most ? out[j] : most;
+    return most;
+  }
+
+  Matrix<T> matrix_{};
+  const double* least_ = nullptr;
+  double lowest_ = 0;
   CostScale scale_;
+  int padded_ = 0;
+  bool kept_ = true, forbids_ = false;
+  std::vector<double> integers_;
 };
+
+// ---- Samples ------------------------------------------------------------------------------------
 
 // Serves any number of samples of one size, of any call.
 template <typename T>
 class Workspace {
  public:
-  explicit Workspace(const AssignmentProblem& p) : n_(static_cast<int>(p.n)), matrix_(n_) {}
+  explicit Workspace(const AssignmentProblem& p)
+      : rows_(static_cast<int>(p.rows)), columns_(static_cast<int>(p.columns)) {}
 
-  bool fits(const AssignmentProblem& p) const { return p.n == n_; }
+  bool fits(const AssignmentProblem& p) const { return p.rows == rows_ && p.columns == columns_; }
 
   Status solve(const AssignmentProblem& problem, int64_t b) {
-    const Status status = matrix_.set(costs(problem, b), b);
+    int64_t* const source = problem.source + b * columns_;
+    std::fill_n(source, columns_, int64_t{-1});
+    problem.total[b] = 0;
+    if (std::min(rows_, columns_) == 0) return {};
+    const Matrix<T> matrix{costs(problem, b), rows_, columns_};
+    const Status status = check(matrix, b);
     if (!status.ok()) return status;
-    int64_t* const source = problem.source + b * n_;
-    if (problem.exact && n_ <= SmallAssignment::kMost) {
-      small_.solve(n_, matrix_, source);
-    } else if (problem.exact) {
-      exact_.solve(n_, matrix_, source);
-    } else {
-      match(source);
+    const bool assigned = problem.exact ? assign(matrix, source) : match(matrix, source);
+    double total = 0;
+    for (int j = 0; j < columns_; ++j) {
+      if (source[j] >= 0) total += matrix.at(static_cast<int>(source[j]), j);
     }
-    const Matrix<T> matrix = matrix_;
-    problem.total[b] = PlainTeam().add(
-        n_, [=](int j) { return static_cast<double>(matrix.at(static_cast<int>(source[j]), j)); });
+    problem.total[b] = total;
+    if (!assigned || total == kInfinity) return infeasible(matrix, source, assigned, b);
     return {};
   }
 
  private:
   // The types without arithmetic of their own are unpacked to double.
   const T* costs(const AssignmentProblem& problem, int64_t b) {
-    const int64_t count = int64_t{n_} * n_;
-    const Dtype dtype = problem.cost.dtype;
+    const int64_t count = int64_t{rows_} * columns_;
     if constexpr (std::is_same<T, double>::value) {
-      if (dtype != Dtype::float64) {
+      if (problem.cost.dtype != Dtype::float64) {
         unpacked_.resize(count);
         load(problem.cost, b * count, count, unpacked_.data());
         return unpacked_.data();
       }
     }
-    const T* const given = static_cast<const T*>(problem.cost.data) + b * count;
-    // The exact solvers rely on finding a row as it was, which another thread may write to. Copies
-    // of larger matrices cost up to half as much as solving.
-    constexpr int kCopied = 1024;
-    if (!problem.exact || n_ > kCopied) return given;
-    copied_.assign(given, given + count);
-    return copied_.data();
+    return static_cast<const T*>(problem.cost.data) + b * count;
   }
 
-  void match(int64_t* source) {
-    matching_.reset(n_);
-    for (int i = 0; i < n_; ++i) {
-      for (int row = i; row < n_;) row = matching_.seat(row, matching_.choose(matrix_, row));
+  // Leaves the least cost of each row in least_.
+  Status check(const Matrix<T>& matrix, int64_t b) {
+    constexpr T kMost = std::numeric_limits<T>::max(), kLowest = std::numeric_limits<T>::lowest();
+    const int64_t count = int64_t{rows_} * columns_;
+    const T* const costs = matrix.costs;
+    least_.resize(rows_);
+    T lowest = kMost, most = kLowest;
+    spread_ = 0;
+    bool allowed = true;
+    for (int i = 0; i < rows_; ++i) {
+      const Extent<T> extent = puzzlemix::extent(matrix.row(i), columns_);
+      look(i, extent);
+      lowest = std::min(lowest, extent.least);
+      most = std::max(most, extent.most);
+      allowed = allowed && extent.allowed;
     }
-    for (int j = 0; j < n_; ++j) source[j] = matching_.row(j);
+    if (!allowed) {
+      const T* const at = std::find_if(costs, costs + count, [](T x) { return !(x >= kLowest); });
+      // Another thread may have changed it since.
+      return {Fault::value, 0, b, std::min<int64_t>(at - costs, count - 1)};
+    }
+    lowest_ = static_cast<double>(lowest);
+    if (!(static_cast<double>(most) - lowest_ > DBL_MAX)) return {};
+    return {Fault::sum, 0, b, 0};
   }
 
-  const int n_;
-  Matrix<T> matrix_;
+  void look(int i, const Extent<T>& extent) {
+    least_[i] = static_cast<double>(extent.least);
+    spread_ = std::max(spread_, static_cast<double>(extent.most) - least_[i]);
+  }
+
+  // A fault where a forbidden pair couldn't be done without.
+  static Status infeasible(const Matrix<T>& matrix, const int64_t* source, bool assigned,
+                           int64_t b) {
+    int j = 0;
+    const auto forbidden = [&](int k) {
+      return source[k] >= 0 && !(matrix.at(static_cast<int>(source[k]), k) <= DBL_MAX);
+    };
+    while (assigned && j < matrix.columns && !forbidden(j)) ++j;
+    if (j == matrix.columns) return {};  // finite costs whose sum is not
+    return {Fault::infeasible, 0, b, 0};
+  }
+
+  bool match(const Matrix<T>& matrix, int64_t* source) {
+    matching_.reset(rows_, columns_);
+    for (int i = 0; i < rows_; ++i) {
+      for (int row = i; row < rows_;) {
+        const auto choice = matching_.choose(matrix, row);
+        if (choice.column < 0) break;  // a row left over
+        row = matching_.seat(row, choice);
+      }
+    }
+    for (int j = 0; j < columns_; ++j) {
+      if (matching_.row(j) < rows_) source[j] = matching_.row(j);
+    }
+    return true;
+  }
+
+  // False where no assignment has room for all.
+  bool assign(const Matrix<T>& matrix, int64_t* source) {
+    if (rows_ <= columns_) {
+      if (!refine(matrix)) return false;
+      for (int j = 0; j < columns_; ++j) source[j] = engine_.row(j);
+      return true;
+    }
+    // The engine's rows are the columns.
+    turned_.resize(int64_t{rows_} * columns_);
+    for (int i = 0; i < rows_; ++i) {
+      for (int j = 0; j < columns_; ++j) turned_[int64_t{rows_} * j + i] = matrix.at(i, j);
+    }
+    const Matrix<T> turned{turned_.data(), columns_, rows_};
+    least_.resize(columns_);
+    spread_ = 0;
+    for (int j = 0; j < columns_; ++j) look(j, extent(turned.row(j), rows_));
+    if (!refine(turned)) return false;
+    for (int i = 0; i < rows_; ++i) {
+      if (engine_.row(i) >= 0) source[engine_.row(i)] = i;
+    }
+    return true;
+  }
+
+  // Solves on finer and finer scales, until the total is as near to the least as is promised.
+  bool refine(const Matrix<T>& matrix) {
+    constexpr bool kInteger = std::is_integral<T>::value;
+    int bits = 45;
+    for (int n = 1; n < matrix.columns + 2; n *= 2) --bits;
+    CostScale scale = kInteger ? CostScale() : CostScale(spread_, bits);
+    while (true) {
+      integers_.set(matrix, least_.data(), lowest_, scale);
+      if (engine_.solve(matrix.rows, matrix.columns, integers_) >= 0) return false;
+      if (kInteger) return true;
+      double total = 0;
+      for (int j = 0; j < matrix.columns; ++j) {
+        const int i = engine_.row(j);
+        if (i >= 0) total += static_cast<double>(matrix.at(i, j)) - least_[i];
+      }
+      if (scale.fine_enough(total, matrix.rows)) return true;
+      const CostScale finer(total, bits);
+      if (!finer.finer_than(scale)) return true;
+      scale = finer;
+    }
+  }
+
+  const int rows_, columns_;
+  double lowest_ = 0;  // the least of all costs
+  // Of the rows of what is assigned: the least cost of each, and the most that one is above that.
+  std::vector<double> least_;
+  double spread_ = 0;
   std::vector<double> unpacked_;
-  std::vector<T> copied_;
+  std::vector<T> turned_;
   DeferredAcceptance<T> matching_;
-  SmallAssignment small_;
-  ExactAssignment exact_;
+  IntegerCosts<T> integers_;
+  JonkerVolgenant engine_;
 };
 
 template <typename T>
 Status solve(const AssignmentProblem& p, int threads) {
   constexpr int64_t kWorthwhile = 10000;  // entries that pay for waking a thread
-  return solve_batch<Workspace<T>>(p, 1 + kWorthwhile / (p.n * p.n), threads);
+  const int64_t entries = std::max<int64_t>(p.rows * p.columns, 1);
+  return solve_batch<Workspace<T>>(p, 1 + kWorthwhile / entries, threads);
 }
 
 }  // namespace

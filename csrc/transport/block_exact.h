@@ -21,7 +21,7 @@
 
 #include "owned.h"
 #include "transport/blocks.h"
-#include "transport/exact_assignment.h"
+#include "transport/jonker_volgenant.h"
 #include "transport/moves.h"
 #include "transport/path_search.h"
 #include "transport/prices.h"
@@ -104,8 +104,15 @@ class BlockExact {
     return blocks.squared_distances(team, [=](int j) { return source[j]; });
   }
 
-  // For the dense solver: a row of costs.
-  void fill(int i, double* costs) const { blocks_->costs(i, costs); }
+  // For the dense solver.
+  const double* row(int i) {
+    row_.resize(Lanes::padded(n_), std::numeric_limits<double>::infinity());
+    blocks_->costs(i, row_.data());
+    return row_.data();
+  }
+  double at(int i, int j) const { return blocks_->cost(i, j); }
+  double offset(int) const { return 0; }
+  bool forbids() const { return false; }
 
   // For the search: a stage is a ring.
   double bound(int i, int ring) const {
@@ -150,7 +157,8 @@ class BlockExact {
     if (blocks_->shown_or_not(team)) {
       dictatorship_->solve(team, *blocks_, [=](int j, int i) { source[j] = i; });
     } else {
-      dense_.solve(n_, *this, source);
+      dense_.solve(n_, n_, *this);
+      for (int j = 0; j < n_; ++j) source[j] = dense_.row(j);
     }
   }
 
@@ -164,7 +172,8 @@ class BlockExact {
     if (repaired) {
       for (int i = 0; i < n_; ++i) source[index_[matching_.column[i]]] = i;
     } else {
-      dense_.solve_hard(n_, *this, source);
+      dense_.solve_hard(n_, *this);
+      for (int j = 0; j < n_; ++j) source[j] = dense_.row(j);
     }
   }
 
@@ -216,7 +225,7 @@ class BlockExact {
   Owned<SerialDictatorship> dictatorship_;
   const Blocks* blocks_ = nullptr;  // while solving
   PathSearch search_;
-  ExactAssignment dense_;
+  JonkerVolgenant dense_;
   Matching matching_;  // its columns are cells
   // By block.
   std::vector<int> home_;  // cells
@@ -226,7 +235,8 @@ class BlockExact {
   std::vector<double> weight_;
   std::vector<int> index_;  // of the place; -1: off the grid
   std::vector<Found> found_;
-  int64_t looks_ = 0;  // at a place, that are left to the searches
+  std::vector<double> row_;  // of costs
+  int64_t looks_ = 0;        // at a place, that are left to the searches
 };
 
 }  // namespace puzzlemix

@@ -13,8 +13,11 @@
 // -i*j.
 //
 // Costs are read where the caller has them. Should another thread change them meanwhile, the result
-// means nothing but is a permutation still: every loop is bounded, and a row that finds no column
+// means nothing but is a matching still: every loop is bounded, and a row that finds no column
 // takes one that is free.
+//
+// Of more rows than columns, those left over propose in vain. Where an infinite cost forbids a
+// pair, that is the last choice of both.
 #pragma once
 
 #include <algorithm>
@@ -40,30 +43,32 @@ template <typename T>
 class DeferredAcceptance {
  public:
   struct Choice {
-    int column;
+    int column;  // -1: none would take the row
     T cost;
   };
 
-  // n rows and columns, all free.
-  void reset(int n) {
-    start(n);
-    cost_.assign(n, kTop);
-    row_.assign(n, static_cast<Index>(n));
+  // All are free.
+  void reset(int rows, int columns) {
+    start(rows, columns);
+    cost_.assign(columns, kTop);
+    row_.assign(columns, static_cast<Index>(rows));
   }
 
   // Row i holds column i, at cost[i].
   void reset_to_identity(const std::vector<T>& cost) {
-    start(static_cast<int>(cost.size()));
+    const int n = static_cast<int>(cost.size());
+    start(n, n);
     cost_ = cost;
-    row_.resize(n_);
-    for (int j = 0; j < n_; ++j) row_[j] = static_cast<Index>(j);
+    row_.resize(n);
+    for (int j = 0; j < n; ++j) row_[j] = static_cast<Index>(j);
   }
 
   void vacate(int column) {
     cost_[column] = kTop;
-    row_[column] = static_cast<Index>(n_);
+    row_[column] = static_cast<Index>(rows_);
   }
 
+  // What a column holds; the number of rows if it is free.
   int row(int column) const { return static_cast<int>(row_[column]); }
 
   bool accepts(int column, T cost, int row) const {
@@ -71,7 +76,7 @@ class DeferredAcceptance {
            (cost == cost_[column] && static_cast<Index>(row) < row_[column]);
   }
 
-  // Seats the row and returns the one that has to leave; n if none has to.
+  // Seats the row and returns the one that has to leave; the number of rows if none has to.
   int seat(int row, Choice choice) {
     const int leaver = this->row(choice.column);
     cost_[choice.column] = choice.cost;
@@ -79,11 +84,11 @@ class DeferredAcceptance {
     return leaver;
   }
 
-  // The row's best column among those that accept it. `rows` has row(i), a pointer to n costs,
-  // and at(i, j).
+  // The row's best column among those that accept it. `rows` has row(i), a pointer to the costs of
+  // all columns, and at(i, j).
   template <typename Rows>
   Choice choose(Rows& rows, int row) {
-    patience_.spend(n_);
+    patience_.spend(columns_);
     if (scans_[row] < 0) return walk(rows, row);
     if (++scans_[row] <= most_scans_) return scan(rows.row(row), row);
     sort(rows.row(row), row);
@@ -97,11 +102,12 @@ class DeferredAcceptance {
                                 : std::numeric_limits<T>::max();
   static constexpr int kBlock = 256;
 
-  void start(int n) {
-    n_ = n;
-    scans_.assign(n, 0);
+  void start(int rows, int columns) {
+    rows_ = rows;
+    columns_ = columns;
+    scans_.assign(rows, 0);
     most_scans_ = 4;
-    for (int m = n; m > 1; m /= 2) most_scans_ += 4;
+    for (int m = columns; m > 1; m /= 2) most_scans_ += 4;
     sorted_rows_ = 0;
   }
 
@@ -109,23 +115,23 @@ class DeferredAcceptance {
     // The block that holds the best column first; only that one is searched for it.
     int first = -1;
     T least = kTop;
-    for (int begin = 0; begin < n_; begin += kBlock) {
-      const T best = least_accepted(costs, begin, std::min(begin + kBlock, n_), row);
+    for (int begin = 0; begin < columns_; begin += kBlock) {
+      const T best = least_accepted(costs, begin, std::min(begin + kBlock, columns_), row);
       if (best < least || first < 0) {
         least = best;
         first = begin;
       }
     }
     // Costs may be as large as kTop themselves, hence the second question.
-    for (int column = first; column < n_; ++column) {
+    for (int column = first; column < columns_; ++column) {
       if (costs[column] == least && accepts(column, least, row)) return {column, least};
     }
     return any_free();
   }
 
   Choice any_free() const {
-    const auto free = std::find(row_.begin(), row_.end(), static_cast<Index>(n_));
-    return {static_cast<int>(free - row_.begin()), kTop};
+    const auto free = std::find(row_.begin(), row_.end(), static_cast<Index>(rows_));
+    return {free == row_.end() ? -1 : static_cast<int>(free - row_.begin()), kTop};
   }
 
   // The lowest cost among the columns of a block that accept the row; kTop if there is none.
@@ -153,14 +159,14 @@ class DeferredAcceptance {
 
   void sort(const T* costs, int row) {
     const size_t slot = static_cast<size_t>(sorted_rows_++);
-    if (order_.size() < (slot + 1) * n_) order_.resize((slot + 1) * n_);
-    uint16_t* order = order_.data() + slot * n_;
-    for (int j = 0; j < n_; ++j) order[j] = static_cast<uint16_t>(j);
+    if (order_.size() < (slot + 1) * columns_) order_.resize((slot + 1) * columns_);
+    uint16_t* order = order_.data() + slot * columns_;
+    for (int j = 0; j < columns_; ++j) order[j] = static_cast<uint16_t>(j);
     // A copy, without what isn't a number: an order that changes would take std::sort off its ends.
-    sorted_.assign(costs, costs + n_);
+    sorted_.assign(costs, costs + columns_);
     for (T& cost : sorted_) cost = cost == cost ? cost : kTop;
     const T* keys = sorted_.data();
-    std::sort(order, order + n_,
+    std::sort(order, order + columns_,
               [keys](int a, int b) { return keys[a] < keys[b] || (keys[a] == keys[b] && a < b); });
     scans_[row] = -1 - static_cast<int>(slot);
     if (next_.size() <= slot) next_.resize(slot + 1);
@@ -170,8 +176,8 @@ class DeferredAcceptance {
   template <typename Rows>
   Choice walk(Rows& rows, int row) {
     const size_t slot = static_cast<size_t>(-1 - scans_[row]);
-    const uint16_t* order = order_.data() + slot * n_;
-    while (next_[slot] < n_) {
+    const uint16_t* order = order_.data() + slot * columns_;
+    while (next_[slot] < columns_) {
       const int column = order[next_[slot]++];
       const T cost = rows.at(row, column);
       if (accepts(column, cost, row)) return {column, cost};
@@ -179,13 +185,13 @@ class DeferredAcceptance {
     return any_free();
   }
 
-  int n_ = 0;
+  int rows_ = 0, columns_ = 0;
   std::vector<T> cost_;     // of what each column holds
-  std::vector<Index> row_;  // that each column holds; n: none
+  std::vector<Index> row_;  // that each column holds; rows_: none
   std::vector<int> scans_;  // of each row; below 0: sorted, -1 - slot
   int most_scans_ = 0;      // before a row is sorted
   size_t sorted_rows_ = 0;
-  std::vector<uint16_t> order_;  // [slot, n]
+  std::vector<uint16_t> order_;  // [slot, columns]
   std::vector<int> next_;        // [slot]
   std::vector<T> sorted_;        // the costs of the row that is being sorted
   Patience patience_;

@@ -8,7 +8,7 @@ namespace puzzlemix {
 // Minima of every kCount-th entry. A minimum of a row is found in one pass without a branch, and
 // the lane that holds it says which few entries to search for the index.
 struct Lanes {
-  static constexpr int kCount = 32;
+  static constexpr int kCount = 16;
 
   // Rows are padded with infinity to whole lanes.
   static int padded(int n) { return (n + kCount - 1) / kCount * kCount; }

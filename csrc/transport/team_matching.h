@@ -17,7 +17,7 @@
 
 namespace puzzlemix {
 
-// Integers in the order of finite doubles; 0 and -0 are one.
+// Integers in the order of finite doubles and infinity; 0 and -0 are one.
 PUZZLEMIX_HD inline uint64_t ordered_bits(double x) {
   const double number = x + 0.0;
   uint64_t bits;
@@ -28,24 +28,26 @@ PUZZLEMIX_HD inline uint64_t ordered_bits(double x) {
 class TeamMatching {
  public:
   // short_costs: costs have 41 significant bits at most.
-  PUZZLEMIX_HD TeamMatching(Arena& arena, int64_t n, bool short_costs)
-      : held_(arena.take<uint64_t>(n)),
-        bid_(arena.take<uint64_t>(n)),
-        holder_(arena.take<uint16_t>(n)),
-        waiting_(arena, n),
-        ties_(short_costs ? nullptr : arena.take<uint64_t>(n)) {}
+  PUZZLEMIX_HD TeamMatching(Arena& arena, int64_t rows, int64_t columns, bool short_costs)
+      : held_(arena.take<uint64_t>(columns)),
+        bid_(arena.take<uint64_t>(columns)),
+        holder_(arena.take<uint16_t>(columns)),
+        waiting_(arena, rows, rows),
+        ties_(short_costs ? nullptr : arena.take<uint64_t>(columns)) {}
 
-  // Item i of a phase that comes first calls one of these: row i waits, or holds column i.
-  PUZZLEMIX_HD void wait(int i) const { start(i, kFree, kNobody, static_cast<uint16_t>(i)); }
+  // A phase that comes first says of every row and column that the row waits, that the column is
+  // free, or that row i holds column i.
+  PUZZLEMIX_HD void wait(int row) const { waiting_.row[row] = static_cast<uint16_t>(row); }
+  PUZZLEMIX_HD void vacate(int column) const { hold(column, kFree, kNobody); }
   PUZZLEMIX_HD void stay(int i, double cost) const {
-    start(i, key(cost, i), static_cast<uint16_t>(i), kNobody);
+    hold(i, key(cost, i), static_cast<uint16_t>(i));
+    waiting_.row[i] = kNobody;
   }
 
-  // `rows` has cost(i, j), and propose(team, slots, matching), a phase in which the row of every
-  // slot proposes to its choice.
+  // `rows` has cost(i, j), and propose(team, slots, matching), a phase in which the row of each
+  // of the `slots` proposes to its choice or withdraws.
   template <typename Team, typename Rows>
-  PUZZLEMIX_HD void solve(Team& team, const Rows& rows, int n, int waiting) {
-    int slots = n;
+  PUZZLEMIX_HD void solve(Team& team, const Rows& rows, int slots, int waiting) {
     for (uint64_t round = 0; waiting > 0; ++round) {
       if (WaitingRows::sparse(waiting, slots)) slots = waiting_.gather(team, slots);
       rows.propose(team, slots, *this);
@@ -54,7 +56,7 @@ class TeamMatching {
     }
   }
 
-  // Afterwards the row that has the column.
+  // Afterwards the row that has the column; kNobody: none.
   PUZZLEMIX_HD int row(int column) const { return holder_[column]; }
   PUZZLEMIX_HD void set_row(int column, int row) const {
     holder_[column] = static_cast<uint16_t>(row);
@@ -75,15 +77,15 @@ class TeamMatching {
     waiting_.choice[slot] = static_cast<uint16_t>(column);
     Team::atomic_min(bid_ + column, key);
   }
+  PUZZLEMIX_HD void withdraw(int slot) const { waiting_.row[slot] = kNobody; }
 
  private:
   static constexpr uint64_t kRow = 0xfff, kFree = ~uint64_t{0};
 
-  PUZZLEMIX_HD void start(int i, uint64_t key, uint16_t holder, uint16_t waiting) const {
-    held_[i] = bid_[i] = key;
-    holder_[i] = holder;
-    waiting_.row[i] = waiting;
-    if (ties_ != nullptr) ties_[i] = kFree;
+  PUZZLEMIX_HD void hold(int column, uint64_t key, uint16_t holder) const {
+    held_[column] = bid_[column] = key;
+    holder_[column] = holder;
+    if (ties_ != nullptr) ties_[column] = kFree;
   }
 
   // Later rounds have lower numbers, so that nothing has to be cleared.

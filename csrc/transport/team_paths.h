@@ -7,7 +7,10 @@
 // rounds take. Phases a sample, of both: 360 and 890 for 256 rows of uniform costs, 1700 and 4100
 // for the distances of 256 random points, 1750 and 5300 for 16 x 16 blocks with xi = 0.01.
 //
-// Costs are integers in doubles, made on the fly. With costs in a range C, no first price above P
+// Costs are integers in doubles, made on the fly; an infinite one forbids a pair. There are at most
+// as many rows as columns; where there are fewer, no price is to be above that of a free column.
+//
+// With finite costs in a range C, no first price above P
 // and none of a free column above C, the nearest free column is no further than 2 C, as each is one
 // step away; so no price exceeds the larger of P and (n + 2) C, and no distance the sum of both.
 // C is below 2^32, n at most 2^12 and P below 2^48 (the auction has at most 2^16 rounds): a key has
@@ -21,34 +24,61 @@ namespace puzzlemix {
 
 class TeamPaths {
  public:
-  PUZZLEMIX_HD TeamPaths(Arena& arena, int64_t n)
-      : price_(arena.take<double>(n)),
-        key_(arena.take<uint64_t>(n)),
-        row_(arena.take<uint16_t>(n)),
-        dual_(arena.take<double>(n)),
-        from_(arena.take<uint16_t>(n)),
-        column_(arena.take<uint16_t>(n)),
-        labelled_(arena.take<bool>(n)) {}
+  PUZZLEMIX_HD TeamPaths(Arena& arena, int64_t rows, int64_t columns)
+      : price_(arena.take<double>(columns)),
+        key_(arena.take<uint64_t>(columns)),
+        row_(arena.take<uint16_t>(columns)),
+        dual_(arena.take<double>(columns)),
+        from_(arena.take<uint16_t>(columns)),
+        column_(arena.take<uint16_t>(rows)),
+        labelled_(arena.take<bool>(columns)) {}
 
-  // Item i of a phase that comes first calls one of these: column i is free, or row i has it.
-  PUZZLEMIX_HD void vacate(int i) const { start(i, kNobody); }
-  PUZZLEMIX_HD void stay(int i) const { start(i, static_cast<uint16_t>(i)); }
+  // A phase that comes first says of every row and column that the column is free, that the row has
+  // none, or that row i has column i.
+  PUZZLEMIX_HD void vacate(int column) const {
+    row_[column] = kNobody;
+    key_[column] = kNone;
+  }
+  PUZZLEMIX_HD void wait(int row) const { column_[row] = kNobody; }
+  PUZZLEMIX_HD void stay(int i) const {
+    row_[i] = column_[i] = static_cast<uint16_t>(i);
+    key_[i] = kNone;
+  }
 
   // What a column costs beyond the matrix: each row has to have the cheapest column, or none.
   PUZZLEMIX_HD double& price(int column) const { return price_[column]; }
+  // Who has what; kNobody: none.
   PUZZLEMIX_HD int row(int column) const { return row_[column]; }
+  PUZZLEMIX_HD int column(int row) const { return column_[row]; }
   PUZZLEMIX_HD void set_row(int column, int row) const {
     row_[column] = static_cast<uint16_t>(row);
   }
 
-  // `costs` is called with a row and a column. Overwrites the words of `waiting`.
+  // `costs` is called with a row and a column. Overwrites the words of `waiting`. False where no
+  // assignment has room for all rows.
   template <typename Team, typename Costs>
-  PUZZLEMIX_HD void assign(Team& team, const Costs& costs, int n, const WaitingRows& waiting,
+  PUZZLEMIX_HD bool assign(Team& team, const Costs& costs, int columns, const WaitingRows& waiting,
                            int count) const {
     double margin = kStart;
-    for (int k = 0; k < count; ++k) {
-      margin = search(team, costs, n, waiting.row[k], waiting.words, margin);
+    for (int k = 0; k < count && margin != kNoPath; ++k) {
+      margin = search(team, costs, columns, waiting.row[k], waiting.words, margin);
     }
+    return margin != kNoPath;
+  }
+
+  // Gives the rows without a column the first that are free, one phase by one thread.
+  template <typename Team>
+  PUZZLEMIX_HD void fill(Team& team, int rows) const {
+    const TeamPaths self = *this;
+    team.step(1, [=](int) {
+      int free = 0;
+      for (int i = 0; i < rows; ++i) {
+        if (self.column_[i] != kNobody) continue;
+        while (self.row_[free] != kNobody) ++free;
+        self.row_[free] = static_cast<uint16_t>(i);
+        self.column_[i] = static_cast<uint16_t>(free);
+      }
+    });
   }
 
   // An auction in which rows bid all they can, their advantage over the second best column: every
@@ -56,10 +86,11 @@ class TeamPaths {
   // only rise, so an old one never wins. Ends when no fewer rows wait than kPatience rounds before;
   // returns how many that are.
   template <typename Team, typename Costs>
-  PUZZLEMIX_HD int auction(Team& team, const Costs& costs, int n, WaitingRows& waiting) const {
-    int slots = n, left = n;
+  PUZZLEMIX_HD int auction(Team& team, const Costs& costs, int rows, int columns,
+                           WaitingRows& waiting) const {
+    int slots = rows, left = rows;
     for (int stale = 0; left > 0 && stale < kPatience;) {
-      bid(team, costs, n, waiting, slots);
+      bid(team, costs, columns, waiting, slots);
       const int now = sell(team, waiting, slots);
       stale = now < left ? 0 : stale + 1;
       left = now;
@@ -76,13 +107,10 @@ class TeamPaths {
   // Columns that a round should take; the margins: 2^24 at first, 2^32 at most.
   static constexpr int kFewest = 8, kMost = 64;
   static constexpr double kStart = 16777216.0, kWidest = 4294967296.0;
-
-  PUZZLEMIX_HD void start(int i, uint16_t row) const {
-    row_[i] = column_[i] = row;
-    key_[i] = kNone;
-  }
+  static constexpr double kNoPath = -1;  // a margin, where a search finds no free column
 
   PUZZLEMIX_HD uint64_t key(double distance, int column) const {
+    if (!(distance < kFar)) return kNone;
     const uint64_t taken = row_[column] == kNobody ? 0 : kTaken;
     return static_cast<uint64_t>(distance + kBias) << 13 | taken | static_cast<uint64_t>(column);
   }
@@ -90,7 +118,7 @@ class TeamPaths {
     return static_cast<double>(key >> 13) - kBias;
   }
 
-  // Returns the margin for the next search.
+  // Returns the margin for the next search, or kNoPath, with nothing changed that matters.
   template <typename Team, typename Costs>
   PUZZLEMIX_HD double search(Team& team, const Costs& costs, int n, int first, uint32_t* words,
                              double margin) const {
@@ -105,6 +133,7 @@ class TeamPaths {
         },
         Least());
     while ((nearest & kTaken) != 0) {
+      if (nearest == kNone) return kNoPath;
       const double limit = distance(nearest) + margin;
       team.mask(n, words, [=](int j) {
         const double reached = distance(self.key_[j]);

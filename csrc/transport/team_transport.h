@@ -21,7 +21,8 @@ namespace puzzlemix {
 class TeamBlockApprox {
  public:
   PUZZLEMIX_HD TeamBlockApprox(Arena& arena, int height, int width)
-      : matching_(arena, height * width, true), dictatorship_(arena, height * width) {}
+      : matching_(arena, height * width, height * width, true),
+        dictatorship_(arena, height * width) {}
 
   template <typename Team>
   PUZZLEMIX_HD void solve(Team& team, const Blocks& sample) const {
@@ -37,6 +38,7 @@ class TeamBlockApprox {
           const double home = blocks.worth_at_home(i);
           const bool moves = blocks.worth_of(i, blocks.heaviest()) - home >= blocks.step();
           if (moves) {
+            matching.vacate(i);
             matching.wait(i);
           } else {
             matching.stay(i, -home);
@@ -98,8 +100,8 @@ class TeamBlockApprox {
 class TeamBlockExact {
  public:
   PUZZLEMIX_HD TeamBlockExact(Arena& arena, int height, int width)
-      : paths_(arena, height * width),
-        waiting_(arena, height * width),
+      : paths_(arena, height * width, height * width),
+        waiting_(arena, height * width, height * width),
         least_(arena.take<double>(height * width)),
         prices_(arena, height, width),
         dictatorship_(arena, height * width) {}

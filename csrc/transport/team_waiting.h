@@ -40,10 +40,11 @@ PUZZLEMIX_HD void for_each_bit(const uint32_t* words, int n, Visit visit) {
 }
 
 struct WaitingRows {
-  PUZZLEMIX_HD WaitingRows(Arena& arena, int64_t n)
-      : row(arena.take<uint16_t>(n)),
-        choice(arena.take<uint16_t>(n)),
-        words(arena.take<uint32_t>(word_count(static_cast<int>(n)))) {}
+  // The words have room for `bits`, the rows or more.
+  PUZZLEMIX_HD WaitingRows(Arena& arena, int64_t rows, int64_t bits)
+      : row(arena.take<uint16_t>(rows)),
+        choice(arena.take<uint16_t>(rows)),
+        words(arena.take<uint32_t>(word_count(static_cast<int>(bits)))) {}
 
   // Moves the rows together; returns how many there are.
   template <typename Team>

@@ -1,7 +1,8 @@
 // Batched assignment and block transport, on the CPU and on CUDA.
 //
 // An assignment is kept in gather form: source[j] = i sends row i (a block of the image) to
-// column j (a place in the mix).
+// column j (a place in the mix). Of N rows and M columns the fewer all have a pair: rows left over
+// go nowhere, columns left over get -1.
 //
 // approx: the proposer-optimal stable matching, rows proposing, where rows and columns both prefer
 //   the cheaper entry and, on a tie, the lower index (Gale and Shapley 1962). It is what the rounds
@@ -15,14 +16,16 @@
 
 namespace puzzlemix {
 
-// cost [B, N, N], float or int32. approx compares the costs as they are; exact solves int32 as
-// given and rounds floats to integers: (cost - smallest) * 2^k, k the largest with
-// range * 2^k < 2^30, which is optimal to N * range * 2^-29.
+// cost [B, N, M], float, int32 or int64 with values of int32. +infinity forbids a pair; where that
+// leaves no matching, the CPU refuses the sample, and a device's total is infinite. approx compares
+// the costs as they are; exact solves integers as given, and floats to min(N, M) * U * 2^-28, U the
+// least total above the minima of the rows (of the columns where there are fewer), on scales that
+// cost_scale.h explains.
 struct AssignmentProblem {
   Array cost;
-  int64_t batch, n;
+  int64_t batch, rows, columns;
   bool exact;
-  int64_t* source;  // [B, N]
+  int64_t* source;  // [B, M]
   double* total;    // [B]
 };
 

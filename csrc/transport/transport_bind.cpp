@@ -41,10 +41,10 @@ struct TransportCall {
   }
 };
 
-AssignmentCall assignment_call(uintptr_t cost, int cost_dtype, int64_t batch, int64_t n, bool exact,
-                               uintptr_t source, uintptr_t total) {
-  return {
-      {array(cost, cost_dtype), batch, n, exact, pointer<int64_t>(source), pointer<double>(total)}};
+AssignmentCall assignment_call(uintptr_t cost, int cost_dtype, int64_t batch, int64_t rows,
+                               int64_t columns, bool exact, uintptr_t source, uintptr_t total) {
+  return {{array(cost, cost_dtype), batch, rows, columns, exact, pointer<int64_t>(source),
+           pointer<double>(total)}};
 }
 
 TransportCall transport_call(uintptr_t saliency, int saliency_dtype, uintptr_t mask, int mask_dtype,
@@ -58,8 +58,8 @@ TransportCall transport_call(uintptr_t saliency, int saliency_dtype, uintptr_t m
 
 void bind_transport(py::module_& module) {
   bind_operator(module, "assignment", &assignment_call, py::arg("cost"), py::arg("cost_dtype"),
-                py::arg("batch"), py::arg("n"), py::arg("exact"), py::arg("source"),
-                py::arg("total"));
+                py::arg("batch"), py::arg("rows"), py::arg("columns"), py::arg("exact"),
+                py::arg("source"), py::arg("total"));
   bind_operator(module, "masked_transport", &transport_call, py::arg("saliency"),
                 py::arg("saliency_dtype"), py::arg("mask"), py::arg("mask_dtype"), py::arg("batch"),
                 py::arg("height"), py::arg("width"), py::arg("xi"), py::arg("indicator"),

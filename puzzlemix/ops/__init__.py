@@ -1,9 +1,11 @@
 """The solvers and the mix: batched, compiled, bit-identical on every backend.
 
 All functions take tensors or NumPy arrays (then NumPy comes back), in any strides. Costs are
-float16, bfloat16, float32 or float64, or all int32, which are solved exactly as given; floats are
-rounded to integers sample by sample first, and the integers decide. Each answer is unique: it
-depends neither on the backend nor on the batch, the thread count or the order of evaluation.
+float16, bfloat16, float32 or float64, or integers, which are solved exactly as given: int32, or
+int64 where the values fit into int32 (on CUDA what doesn't fit counts as the nearest that does).
+Floats are rounded to integers sample by sample first, and the integers decide. Each answer is
+unique: it depends neither on the backend nor on the batch, the thread count or the order of
+evaluation.
 `puzzlemix.reference` has the same functions in plain PyTorch.
 
 A wrong shape, type, device or name is a ValueError or TypeError that names the argument, what was

@@ -27,6 +27,7 @@ __all__ = [
     "OPERATORS",
     "Pair",
     "address",
+    "costs_of",
     "looked_at",
     "register",
     "register_gradient",
@@ -97,6 +98,22 @@ def looked_at(function: str, *tensors: Tensor | None, xi: float = 0.0) -> None:
     """On CUDA values are looked at for `debug(True)` alone, and then before anything runs."""
     if validate.debugging():
         validate.expect_values(function, *tensors, xi=xi)
+
+
+def costs_of(function: str, *tensors: Tensor) -> list[Tensor]:
+    """The costs of a function, in the order of its signature, as they cross: dense, int64 as int32.
+
+    What doesn't fit is refused on the CPU; on CUDA it counts as the nearest that does.
+    """
+    validate.expect_int32(function, *tensors)
+    return [_as_int32(cost).contiguous() for cost in tensors]
+
+
+def _as_int32(cost: Tensor) -> Tensor:
+    if cost.dtype is not torch.int64:
+        return cost
+    ends = torch.iinfo(torch.int32)
+    return (cost.clamp(ends.min, ends.max) if cost.is_cuda else cost).to(torch.int32)
 
 
 def address(tensor: Tensor | None) -> int:

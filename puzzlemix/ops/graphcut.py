@@ -11,7 +11,7 @@ from torch import Tensor
 from .. import validate
 from ..arrays import accepts_numpy
 from ..results import GridMinCut, Labeling
-from .border import DTYPES, OPERATORS, Pair, _core, looked_at, register, solve
+from .border import DTYPES, OPERATORS, Pair, _core, costs_of, looked_at, register, solve
 
 __all__ = ["alpha_beta_swap", "exact_labeling", "grid_min_cut", "labeling_energy"]
 
@@ -126,9 +126,8 @@ def _cut(source_caps: Tensor, sink_caps: Tensor, vertical: Tensor, horizontal: T
         looked_at("grid_min_cut", source_caps, sink_caps, vertical, horizontal)
     segment, flow = _cut_like(source_caps)
     batch, height, width = segment.shape
-    # Layouts are dense on the other side.
-    source, sink = source_caps.contiguous(), sink_caps.contiguous()
-    down, right = vertical.contiguous(), horizontal.contiguous()
+    given = source_caps, sink_caps, vertical, horizontal
+    source, sink, down, right = costs_of("grid_min_cut", *given)
     fault = solve(
         _core.grid_min_cut,
         flow,
@@ -149,7 +148,6 @@ def _cut(source_caps: Tensor, sink_caps: Tensor, vertical: Tensor, horizontal: T
         flow=flow.data_ptr(),
     )
     if fault:
-        given = source_caps, sink_caps, vertical, horizontal
         raise validate.refused("grid_min_cut", given, fault)
     return segment, flow
 
@@ -207,7 +205,7 @@ def _solve_labeling(
     energy: Tensor,
     max_cycles: int = -1,
 ) -> validate.Fault | None:
-    unary, down, right, label_cost = [cost.contiguous() for cost in costs]
+    unary, down, right, label_cost = costs_of("alpha_beta_swap", *costs)
     batch, height, width, count = unary.shape
     return solve(
         operator,

@@ -8,25 +8,32 @@ from torch import Tensor
 from .. import validate
 from ..arrays import accepts_numpy
 from ..results import Assignment
-from .border import DTYPES, OPERATORS, Pair, _core, looked_at, register, solve
+from .border import DTYPES, OPERATORS, Pair, _core, costs_of, looked_at, register, solve
 
 __all__ = ["assignment", "masked_transport"]
 
 
 @accepts_numpy
 def assignment(cost: Tensor, *, method: str = "approx") -> Assignment:
-    """Assign rows (sources) to columns (targets), one each.
+    """Assign rows (sources) to columns (targets): min(N, M) pairs of the least cost.
 
     Args:
-        cost: [B, N, N], N up to 4096.
+        cost: [B, N, M], N and M up to 4096, floats or integers of 32 bits (int64 where the values
+            fit). Infinity forbids a pair.
         method: ``"approx"``, the proposer-optimal stable matching, rows proposing, where rows and
             columns both prefer the cheaper entry and the lower index on a tie (Gale and Shapley
-            1962; Kim, Choo and Song, ICML 2020, section 4.2, approach it by rounds); or
-            ``"exact"``, the least total: exact for int32, to N * (range of the costs) * 2**-29 for
-            floats.
+            1962; Kim, Choo and Song, ICML 2020, section 4.2, approach it by rounds), a forbidden
+            pair last; or ``"exact"``, the least total: exact for integers, and for floats to
+            min(N, M) * U * 2**-28, U the least total above the minima of the rows (of the columns
+            where these are fewer), whatever else the matrix holds.
 
     Returns:
-        ``source`` [B, N] int64, the row that each column gets, and ``total`` [B] float64.
+        ``source`` [B, M] int64, the row that each column gets, -1 for a column left over where
+        N < M; and ``total`` [B] float64.
+
+    Raises:
+        ValueError: on the CPU, where the method finds no assignment without a forbidden pair. (On
+            CUDA the total is infinity.)
     """
     validate.assignment(cost, method)
     return Assignment(*OPERATORS.assignment.default(cost, method == "exact"))
@@ -69,8 +76,8 @@ def masked_transport(
 
 
 def _assignment_like(cost: Tensor, exact: bool) -> Pair:
-    batch, count, _ = cost.shape
-    source = torch.empty(batch, count, dtype=torch.int64, device=cost.device)
+    batch, _, columns = cost.shape
+    source = torch.empty(batch, columns, dtype=torch.int64, device=cost.device)
     return source, torch.empty(batch, dtype=torch.float64, device=cost.device)
 
 
@@ -78,23 +85,26 @@ def _assignment(cost: Tensor, exact: bool) -> Pair:
     if cost.is_cuda:
         looked_at("assignment", cost)
     source, total = _assignment_like(cost, exact)
-    batch, count = source.shape
-    given = cost.contiguous()
+    batch, rows, columns = cost.shape
+    (given,) = costs_of("assignment", cost)
     dtype = DTYPES[given.dtype]
     fault = solve(
         _core.assignment,
         total,
-        (batch, count, exact, dtype),
+        (batch, rows, columns, exact, dtype),
         cost=given.data_ptr(),
         cost_dtype=dtype,
         batch=batch,
-        n=count,
+        rows=rows,
+        columns=columns,
         exact=exact,
         source=source.data_ptr(),
         total=total.data_ptr(),
     )
     if fault:
         raise validate.refused("assignment", (cost,), fault)
+    if cost.is_cuda and validate.debugging():
+        validate.expect_allowed(cost, source)
     return source, total
 
 

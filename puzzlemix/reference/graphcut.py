@@ -27,7 +27,7 @@ def grid_min_cut(
 
     ``source_caps`` [B, H, W] is what a cell on the sink side pays, ``sink_caps`` [B, H, W] what one
     on the source side pays, and an edge between the sides pays its own capacity. All are >= 0, of
-    any float type or all int32.
+    any float type, or integers of 32 bits.
 
     Returns ``segment`` [B, H, W], True on the sink side, and ``flow`` [B], what is paid.
     """

@@ -1,9 +1,12 @@
 """Assignments and transports of blocks in plain PyTorch.
 
-Letters: B batch, H x W grid of blocks, N things to assign.
+Letters: B batch, H x W grid of blocks, N rows and M columns to assign.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -17,14 +20,15 @@ __all__ = ["assignment", "masked_transport"]
 
 @accepts_numpy
 def assignment(cost: Tensor, *, method: str = "approx") -> Assignment:
-    """Give each column of ``cost`` [B, N, N] one row.
+    """Make min(N, M) pairs of the rows and columns of ``cost`` [B, N, M]; infinity forbids one.
 
     ``"approx"``: the proposer-optimal stable matching, rows proposing, where rows and columns both
     prefer the cheaper entry, the lower index on a tie (Gale and Shapley 1962). ``"exact"``: the
-    least total; exact for int32, for floats to N * (range of the costs) * 2**-29.
+    least total; exact for integers, for floats to min(N, M) * U * 2**-28, U the least total above
+    the minima of the rows, of the columns where these are fewer.
 
-    Returns ``source`` [B, N], the row given to each column, and ``total`` [B], the sum of the
-    entries chosen.
+    Returns ``source`` [B, M], the row given to each column, -1 to one left over, and ``total`` [B],
+    the sum of the entries chosen. No assignment without a forbidden pair is a ValueError.
     """
     validate.assignment(cost, method)
     validate.expect_values("assignment", cost)
@@ -32,8 +36,13 @@ def assignment(cost: Tensor, *, method: str = "approx") -> Assignment:
     if method == "approx":
         source = _stable_matching(real)
     else:
-        source = _cheapest(integers.assignment_integers(cost))
-    return Assignment(source, real.gather(1, source[:, None]).sum((1, 2)))
+        whole = not cost.is_floating_point()
+        source = _per_sample(lambda matrix: _cheapest(matrix, whole), real)
+    validate.expect_allowed(cost, source)
+    if real.numel() == 0:
+        return Assignment(source, real.new_zeros(len(real)))
+    chosen = real.gather(1, source.clamp(min=0)[:, None])[:, 0]
+    return Assignment(source, torch.where(source < 0, 0, chosen).sum(1))
 
 
 @accepts_numpy
@@ -69,55 +78,106 @@ def masked_transport(
     scale = integers.power_of_two(unit * squared.max().item() + integers.largest(s))
     move = integers.to_integers(torch.full_like(scale, unit), scale)
     cost = move[:, None, None] * squared - integers.to_integers(worth, scale)
-    source = _stable_matching(cost) if method == "approx" else _cheapest(cost)
+    whole = cost.double()
+    source = _stable_matching(whole)
+    if method == "exact":
+        source = _per_sample(_shortest_paths, whole)
     total = (unit * squared.double() - worth).gather(1, source[:, None]).sum((1, 2))
     return Assignment(source.view(saliency.shape), total)
 
 
 def _stable_matching(cost: Tensor) -> Tensor:
-    """The row of each column [B, N] in the proposer-optimal stable matching, rows proposing.
+    """The row of each column [B, M] in the proposer-optimal stable matching, rows proposing.
 
     In rounds: each row names its cheapest column among those that haven't turned it down, each
-    column keeps its cheapest namer and turns the others down, until no two name the same.
+    column keeps its cheapest namer and turns the others down, until no two name the same. Whom all
+    columns have turned down names none any more.
     """
-    batch, count, _ = cost.shape
-    wishes = (cost + 0).argsort(dim=2, stable=True)  # -0.0 + 0 is 0.0: they tie
+    batch, count, columns = cost.shape
     row = torch.arange(count, device=cost.device).expand(batch, count)
+    kept = torch.full((batch, columns), count, device=cost.device)
+    if cost.numel() == 0:
+        return kept - count - 1
+    wishes = (cost + 0).argsort(dim=2, stable=True)  # -0.0 + 0 is 0.0: they tie
     refusals = torch.zeros_like(row)
     while True:
-        column = wishes.gather(2, refusals[:, :, None]).squeeze(2)
-        price = cost.gather(2, column[:, :, None]).squeeze(2)
-        lowest = price.scatter_reduce(1, column, price, "amin", include_self=False)
-        cheapest = price == lowest.gather(1, column)
-        named = torch.where(cheapest, row, count)
-        kept = torch.full_like(row, count).scatter_reduce(1, column, named, "amin")
-        refused = kept.gather(1, column) != row
+        names = refusals < columns
+        column = wishes.gather(2, refusals.clamp(max=columns - 1)[:, :, None]).squeeze(2)
+        price = torch.where(names, cost.gather(2, column[:, :, None]).squeeze(2), math.inf)
+        lowest = cost.new_full((batch, columns), math.inf).scatter_reduce(1, column, price, "amin")
+        cheapest = names & (price == lowest.gather(1, column))
+        namer = kept.scatter_reduce(1, column, torch.where(cheapest, row, count), "amin")
+        refused = names & (namer.gather(1, column) != row)
         if not bool(refused.any()):
-            return kept
+            return torch.where(namer < count, namer, -1)
         refusals = refusals + refused
 
 
-def _cheapest(cost: Tensor) -> Tensor:
-    """The row of each column [B, N] in an assignment of least total, for integer costs."""
-    return torch.stack([_shortest_paths(matrix) for matrix in cost]) if len(cost) else cost[:, 0]
+def _per_sample(solve: Callable[[Tensor], Tensor], cost: Tensor) -> Tensor:
+    """What ``solve`` makes of each matrix, [B, M]."""
+    found = [solve(matrix) for matrix in cost]
+    return torch.stack(found) if found else cost.new_zeros(0, cost.shape[2]).long()
+
+
+def _cheapest(cost: Tensor, whole: bool) -> Tensor:
+    """The row of each column [M] in an assignment of least total of [N, M]; -1: none.
+
+    Fractions are solved on finer and finer scales. The total of an answer, above the least of each
+    row, bounds every optimum: a cost above that is in none, and the next scale needs to have room
+    for no more.
+    """
+    rows, columns = cost.shape
+    if rows > columns:
+        return _inverse(_cheapest(cost.T, whole), columns)
+    if rows == 0:
+        return torch.full((columns,), -1, device=cost.device)
+    if whole:
+        return _shortest_paths(cost)
+    above = (cost - cost.amin(1, keepdim=True)).nan_to_num(nan=math.inf, posinf=math.inf)
+    limit = above.masked_fill(above == math.inf, 0).max()
+    scale = _scale_of(limit)
+    while True:
+        source = _shortest_paths((above * scale).round().masked_fill(above > limit, math.inf))
+        used = source >= 0
+        limit = above[source[used], used.nonzero().flatten()].sum()
+        # Two totals are off by half a unit for each pair.
+        exact = limit == 0 or limit == math.inf or limit * scale - rows >= 2.0**29
+        if exact or _scale_of(limit) <= scale:
+            return source
+        scale = _scale_of(limit)
+
+
+def _scale_of(limit: Tensor) -> float:
+    """Integers up to 2**40: 4096 of them still add up exactly, in double."""
+    return integers.power_of_two(limit[None]).item() * 2.0**10
+
+
+def _inverse(source: Tensor, columns: int) -> Tensor:
+    """For each of ``columns`` indices, the place at which ``source`` has it; -1: none."""
+    places = torch.full((columns,), -1, device=source.device)
+    places[source[source >= 0]] = (source >= 0).nonzero().flatten()
+    return places
 
 
 def _shortest_paths(cost: Tensor) -> Tensor:
-    """The row of each column [N] in a cheapest assignment of an integer matrix [N, N].
+    """The row of each column [M] in a cheapest assignment of whole numbers [N, M], N <= M.
 
     Each row in turn takes the cheapest alternating path to a free column, found as Dijkstra would
-    on costs that the columns' prices keep from being negative (Jonker and Volgenant 1987).
+    on costs that the columns' prices keep from being negative (Jonker and Volgenant 1987). A row
+    that no path is left for takes the first free column.
     """
     price = torch.zeros_like(cost[0])
-    row_of = torch.full_like(cost[0], -1)
+    row_of = torch.full_like(cost[0], -1, dtype=torch.int64)
     for root in range(len(cost)):
         # The cheapest way from the root to each column, and the column before it on that way.
         reach = cost[root] - price
         before = torch.full_like(row_of, -1)
         known = torch.zeros_like(row_of, dtype=torch.bool)
         while True:
-            ahead = reach.masked_fill(known, torch.iinfo(torch.int64).max)
+            ahead = reach.masked_fill(known, math.inf)
             length = ahead.min()
+            if length == math.inf:
+                return _filled(row_of, len(cost))
             nearest = (ahead == length).nonzero().flatten()
             free = nearest[row_of[nearest] < 0]
             if len(free):
@@ -138,4 +198,11 @@ def _shortest_paths(cost: Tensor) -> Tensor:
             previous = int(before[column])
             row_of[column] = row_of[previous] if previous >= 0 else root
             column = previous
+    return row_of
+
+
+def _filled(row_of: Tensor, rows: int) -> Tensor:
+    """An assignment that forbidden pairs left incomplete, made whole."""
+    left = sorted(set(range(rows)) - set(row_of.tolist()))
+    row_of[(row_of < 0).nonzero().flatten()[: len(left)]] = torch.tensor(left, device=row_of.device)
     return row_of

@@ -106,7 +106,7 @@ bool transports_agree(Random& random, int height, int width, double xi) {
     agreed = agreed && agree<TeamTransportApprox>(problem, source);
     agreed = agreed && agree<TeamTransportExact>(problem, source);
   }
-  const AssignmentProblem problem{array(cost), kBatch, n, false, source.data(), total.data()};
+  const AssignmentProblem problem{array(cost), kBatch, n, n, false, source.data(), total.data()};
   agreed = agreed && agree<TeamAssignmentApprox>(problem, source);
   return agreed && agree<TeamAssignmentExact>(problem, source);
 }

@@ -1,0 +1,524 @@
+// An assignment of least total cost by shortest augmenting paths (Jonker and Volgenant 1987), for a
+// matrix of integers with at most as many rows as columns. An infinite cost forbids a pair.
+//
+// Prices of columns and duals of rows keep every assigned row at a column that is cheapest for it,
+// price included, and every free column at the lowest price there is: what is assigned is optimal.
+//
+// Column reduction, where every column will be taken: prices take the columns' minima off, of the
+// costs or of the costs less each row's minimum, whichever promises more on a sample of the rows:
+// an offset of the rows spoils the first, an offset of the columns the second, a hundredfold. Where
+// the cheapest columns of most rows differ anyway, those rows have them, and all prices are 0.
+//
+// Augmenting row reduction: a row takes its cheapest column and raises the price by its advantage
+// over the second cheapest; who had it bids next. 10 of 1024 rows with uniform costs are left over.
+//
+// Augmentation: a search from each of these by Dijkstra's algorithm over whole rows.
+//
+// Core (Volgenant 1996), for more than 128 columns: the dozen cheapest columns of a row, and a
+// bound on all others, which holds as prices only rise. A bid from the core costs 30 ns, not a
+// scan, and searches (path_search.h) go beyond it only where it doesn't do.
+//
+// Auction with scaling (Bertsekas 1988), where searches have scanned every row 48 times and are not
+// done, as on costs i * j: bids that raise a price by epsilon more give a total within N * epsilon
+// of the least. Prices found with a large epsilon make the bids with an eighth of it few, and with
+// N * epsilon < 1 the total of integers is the least: 50 to 80 bids a row, where searches scan N.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+#include "interrupt.h"
+#include "transport/lanes.h"
+#include "transport/path_search.h"
+
+namespace puzzlemix {
+
+class JonkerVolgenant {
+ public:
+  // `costs` has
+  //   row(i): the costs of row i, integers or infinity, up to Lanes::padded(columns), the padding
+  //     infinite; until the next call;
+  //   at(i, j): one of them;
+  //   offset(i): what a column reduction adds to row i, from 0.
+  // With C the range of a row's finite costs, offsets included, (columns + 2) * C is below 2^45.
+  // Returns a row that no assignment has room for, -1 if all have a column.
+  template <typename Costs>
+  int solve(int rows, int columns, Costs& costs) {
+    resize(rows, columns);
+    const int barred = reduce_columns(costs);
+    if (barred >= 0) return barred;
+    reduce_rows(costs);
+    return augment(costs);
+  }
+
+  // Rows and columns are equally many, all pairs allowed, and searches known to be slow.
+  template <typename Costs>
+  void solve_hard(int n, Costs& costs) {
+    resize(n, n);
+    auction(costs);
+  }
+
+  // Afterwards the row that has the column; -1: none.
+  int row(int column) const { return matching_.row[column]; }
+
+  // For searches over cores: stage 0 is the core, stage 1 all columns.
+  template <typename Costs>
+  struct Cored {
+    double bound(int i, int stage) const { return stage == 1 ? self.rest_[i] : kInfinity; }
+    bool open(int i, int stage, PathSearch& search) {
+      return stage == 0 ? self.open_core(costs, i, search) : self.open_row(costs, i, search);
+    }
+    JonkerVolgenant& self;
+    Costs& costs;
+  };
+
+ private:
+  static constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  static constexpr int kWhole = 128;  // columns, up to which rows have no core
+  static constexpr int kCore = 12;    // columns of a core
+  static constexpr int kUnlisted = -1;
+  static constexpr int kBids = 4;        // a row, before the rest is left to searches
+  static constexpr int kRowsOpened = 8;  // by a search over cores, before it gives up
+  static constexpr int kGivenUp = 4;     // searches, before cores are given up
+  static constexpr int kPatience = 48;   // scans a row, before searches are given up
+
+  struct Entry {
+    int column;
+    double cost;
+  };
+  struct Offer {
+    double first, second;  // the least costs, price included
+    int column;
+  };
+
+  void resize(int rows, int columns) {
+    rows_ = rows;
+    columns_ = columns;
+    padded_ = Lanes::padded(columns);
+    cored_ = columns > kWhole;
+    matching_.price.assign(padded_, 0.0);
+    matching_.row.assign(columns, -1);
+    matching_.column.assign(rows, -1);
+    matching_.dual.resize(rows);
+    seen_.assign(padded_, -0.5);
+    distance_.resize(padded_);
+    open_.resize(padded_);
+    waiting_.resize(rows);
+    if (!cored_) return;
+    search_.resize(rows, columns);
+    listed_.assign(rows, kUnlisted);
+    rest_.resize(rows);
+    cores_.resize(static_cast<size_t>(rows) * kCore);
+    candidates_.resize(columns);
+    reduced_.resize(padded_);
+  }
+
+  void give(int i, int j, double dual) {
+    matching_.row[j] = i;
+    matching_.column[i] = j;
+    matching_.dual[i] = dual;
+    seen_[j] = matching_.price[j];
+  }
+
+  // ---- Column reduction ----
+
+  // Returns a row that may have no column, or -1.
+  template <typename Costs>
+  int reduce_columns(Costs& costs) {
+    double* const by_cost = open_.data();
+    double* const by_advantage = distance_.data();
+    std::fill_n(by_cost, padded_, kInfinity);
+    std::fill_n(by_advantage, padded_, kInfinity);
+    int assigned = 0;
+    for (int i = 0; i < rows_; ++i) {
+      const double* const cost = costs.row(i);
+      const Lanes lanes = lane_minima(padded_, [=](int j) { return cost[j]; });
+      const double least = lanes.minimum();
+      if (least == kInfinity) return i;
+      // Ties are broken in favour of the diagonal, lest all rows take the same column.
+      const int j = cost[i] == least ? i : lanes.find(least, [=](int k) { return cost[k]; });
+      if (matching_.row[j] < 0) {
+        give(i, j, least);
+        ++assigned;
+      }
+      if (rows_ < columns_) continue;
+      lower(by_advantage, cost, -least);
+      lower(by_cost, cost, costs.offset(i));
+    }
+    if (rows_ == columns_ && 10 * assigned < 7 * rows_) {
+      const bool advantage = promise(costs, by_advantage) >= promise(costs, by_cost);
+      const double* const minima = advantage ? by_advantage : by_cost;
+      for (int j = 0; j < columns_; ++j) {
+        // A column without a finite cost is found by a search.
+        matching_.price[j] = minima[j] < kInfinity ? -minima[j] : 0;
+        matching_.row[j] = -1;
+        seen_[j] = matching_.price[j] - 0.5;
+      }
+      std::fill(matching_.column.begin(), matching_.column.end(), -1);
+    }
+    waiting_.clear();
+    for (int i = 0; i < rows_; ++i) {
+      if (matching_.column[i] < 0) waiting_.push_back(i);
+    }
+    return -1;
+  }
+
+  void lower(double* __restrict minima, const double* __restrict costs, double shift) const {
+    for (int j = 0; j < padded_; ++j) {
+      const double x = costs[j] + shift;
+      minima[j] = x < minima[j] ? x : minima[j];
+    }
+  }
+
+  // The value of the dual problem with these prices, from a sample of the rows.
+  template <typename Costs>
+  double promise(Costs& costs, const double* minima) {
+    const int step = std::max(1, rows_ / 16);
+    double sampled = 0;
+    int count = 0;
+    for (int i = 0; i < rows_; i += step, ++count) {
+      const double* const cost = costs.row(i);
+      const int n = columns_;
+      sampled += costs.offset(i) + lane_minima(padded_, [=](int j) {
+                                     return j < n ? cost[j] - minima[j] : kInfinity;
+                                   }).minimum();
+    }
+    return sampled / count * rows_ + std::accumulate(minima, minima + columns_, 0.0);
+  }
+
+  // ---- Augmenting row reduction ----
+
+  // Leaves in waiting_ the rows without a column.
+  template <typename Costs>
+  void reduce_rows(Costs& costs) {
+    left_.clear();
+    int bids = kBids * rows_;
+    for (size_t next = 0; next < waiting_.size(); ++next) {
+      int i = waiting_[next];
+      while (i >= 0) {
+        if (--bids < 0) {
+          left_.push_back(i);
+          break;
+        }
+        const Offer offer = best_offer(costs, i);
+        const int j = offer.column, loser = matching_.row[j];
+        const double first = std::ceil(offer.first), second = std::ceil(offer.second);
+        // A row that may have one column alone could raise its price for ever.
+        const bool pays = second > first && second < kInfinity;
+        if (!pays && loser >= 0) {
+          // Without a price to keep it off, the loser could only take the column back.
+          left_.push_back(i);
+          break;
+        }
+        if (pays) matching_.price[j] += second - first;
+        if (loser >= 0) matching_.column[loser] = -1;
+        give(i, j, pays ? second : first);
+        i = loser;
+      }
+    }
+    waiting_.swap(left_);
+  }
+
+  // On a tie, a free column goes first.
+  template <typename Costs>
+  Offer best_offer(Costs& costs, int i) {
+    return cored_ ? best_of_core(costs, i) : best_of_row(costs.row(i));
+  }
+
+  Offer best_of_row(const double* cost) {
+    const double* const seen = seen_.data();
+    double second[Lanes::kCount];
+    Lanes lanes;
+    for (double& l : lanes.least) l = kInfinity;
+    for (double& s : second) s = kInfinity;
+    for (int j = 0; j < padded_; j += Lanes::kCount) {
+      for (int l = 0; l < Lanes::kCount; ++l) {
+        const double x = cost[j + l] + seen[j + l];
+        const double loser = x > lanes.least[l] ? x : lanes.least[l];
+        lanes.least[l] = x < lanes.least[l] ? x : lanes.least[l];
+        second[l] = loser < second[l] ? loser : second[l];
+      }
+    }
+    const double first = lanes.minimum();
+    const int column = lanes.find(first, [=](int j) { return cost[j] + seen[j]; });
+    // The second cheapest is another lane's cheapest or this lane's second.
+    const int lane = column % Lanes::kCount;
+    lanes.least[lane] = second[lane];
+    return {first, lanes.minimum(), column};
+  }
+
+  // ---- Core ----
+
+  template <typename Costs>
+  Offer best_of_core(Costs& costs, int i) {
+    if (listed_[i] == kUnlisted) list(costs, i);
+    Offer offer = best_listed(i);
+    if (offer.first > rest_[i]) {
+      list(costs, i);
+      offer = best_listed(i);
+    }
+    return offer;
+  }
+
+  // What is beyond the core is no cheaper than the bound.
+  Offer best_listed(int i) const {
+    Offer offer{kInfinity, rest_[i], -1};
+    const Entry* const entries = &cores_[static_cast<size_t>(i) * kCore];
+    for (int k = 0; k < listed_[i]; ++k) {
+      const int j = entries[k].column;
+      const double x = entries[k].cost + seen_[j];
+      const double loser = x > offer.first ? x : offer.first;
+      offer.second = loser < offer.second ? loser : offer.second;
+      offer.column = x < offer.first ? j : offer.column;
+      offer.first = x < offer.first ? x : offer.first;
+    }
+    return offer;
+  }
+
+  // Lists the cheapest columns of a row at the current prices, and leaves in reduced_ what all of
+  // them cost. The bound: the ninth smallest of the lanes' minima, which is quick to find and below
+  // which there are at least eight columns, though seldom many more.
+  template <typename Costs>
+  void list(Costs& costs, int i) {
+    const double* const cost = costs.row(i);
+    const double* const price = matching_.price.data();
+    double* const reduced = reduced_.data();
+    const Lanes lanes =
+        lane_minima(padded_, [=](int j) { return reduced[j] = cost[j] + price[j]; });
+    constexpr int kBound = kCore * 3 / 4;
+    Lanes sorted = lanes;
+    std::nth_element(sorted.least, sorted.least + kBound - 1, sorted.least + Lanes::kCount);
+    rest_[i] = sorted.least[kBound - 1];
+    int count = gather(lanes, rest_[i]);
+    int* const found = candidates_.data();
+    if (count > kCore) {
+      std::nth_element(found, found + kCore, found + count, [reduced](int a, int b) {
+        return reduced[a] < reduced[b] || (reduced[a] == reduced[b] && a < b);
+      });
+      rest_[i] = reduced[found[kCore]];
+      count = kCore;
+    }
+    if (count < kCore / 2 && rest_[i] < kInfinity) count = gather_ties(i, rest_[i], count);
+    Entry* const entries = &cores_[static_cast<size_t>(i) * kCore];
+    for (int k = 0; k < count; ++k) entries[k] = {found[k], cost[found[k]]};
+    listed_[i] = count;
+  }
+
+  int gather(const Lanes& lanes, double bound) {
+    int count = 0;
+    for (int l = 0; l < Lanes::kCount; ++l) {
+      if (lanes.least[l] >= bound) continue;
+      for (int j = l; j < columns_; j += Lanes::kCount) {
+        candidates_[count] = j;
+        count += reduced_[j] < bound;
+      }
+    }
+    return count;
+  }
+
+  // Free columns first, and from the diagonal on, lest all rows list the same.
+  int gather_ties(int i, double bound, int count) {
+    for (const bool taken : {false, true}) {
+      for (int k = 0; k < columns_ && count < kCore; ++k) {
+        const int j = i + k < columns_ ? i + k : i + k - columns_;
+        if (reduced_[j] == bound && (matching_.row[j] >= 0) == taken) candidates_[count++] = j;
+      }
+    }
+    return count;
+  }
+
+  template <typename Costs>
+  bool open_core(Costs& costs, int i, PathSearch& search) {
+    if (listed_[i] == kUnlisted) list(costs, i);
+    const double base = search.base(i);
+    const Entry* const entries = &cores_[static_cast<size_t>(i) * kCore];
+    for (int k = 0; k < listed_[i]; ++k) {
+      const int j = entries[k].column;
+      const double distance = base + entries[k].cost + matching_.price[j];
+      if (search.improves(j, distance)) search.reach(matching_, i, j, distance);
+    }
+    return true;
+  }
+
+  // A core that doesn't do is out of date: a new one comes with the scan.
+  template <typename Costs>
+  bool open_row(Costs& costs, int i, PathSearch& search) {
+    if (++rows_opened_ > kRowsOpened) return false;
+    list(costs, i);
+    const double base = search.base(i);
+    for (int j = 0; j < columns_; ++j) {
+      const double distance = base + reduced_[j];
+      if (search.improves(j, distance)) search.reach(matching_, i, j, distance);
+    }
+    return true;
+  }
+
+  // ---- Augmentation ----
+
+  // Returns a row that no assignment has room for, or -1.
+  template <typename Costs>
+  int augment(Costs& costs) {
+    Cored<Costs> cores{*this, costs};
+    int given_up = cored_ ? 0 : kGivenUp;
+    scans_ = 0;
+    for (int i : waiting_) {
+      rows_opened_ = 0;
+      if (given_up < kGivenUp && search_.assign(cores, matching_, i)) continue;
+      ++given_up;
+      if (scans_ > kPatience * rows_ && rows_ == columns_ && !costs.forbids()) {
+        auction(costs);
+        return -1;
+      }
+      if (!search(costs, i)) return i;
+    }
+    return -1;
+  }
+
+  // From one row, over whole rows, to the nearest free column; the first of equals.
+  template <typename Costs>
+  bool search(Costs& costs, int root) {
+    std::fill(distance_.begin(), distance_.end(), kInfinity);
+    for (int j = 0; j < columns_; ++j) {
+      open_[j] = matching_.price[j] - (matching_.row[j] < 0 ? 0.5 : 0.0);
+    }
+    std::fill(open_.begin() + columns_, open_.end(), 0.0);
+    scanned_.clear();
+    int i = root, j = -1;
+    double base = 0, length;
+    while (true) {
+      ++scans_;
+      patience_.spend(columns_);
+      scanned_.push_back({i, -1, base, 0});
+      length = relax(costs.row(i), base, j);
+      if (length == kInfinity) return false;
+      if (matching_.row[j] < 0) break;
+      scanned_.back().column = j;
+      scanned_.back().length = length;
+      distance_[j] = open_[j] = kInfinity;
+      i = matching_.row[j];
+      base = length - matching_.dual[i];
+    }
+    length += 0.5;
+    augment_along_path(costs, j, length);
+    return true;
+  }
+
+  // Shortens the distances by way of a row that is `base` away; returns the least one of those that
+  // are not scanned, less a half where the column is free, and the column.
+  double relax(const double* cost, double base, int& column) {
+    const double* const open = open_.data();
+    double* __restrict distance = distance_.data();
+    const Lanes lanes = lane_minima(padded_, [=](int j) {
+      const double x = cost[j] + open[j] + base;
+      return distance[j] = x < distance[j] ? x : distance[j];
+    });
+    const double least = lanes.minimum();
+    if (least < kInfinity) column = lanes.find(least, [=](int j) { return distance[j]; });
+    return least;
+  }
+
+  // Finds the way back to the root, row by row: which row a column was reached from isn't kept, as
+  // that takes twice the time to find out for all. Then raises prices, and passes columns on.
+  template <typename Costs>
+  void augment_along_path(Costs& costs, int target, double length) {
+    const int last = static_cast<int>(scanned_.size()) - 1;
+    path_.clear();
+    int column = target;
+    double reached = length;
+    for (int k = last; k >= 0;) {
+      int from = 0;
+      while (from < k &&
+             scanned_[from].base + costs.at(scanned_[from].row, column) + matching_.price[column] !=
+                 reached) {
+        ++from;
+      }
+      path_.push_back({column, static_cast<double>(scanned_[from].row)});
+      k = from - 1;
+      if (k >= 0) {
+        column = scanned_[k].column;
+        reached = scanned_[k].length;
+      }
+    }
+    for (int k = 0; k < last; ++k) {
+      const double rise = length - scanned_[k].length;
+      matching_.price[scanned_[k].column] += rise;
+      matching_.dual[matching_.row[scanned_[k].column]] += rise;
+    }
+    matching_.dual[scanned_[0].row] = length;
+    for (const Entry& step : path_) {
+      matching_.row[step.column] = static_cast<int>(step.cost);
+      matching_.column[static_cast<int>(step.cost)] = step.column;
+    }
+  }
+
+  // ---- Auction ----
+
+  // Prices are exact: multiples of the last epsilon, which rise by C at most in each of some twenty
+  // rounds.
+  template <typename Costs>
+  void auction(Costs& costs) {
+    double last = 1;
+    while (last * rows_ >= 1) last /= 2;
+    seen_ = matching_.price;
+    double epsilon = last;
+    for (const double range = this->range(costs); 16 * epsilon <= range;) epsilon *= 2;
+    for (; epsilon > last; epsilon = std::max(last, epsilon / 8)) bid(costs, epsilon);
+    bid(costs, last);
+  }
+
+  template <typename Costs>
+  double range(Costs& costs) {
+    double widest = 0;
+    for (int i = 0; i < rows_; ++i) {
+      const double* const cost = costs.row(i);
+      const auto ends = std::minmax_element(cost, cost + columns_);
+      widest = std::max(widest, *ends.second - *ends.first);
+    }
+    return widest;
+  }
+
+  template <typename Costs>
+  void bid(Costs& costs, double epsilon) {
+    std::fill(matching_.row.begin(), matching_.row.end(), -1);
+    for (int i = 0; i < rows_; ++i) {
+      for (int bidder = i; bidder >= 0;) {
+        const Offer offer = best_offer(costs, bidder);
+        seen_[offer.column] += offer.second - offer.first + epsilon;
+        matching_.price[offer.column] = seen_[offer.column];
+        std::swap(bidder, matching_.row[offer.column]);
+        patience_.spend(32);
+      }
+    }
+  }
+
+  // A row scanned by a search, and the column that was the nearest then.
+  struct Scan {
+    int row, column;
+    double base, length;
+  };
+
+  int rows_ = 0, columns_ = 0, padded_ = 0;
+  bool cored_ = false;
+  Matching matching_;
+  std::vector<double> seen_;         // prices to bidders: less a half where a column is free
+  std::vector<int> waiting_, left_;  // rows without a column
+  // Cores.
+  std::vector<Entry> cores_;  // [rows, kCore]
+  std::vector<int> listed_;   // entries of each core, or kUnlisted
+  std::vector<double> rest_;  // bounds the costs of all other columns from below
+  std::vector<int> candidates_;
+  std::vector<double> reduced_;
+  PathSearch search_;
+  int rows_opened_ = 0;
+  // Searches over whole rows.
+  std::vector<double> distance_, open_;
+  std::vector<Scan> scanned_;
+  std::vector<Entry> path_;
+  int64_t scans_ = 0;
+  Patience patience_;
+};
+
+}  // namespace puzzlemix
