@@ -456,7 +456,7 @@ class PuzzleMix(Mixer):
             grid, fine = grids[int(choice) if len(grids) > 1 else 0]
             maps = saliency, saliency
             plan = _in_words_of_a_mixer(
-                planned, images, images, *maps, lam, index, grid, fine, self.options
+                planned, images, images, *maps, lam, index, grid, fine, self.options, False
             )
         return Plan(index, plan.ratio, *plan[:1], *plan[2:4], num_classes=self.num_classes)
 
@@ -535,7 +535,8 @@ def _beta(alpha: float, count: int, rng: torch.Generator | None) -> Tensor:
         return torch.tensor([_beta_number(alpha, rng)], dtype=torch.float64, device="cpu")
     shape = torch.full((2, count), alpha + 1, dtype=torch.float64, device="cpu")
     gamma = torch._standard_gamma(shape, generator=rng)
-    logarithm = gamma.log() + (-_uniform((2, count), rng)).log1p() / alpha
+    # Not `log`, whose threads (MKL's) may wait milliseconds for a busy core.
+    logarithm = torch.xlogy(1.0, gamma) + (-_uniform((2, count), rng)).log1p() / alpha
     return (logarithm[0] - logarithm[1]).sigmoid()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,6 +19,7 @@ from teams import Team
 from torch import Tensor
 
 from puzzlemix import PuzzleMix, ops, reference, validate
+from puzzlemix.ops.puzzle import planned
 from puzzlemix.puzzle import puzzle_mix
 from puzzlemix.results import PuzzlePlan
 
@@ -531,6 +533,24 @@ def test_what_is_bad_on_the_device_stays_within_bounds() -> None:
         assert plan.objective.isfinite().all()
 
 
+@pytest.mark.parametrize("cycles", [1, 2])
+@pytest.mark.parametrize("seed", [None, 0])
+def test_a_plan_is_the_same_where_nobody_asks_for_its_objective(
+    cycles: int, seed: int | None
+) -> None:
+    pairs = make_pairs(6, 16, 16)
+    options = CHEAP | {"cycles": cycles}
+    checked = validate.PuzzleOptions(
+        options["labels"], 3.0, 1.0, 0.02, 0.005, 4, "quadratic", None, None, cycles=cycles
+    )
+    with Team(seed) if seed is not None else contextlib.nullcontext():
+        want = ops.puzzle_plan(*pairs, grid=4, transport_grid=8, **options)
+        plan = planned(*pairs, None, (4, 4), (8, 8), checked, judged=False)
+    assert (want.source1 != torch.arange(64).view(8, 8)).any()
+    assert plan.objective.numel() == 0
+    assert same(plan[:4], want[:4])
+
+
 # ---- With PyTorch -------------------------------------------------------------------------------
 
 
@@ -549,10 +569,10 @@ def test_it_compiles_as_one_graph(options: dict[str, Any]) -> None:
 def operator_arguments() -> Iterator[tuple[Any, ...]]:
     rest = [0.5, [], [4, 4, 8, 8], 3, [1.2, 0.5, 0.2, 0.8], 4, False, False]
     pairs, partner = make_pairs(3), torch.tensor([2, 0, 0])
-    yield (*pairs, partner, torch.tensor([0.5, 0.2, 0.1]), *rest, 1, 2)
+    yield (*pairs, partner, torch.tensor([0.5, 0.2, 0.1]), *rest, 1, 2, True)
     double = make_pairs(3, dtype=torch.float64)
     last = [x.to(memory_format=torch.channels_last) for x in double[:2]]
-    yield (*last, *double[2:4], None, None, None, *rest[:2], [4, 4, 4, 4], *rest[3:], 0, 1)
+    yield (*last, *double[2:4], None, None, None, *rest[:2], [4, 4, 4, 4], *rest[3:], 0, 1, False)
 
 
 @pytest.mark.parametrize("arguments", list(operator_arguments()), ids=["transport", "none"])

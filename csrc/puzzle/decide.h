@@ -97,6 +97,8 @@ PUZZLEMIX_HD bool decide(Team& team, const PuzzleCall& call, const LabelCost& co
                          int64_t b, Engines& engines) {
   const int places = call.fine_cells();
   const bool moves = call.transport != Transport::none;
+  // Whether somebody asks for the objective: the caller, or a later cycle.
+  const bool judged = call.objective || (moves && call.cycles > 1);
   int64_t* const source1 = moves ? call.source1 + b * places : nullptr;
   int64_t* const source2 = moves ? call.source2 + b * places : nullptr;
   tabulate_labels(team, call, b, work.table);
@@ -118,10 +120,13 @@ PUZZLEMIX_HD bool decide(Team& team, const PuzzleCall& call, const LabelCost& co
           move(team, call, blocks, images.shares[0], work.label, 0, engines, trial1) +
           move(team, call, blocks, images.shares[1], work.label, call.labels - 1, engines, trial2);
       // Where nothing has moved, what was seen is seen.
-      if (cycle > 0 || squared > 0) look_through(team, call, work, images, b, trial1, trial2);
+      if (judged && (cycle > 0 || squared > 0)) {
+        look_through(team, call, work, images, b, trial1, trial2);
+      }
     }
-    const double value = objective(team, call, work.seen[0], work.seen[1], work.down, work.right,
-                                   work.table, work.label, squared, work.lines);
+    const double value = judged ? objective(team, call, work.seen[0], work.seen[1], work.down,
+                                            work.right, work.table, work.label, squared, work.lines)
+                                : 0;
     if (cycle > 0 && !(value < best)) break;
     best = value;
     write_mask(team, call, b, work.label);
@@ -133,8 +138,10 @@ PUZZLEMIX_HD bool decide(Team& team, const PuzzleCall& call, const LabelCost& co
     }
     if (!moves) break;  // nothing that a later cycle could see otherwise
   }
-  double* const out = call.objective + b;
-  team.step(1, [=](int) { *out = best; });
+  double* const out = call.objective ? call.objective + b : nullptr;
+  team.step(1, [=](int) {
+    if (out) *out = best;
+  });
   return true;
 }
 

@@ -52,7 +52,7 @@ struct PuzzleProblem {
   bool doubles;                // mask and ratio are float64, else float32
   void *mask, *ratio;          // [B, h, w], [B]
   int64_t *source1, *source2;  // [B, h', w']; null without transport
-  double* objective;           // [B]
+  double* objective;           // [B], or null: not wanted
 };
 
 Status puzzle_plan_cpu(const PuzzleProblem& problem, int threads);

@@ -85,8 +85,13 @@ def planned(
     grid: Grid,
     fine: Grid,
     options: PuzzleOptions,
+    judged: bool = True,
 ) -> PuzzlePlan:
-    """`puzzle_plan` of pairs, grids and options that have been checked."""
+    """`puzzle_plan` of pairs, grids and options that have been checked.
+
+    Unless the plan is to be ``judged``, its objective is empty: it costs a second look at the pairs
+    whose blocks move.
+    """
     ratio = validate.mixing_ratio(lam, "x1", x1)
     number = ratio if isinstance(ratio, float) else 0.0
     validate.expect_per_channel("mean", options.mean, "x1", x1)
@@ -112,6 +117,7 @@ def planned(
         options.cut == "exact",
         _TRANSPORTS[options.transport],
         min(options.cycles, 2**63 - 1),
+        judged,
     )
     source1, source2 = sources.unbind(0) if moves else (None, None)
     return PuzzlePlan(mask, share, source1, source2, objective)
@@ -143,6 +149,7 @@ def _like(
     exact_cut: bool,
     transport: int,
     cycles: int,
+    judged: bool,
 ) -> Four:
     batch, device, real = x1.shape[0], x1.device, mixing_dtype(x1)
     height, width, fine_height, fine_width = grids
@@ -151,7 +158,7 @@ def _like(
         torch.empty((batch, height, width), dtype=real, device=device),
         torch.empty(batch, dtype=real, device=device),
         torch.empty(moved, dtype=torch.int64, device=device),
-        torch.empty(batch, dtype=torch.float64, device=device),
+        torch.empty(batch if judged else 0, dtype=torch.float64, device=device),
     )
 
 
@@ -170,7 +177,7 @@ def _plan(
         looked_at("puzzle_plan", *given)
     results = _like(*given, std_values, *options)  # type: ignore[arg-type]
     problem, sizes, alive = _problem(given, std_values, results, *options)  # type: ignore[arg-type]
-    if fault := solve(_core.puzzle_plan, results[3], sizes, **problem):
+    if fault := solve(_core.puzzle_plan, results[0], sizes, **problem):
         raise validate.refused("puzzle_plan", given, fault)
     del alive
     return results
@@ -190,6 +197,7 @@ def _problem(
     exact_cut: bool,
     transport: int,
     cycles: int,
+    judged: bool,
 ) -> tuple[dict[str, object], tuple[object, ...], object]:
     """The fields of PuzzleProblem (csrc/puzzle/puzzle.h), what scratch memory depends on, and the
     tensors that must outlive their use."""
@@ -250,7 +258,7 @@ def _problem(
         "ratio": ratio.data_ptr(),
         "source1": places,
         "source2": places + 8 * batch * fine_height * fine_width if transport else places,
-        "objective": objective.data_ptr(),
+        "objective": objective.data_ptr() if judged else 0,
     }
     one = own.data_ptr() == others.data_ptr() and map1.data_ptr() == map2.data_ptr()
     sizes = (
@@ -264,7 +272,7 @@ register(
     "puzzle_plan(Tensor x1, Tensor x2, Tensor saliency1, Tensor saliency2, Tensor? lam,"
     " Tensor? partner, Tensor? std_values, float lam_number, float[] std, SymInt[] grids,"
     " int labels, float[] weights, int neighborhood, bool bilinear, bool exact_cut, int transport,"
-    " int cycles) -> (Tensor, Tensor, Tensor, Tensor)",
+    " int cycles, bool judged) -> (Tensor, Tensor, Tensor, Tensor)",
     _like,
     _plan,
 )
