@@ -211,6 +211,13 @@ class Arena {
     return at<T>(slow_, slow_used_ - bytes);
   }
 
+  // What this hands out next lies beyond all that `other` has, which began as a copy of this: what
+  // either has handed out meanwhile may be used, not both.
+  PUZZLEMIX_HD void go_beyond(const Arena& other) {
+    fast_used_ = Most()(fast_used_, other.fast_used_);
+    slow_used_ = Most()(slow_used_, other.slow_used_);
+  }
+
   PUZZLEMIX_HD int64_t fast_used() const { return fast_used_; }
   PUZZLEMIX_HD int64_t slow_used() const { return slow_used_; }
 

@@ -63,6 +63,11 @@ class WarpCut {
         below_((lane_ + Int(2)) & Int(kWarp - 1)) {}
 
   PUZZLEMIX_INLINE const Int& lane() const { return lane_; }
+  // What each cell's neighbour below, or above, has of a number that cells have.
+  PUZZLEMIX_INLINE Int from_below(const Int& x) { return lanes_.from(x, below_); }
+  PUZZLEMIX_INLINE Int from_above(const Int& x) { return lanes_.from(x, above_); }
+  // What the other half of the row has.
+  PUZZLEMIX_INLINE Int from_beside(const Int& x) { return lanes_.from(x, beside_); }
 
   // What is solved: source less sink capacity of each cell, and the capacities of its arcs. Solving
   // leaves the excess, and in `left` the residual capacities with their signs reversed.
@@ -107,32 +112,36 @@ class WarpCut {
     at[kLeft] = set << 1 | other >> (kCells - 1);
   }
 
-  // Edges as they are kept, at their upper or left cells: what each cell's arcs find there. `plane`
-  // has the ones to the right (of rows) or down.
-  PUZZLEMIX_INLINE void load_rows(const int32_t* plane, Int (&right)[kCells],
-                                  Int (&to_left)[kCells]) const {
-    load_plane(plane, lane_, right);
-    to_left[0] = Lanes::load(plane + (kCells - 1) * kWarp, beside_);
+  // Edges are kept at their upper or left cells, in a plane to the right and one down: loads those
+  // of each cell, by direction.
+  PUZZLEMIX_INLINE void load_edges(const int32_t* right, const int32_t* down,
+                                   Int (&to)[kDirections][kCells]) const {
+    load_plane(right, lane_, to[kRight]);
+    to[kLeft][0] = Lanes::load(right + (kCells - 1) * kWarp, beside_);
     PUZZLEMIX_UNROLL
-    for (int i = 1; i < kCells; ++i) to_left[i] = right[i - 1];
+    for (int i = 1; i < kCells; ++i) to[kLeft][i] = to[kRight][i - 1];
+    load_plane(down, lane_, to[kDown]);
+    load_plane(down, above_, to[kUp]);
   }
-  PUZZLEMIX_INLINE void load_columns(const int32_t* plane, Int (&down)[kCells],
-                                     Int (&up)[kCells]) const {
-    load_plane(plane, lane_, down);
-    load_plane(plane, above_, up);
+
+  PUZZLEMIX_INLINE static void load_plane(const int32_t* plane, const Int& lane,
+                                          Int (&to)[kCells]) {
+    PUZZLEMIX_UNROLL
+    for (int i = 0; i < kCells; ++i) to[i] = Lanes::load(plane + i * kWarp, lane);
   }
 
   // Sends so much along the edges to the right and down, before solving.
   PUZZLEMIX_INLINE void send(const Int (&right)[kCells], const Int (&down)[kCells]) {
+    Int beside = from_beside(right[kCells - 1]);
     PUZZLEMIX_UNROLL
     for (int i = 0; i < kCells; ++i) {
-      const Int beside = i > 0 ? right[i > 0 ? i - 1 : 0] : lanes_.from(right[kCells - 1], beside_);
-      const Int above = lanes_.from(down[i], above_);
+      const Int above = from_above(down[i]);
       excess[i] = excess[i] + beside + above - right[i] - down[i];
       left[kRight][i] = left[kRight][i] - right[i];
       left[kLeft][i] = left[kLeft][i] + beside;
       left[kDown][i] = left[kDown][i] - down[i];
       left[kUp][i] = left[kUp][i] + above;
+      beside = right[i];
     }
   }
 
@@ -225,7 +234,7 @@ class WarpCut {
     }
     // Into the other half of the row; out of the grid goes nothing.
     const int first = D == kRight ? 0 : kCells - 1;
-    in = lanes_.from(in, beside_);
+    in = from_beside(in);
     excess[first] = excess[first] + in;
     left[kBack][first] = left[kBack][first] + in;
   }
@@ -236,23 +245,60 @@ class WarpCut {
     PUZZLEMIX_UNROLL
     for (int i = 0; i < kCells; ++i) {
       const Int out = Lanes::flow(excess[i], Int(0), nearer_[D][i]);
-      const Int in = lanes_.from(out, D == kDown ? above_ : below_);
+      const Int in = D == kDown ? from_above(out) : from_below(out);
       excess[i] = excess[i] + in - out;
       nearer_[D][i] = nearer_[D][i] - out;
       left[kBack][i] = left[kBack][i] + in;
     }
   }
 
-  PUZZLEMIX_INLINE static void load_plane(const int32_t* plane, const Int& lane,
-                                          Int (&to)[kCells]) {
-    PUZZLEMIX_UNROLL
-    for (int i = 0; i < kCells; ++i) to[i] = Lanes::load(plane + i * kWarp, lane);
-  }
-
   Lanes& lanes_;
   const Int lane_, beside_, above_, below_;
   Int nearer_[kDirections][kCells];
   Bits sources_, sinks_, live_, visited_, arcs_[kDirections], admissible_[kDirections];
+};
+
+// The minimum cut of a sample.
+struct WarpMinCut {
+  // Planes by place, 0 where the grid has no cell. To be taken first from an arena: the lanes read
+  // them as shared memory.
+  struct Work {
+    PUZZLEMIX_HD Work(Arena& arena, bool used)
+        : excess(arena.take<int32_t>(used ? WarpGrid::kPlane : 0)),
+          right(arena.take<int32_t>(used ? WarpGrid::kPlane : 0)),
+          down(arena.take<int32_t>(used ? WarpGrid::kPlane : 0)),
+          sink_side(arena.take<uint32_t>(used ? kWarp : 0)) {}
+
+    int32_t *excess, *right, *down;
+    uint32_t* sink_side;  // a word for each lane
+  };
+
+  template <typename Team>
+  PUZZLEMIX_HD static void solve(Team& team, const Work& given, GridShape shape,
+                                 const IntegerCut& integers, bool* segment) {
+    const Work work = given;
+    const IntegerCut in = integers;
+    team.step(WarpGrid::kPlane, [=](int place) {
+      const bool inside = WarpGrid::inside(shape, place);
+      const int i = WarpGrid::cell(shape, place);
+      work.excess[place] = inside ? in.excess[i] : 0;
+      work.right[place] = inside ? in.right[i] : 0;
+      work.down[place] = inside ? in.down[i] : 0;
+    });
+    team.warp([=](auto& lanes) {
+      using Lanes = std::remove_reference_t<decltype(lanes)>;
+      using Cut = WarpCut<Lanes>;
+      Cut cut(lanes);
+      Cut::load_plane(work.excess, cut.lane(), cut.excess);
+      cut.load_edges(work.right, work.down, cut.left);
+      cut.solve();
+      Lanes::store(work.sink_side, cut.lane(), cut.on_sink_side());
+    });
+    team.step(WarpGrid::kPlane, [=](int place) {
+      if (!WarpGrid::inside(shape, place)) return;
+      segment[WarpGrid::cell(shape, place)] = WarpGrid::has(work.sink_side, place);
+    });
+  }
 };
 
 }  // namespace puzzlemix

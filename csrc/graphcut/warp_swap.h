@@ -122,8 +122,7 @@ class WarpSwapEngine {
 
     // The arcs with weight.
     PUZZLEMIX_INLINE void join() {
-      cut_.load_rows(work_.right, cut_.left[Cut::kRight], cut_.left[Cut::kLeft]);
-      cut_.load_columns(work_.down, cut_.left[Cut::kDown], cut_.left[Cut::kUp]);
+      cut_.load_edges(work_.right, work_.down, cut_.left);
       PUZZLEMIX_UNROLL
       for (int d = 0; d < Cut::kDirections; ++d) {
         Bits joined(0);
@@ -157,8 +156,7 @@ class WarpSwapEngine {
     // Excess: what beta costs a cell more than alpha, its neighbours outside the pair counted.
     // Leaves weights in the places of capacities.
     PUZZLEMIX_INLINE void fill(int alpha, int beta, const Bits& active) {
-      cut_.load_rows(work_.right, cut_.left[Cut::kRight], cut_.left[Cut::kLeft]);
-      cut_.load_columns(work_.down, cut_.left[Cut::kDown], cut_.left[Cut::kUp]);
+      cut_.load_edges(work_.right, work_.down, cut_.left);
       PUZZLEMIX_UNROLL
       for (int i = 0; i < kCells; ++i) {
         cut_.excess[i] = Lanes::keep(active, i, unary(beta, i) - unary(alpha, i));
