@@ -83,6 +83,16 @@ class ShuffledTeam {
     ++phases_;
   }
 
+  template <typename F>
+  void warp(F f) {
+    expect_values_captured(f);
+    HostLanes lanes;
+    f(lanes);
+    shuffles_ += lanes.shuffles();
+    votes_ += lanes.votes();
+    ++phases_;
+  }
+
   static void atomic_min(uint64_t* at, uint64_t value) {
     if (value < *at) *at = value;
   }
@@ -90,6 +100,9 @@ class ShuffledTeam {
 
   // How many phases there were: barriers, on the device.
   int64_t phases() const { return phases_; }
+  // What the lanes of its warps waited for: numbers of other lanes, and votes.
+  int64_t shuffles() const { return shuffles_; }
+  int64_t votes() const { return votes_; }
 
  private:
   const std::vector<int>& order(int n) {
@@ -104,7 +117,7 @@ class ShuffledTeam {
 
   std::minstd_rand random_;
   std::vector<int> order_;
-  int64_t phases_ = 0;
+  int64_t phases_ = 0, shuffles_ = 0, votes_ = 0;
 };
 
 }  // namespace puzzlemix

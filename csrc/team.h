@@ -23,6 +23,7 @@
 //   reduce(n, none, f, op)     all f(i) by op, which commutes and associates; `none` for n = 0.
 //   rows(m, n, none, f, op, g) g(r, all f(r, i) by op) for each of m rows: a warp a row.
 //   add(n, f)                  the sum of doubles f(i), in an order that the team's size fixes.
+//   warp(f)                    f(lanes), once, by 32 threads in lockstep (lanes.h).
 //
 // Functors capture by value: a captured reference would be shared on the host and private on the
 // device. The teams refuse them, as a closure with references has no standard layout.
@@ -32,6 +33,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "lanes.h"
 #include "portable.h"
 
 namespace puzzlemix {
@@ -73,7 +75,6 @@ class BlockTeam {
  public:
   static constexpr bool kChecked = false;
   static constexpr int kWide = 1;
-  static constexpr int kWarp = 32;
   struct Shared {
     unsigned long long value[2][kWarp];
   };
@@ -146,6 +147,17 @@ class BlockTeam {
     __syncthreads();
   }
 
+  template <typename F>
+  __device__ void warp(F f) {
+    expect_values_captured(f);
+    // The shuffle tells the compiler that no warp does this in part.
+    if (__shfl_sync(kAll, threadIdx.x / kWarp, 0) == 0) {
+      WarpLanes lanes;
+      f(lanes);
+    }
+    __syncthreads();
+  }
+
   __device__ static void atomic_min(uint64_t* at, uint64_t value) {
     atomicMin(reinterpret_cast<unsigned long long*>(at), static_cast<unsigned long long>(value));
   }
@@ -197,6 +209,13 @@ class Arena {
     }
     slow_used_ += bytes;
     return at<T>(slow_, slow_used_ - bytes);
+  }
+
+  // What this hands out next lies beyond all that `other` has, which began as a copy of this: what
+  // either has handed out meanwhile may be used, not both.
+  PUZZLEMIX_HD void go_beyond(const Arena& other) {
+    fast_used_ = Most()(fast_used_, other.fast_used_);
+    slow_used_ = Most()(slow_used_, other.slow_used_);
   }
 
   PUZZLEMIX_HD int64_t fast_used() const { return fast_used_; }

@@ -134,20 +134,19 @@ PUZZLEMIX_HD inline bool make_convex(LabelCost& cost) {
     }
   }
   if (cost.exact) return true;
-  // The integers become the convex ones gap by gap: kept for a gap are those of the two before,
-  // and the differences of the old ones.
-  int32_t old1[kMaxLabels] = {}, old2[kMaxLabels] = {};  // D[a, a + gap - 1], D[a, a + gap - 2]
-  for (int a = 0; a + 1 < labels; ++a) old1[a] = cost(a, a + 1);
+  // The integers become the convex ones gap by gap, above the diagonal; below it are the old ones
+  // until then.
+  const auto old = [&](int a, int b) { return cost(b, a); };
   for (int gap = 2; gap < labels; ++gap) {
     for (int a = 0; a + gap < labels; ++a) {
       const int b = a + gap;
-      const int32_t old = cost(a, b), excess = old - old1[a] - old1[a + 1] + old2[a + 1];
-      const int32_t fixed =
+      const int32_t excess = old(a, b) - old(a, b - 1) - old(a + 1, b) + old(a + 1, b - 1);
+      cost.cost[a * labels + b] =
           cost(a, b - 1) + cost(a + 1, b) - cost(a + 1, b - 1) + (excess > 0 ? excess : 0);
-      cost.cost[a * labels + b] = cost.cost[b * labels + a] = fixed;
-      old2[a] = old1[a];
-      old1[a] = old;
     }
+  }
+  for (int a = 0; a < labels; ++a) {
+    for (int b = a + 1; b < labels; ++b) cost.cost[b * labels + a] = cost(a, b);
   }
   return true;
 }

@@ -1,8 +1,10 @@
-// The lowest optimal labelling for a team: the two ways of exact.h, where their reasons stand.
+// The lowest optimal labelling for a team: the two ways of exact.h, where their reasons stand. The
+// descent of small grids is left to a warp of the team.
 #pragma once
 
 #include "graphcut/integers.h"
 #include "graphcut/team_cut.h"
+#include "graphcut/warp_exact.h"
 
 namespace puzzlemix {
 
@@ -63,15 +65,23 @@ struct LayeredGraph {
 
 class TeamExactEngine {
  public:
-  // The two ways share the cut's memory.
+  // The ways share memory.
   struct Work {
     PUZZLEMIX_HD Work(Arena& arena, GridShape shape, int labels)
-        : there(arena.take<int32_t>(2 * shape.cells())),
-          back(arena.take<int32_t>(2 * shape.cells())),
-          cut(arena, (labels - 1) * shape.cells(), LayeredGraph::axis_count(labels - 1)) {}
+        : Work(arena, arena, WarpGrid::fits(shape), shape.cells(), labels) {}
 
-    int32_t *there, *back;  // the capacities of a step, by axis
+    WarpDescentEngine::Work warp;  // for small grids
+    int32_t *there, *back;         // for others, the capacities of a step, by axis
     TeamCut cut;
+
+   private:
+    PUZZLEMIX_HD Work(Arena& arena, Arena same, bool small, int cells, int labels)
+        : warp(same, small ? labels : 0),
+          there(arena.take<int32_t>(small ? 0 : 2 * cells)),
+          back(arena.take<int32_t>(small ? 0 : 2 * cells)),
+          cut(arena, (labels - 1) * cells, LayeredGraph::axis_count(labels - 1)) {
+      arena.go_beyond(same);
+    }
   };
 
   // The label cost is convex.
@@ -79,10 +89,12 @@ class TeamExactEngine {
   PUZZLEMIX_HD static void solve(Team& team, const Work& work, const IntegerLabeling& sample,
                                  const LabelCost* cost, int64_t, int32_t* label) {
     TeamExactEngine exact(work, sample, cost, label);
-    if (exact.descent_applies(team)) {
-      exact.descend(team);
-    } else {
+    if (!exact.descent_applies(team)) {
       exact.cut_layers(team);
+    } else if (WarpGrid::fits(sample.shape)) {
+      WarpDescentEngine::solve(team, work.warp, sample, cost, label);
+    } else {
+      exact.descend(team);
     }
   }
 

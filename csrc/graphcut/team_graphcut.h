@@ -56,25 +56,47 @@ struct TeamMinCut {
   using Problem = MinCutProblem;
 
   struct Work {
-    PUZZLEMIX_HD Work(Arena& arena, int cells)
-        : cut(arena, cells, GridGraph::axes), integers(arena, cells), given(arena, cells) {}
+    PUZZLEMIX_HD Work(Arena& arena, GridShape shape)
+        : Work(arena, WarpGrid::fits(shape), shape.cells()) {}
 
-    TeamCut cut;
+    WarpMinCut::Work warp;  // for small grids
+    TeamCut cut;            // for others
     IntegerCut integers;
     GivenCut given;
+
+   private:
+    PUZZLEMIX_HD Work(Arena& arena, bool small, int cells)
+        : warp(arena, small),
+          cut(arena, small ? 0 : cells, GridGraph::axes),
+          integers(arena, cells),
+          given(arena, cells) {}
   };
 
   PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) {
-    return Work(arena, p.height * p.width);
+    return Work(arena, GridShape(p.height, p.width));
   }
   static int items(const Problem& p) { return p.height * p.width; }
 
   template <typename Team>
   PUZZLEMIX_HD static void solve(Team& team, const Work& work, const Problem& problem, int64_t b) {
     const GridShape shape(problem.height, problem.width);
-    const int n = shape.cells();
     read_cut(team, problem, b, work.given);
     round_cut(team, work.given, shape, problem.integers, work.integers);
+    bool* const segment = problem.segment + b * shape.cells();
+    if (WarpGrid::fits(shape)) {
+      WarpMinCut::solve(team, work.warp, shape, work.integers, segment);
+    } else {
+      cut(team, work, shape, segment);
+    }
+    double* const flows = problem.flow + b;
+    const double flow = cut_capacity(team, work.given, shape, [=](int i) { return segment[i]; });
+    team.step(1, [=](int) { *flows = flow; });
+  }
+
+ private:
+  template <typename Team>
+  PUZZLEMIX_HD static void cut(Team& team, const Work& work, GridShape shape, bool* segment) {
+    const int n = shape.cells();
     const IntegerCut integers = work.integers;
     TeamCut cut = work.cut;
     const GridGraph graph{
@@ -86,12 +108,7 @@ struct TeamMinCut {
     });
     cut.solve(team, graph);
     const TeamCut solved = cut;
-    bool* const segment = problem.segment + b * n;
-    double* const flows = problem.flow + b;
     team.step(n, [=](int i) { segment[i] = solved.on_sink_side(i); });
-    const double flow =
-        cut_capacity(team, work.given, shape, [=](int i) { return solved.on_sink_side(i); });
-    team.step(1, [=](int) { *flows = flow; });
   }
 };
 

@@ -1,8 +1,10 @@
-// Alpha-beta swap for a team: the moves of swap.h, one cut after the other.
+// Alpha-beta swap for a team: the moves of swap.h, one cut after the other. Small grids are left to
+// a warp of the team.
 #pragma once
 
 #include "graphcut/integers.h"
 #include "graphcut/team_cut.h"
+#include "graphcut/warp_swap.h"
 
 namespace puzzlemix {
 
@@ -10,29 +12,46 @@ namespace puzzlemix {
 // were last tried.
 class TriedPairs {
  public:
-  PUZZLEMIX_HD bool has(int pair) const { return words_[pair >> 6] >> (pair & 63) & 1; }
-  PUZZLEMIX_HD void set(int pair) { words_[pair >> 6] |= uint64_t{1} << (pair & 63); }
-  PUZZLEMIX_HD void clear(int pair) { words_[pair >> 6] &= ~(uint64_t{1} << (pair & 63)); }
+  PUZZLEMIX_HD bool has(int pair) const {
+    return (pair < 64 ? first_ >> pair : second_ >> (pair - 64)) & 1;
+  }
+  PUZZLEMIX_HD void set(int pair) {
+    first_ |= pair < 64 ? uint64_t{1} << pair : 0;
+    second_ |= pair < 64 ? 0 : uint64_t{1} << (pair - 64);
+  }
+  PUZZLEMIX_HD void clear(int pair) {
+    first_ &= ~(pair < 64 ? uint64_t{1} << pair : 0);
+    second_ &= ~(pair < 64 ? 0 : uint64_t{1} << (pair - 64));
+  }
 
  private:
-  uint64_t words_[2] = {};  // 120 pairs at most
+  uint64_t first_ = 0, second_ = 0;  // 120 pairs at most; an array would be in memory
 };
 
 class TeamSwapEngine {
  public:
   struct Work {
-    PUZZLEMIX_HD Work(Arena& arena, GridShape shape, int)
-        : cut(arena, shape.cells(), GridGraph::axes),
-          terminal(arena.take<int32_t>(shape.cells())) {}
+    PUZZLEMIX_HD Work(Arena& arena, GridShape shape, int labels)
+        : Work(arena, WarpGrid::fits(shape), shape.cells(), labels) {}
 
+    WarpSwapEngine::Work warp;
     TeamCut cut;
     int32_t* terminal;  // what beta costs a cell more than alpha, neighbours outside counted
+
+   private:
+    PUZZLEMIX_HD Work(Arena& arena, bool small, int cells, int labels)
+        : warp(arena, small ? labels : 0),
+          cut(arena, small ? 0 : cells, GridGraph::axes),
+          terminal(arena.take<int32_t>(small ? 0 : cells)) {}
   };
 
   // max_cycles < 0: until a sweep makes no move.
   template <typename Team>
   PUZZLEMIX_HD static void solve(Team& team, const Work& work, const IntegerLabeling& sample,
                                  const LabelCost* cost, int64_t max_cycles, int32_t* label) {
+    if (WarpGrid::fits(sample.shape)) {
+      return WarpSwapEngine::solve(team, work.warp, sample, cost, max_cycles, label);
+    }
     TeamSwapEngine swap(work, sample, cost, label);
     start_from_cheapest(team, sample, label);
     for (int64_t cycle = 0; cycle != max_cycles && swap.sweep(team); ++cycle) {

@@ -106,6 +106,16 @@ class ThreadedTeam {
     meeting_.wait();
   }
 
+  template <typename F>
+  void warp(F f) {
+    expect_values_captured(f);
+    if (index_ == 0) {
+      HostLanes lanes;
+      f(lanes);
+    }
+    meeting_.wait();
+  }
+
   static void atomic_min(uint64_t* at, uint64_t value) {
     uint64_t seen = __atomic_load_n(at, __ATOMIC_RELAXED);
     while (value < seen && !__atomic_compare_exchange_n(at, &seen, value, true, __ATOMIC_RELAXED,
