@@ -14,19 +14,35 @@ Letters: N batch, C channels, H x W pixels, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.amp import GradScaler
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.parameter import is_lazy
 
+from .plan import expect_labels, weights_of
 from .validate import FLOATS, expect_dtype, expect_integer, expect_tensor
 
-__all__ = ["gradient_saliency", "magnitude", "spectral_saliency", "undisturbed", "unwrapped"]
+__all__ = [
+    "FirstPass",
+    "Loss",
+    "first_pass",
+    "gradient_saliency",
+    "loss_of",
+    "magnitude",
+    "real",
+    "spectral_saliency",
+]
 
+Loss = Callable[[Any, Tensor], Tensor]
 SPECTRAL_SIDE = 64
 """The longer side at which spectra are taken; larger images are averaged down to it, as published.
 Saliency at a glance is of the scale of the whole."""
@@ -35,26 +51,37 @@ SPECTRAL_SIGMA = 2.5 / 64
 
 
 def gradient_saliency(
-    model: nn.Module, images: Tensor, labels: Tensor | None, *, downscale: int = 1
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor | None,
+    *,
+    downscale: int = 1,
+    loss_fn: Loss = F.cross_entropy,
 ) -> Tensor:
     """How much the loss depends on each pixel (Simonyan, Vedaldi and Zisserman, 2013).
 
-    The root over the mean of channels of the squared gradient of the cross-entropy, a mean over
-    the batch, with respect to the images: one forward pass and a backward pass that reaches the
-    images only. The model runs in its current mode and, but for the state of random generators
-    that its layers may draw from, is left as it was: running statistics of its normalisations,
-    ``requires_grad`` and ``.grad`` of its parameters. Works under ``no_grad``, ``inference_mode``
-    and autocast, and with compiled models. Of a ``DistributedDataParallel`` model the module inside
-    is run, so that processes don't wait for each other.
+    The root over the mean of channels of the squared gradient of the loss, a mean over the batch,
+    with respect to the images: one forward pass and a backward pass that reaches the images only.
+    The model runs in its current mode and, but for the state of random generators that its layers
+    may draw from, is left as it was: running statistics and all other buffers, ``requires_grad``
+    and ``.grad`` of its parameters. Works under ``no_grad``, ``inference_mode`` and autocast, with
+    compiled models, and with those that change their input in place. Of a
+    ``DistributedDataParallel`` model the module inside is run, so that processes don't wait for
+    each other.
 
     Args:
-        model: takes images and returns logits [N, K].
+        model: takes images and returns logits [N, K]: a tensor, an object that has it as
+            ``.logits``, or a tuple, list or dict whose first entry or "logits" is it.
         images: [N, C, H, W] of a floating dtype.
         labels: [N] integers or weights [N, K].
         downscale: the network sees the images averaged over squares of this many pixels a side,
             which must divide H and W, and saliency comes at that resolution. With 2, both passes
             cost about a quarter. The model must take images of that size, and the grids of a mixer
             must divide the smaller saliency.
+        loss_fn: called as ``loss_fn(logits, weights)``, both in one dtype, half-precision logits in
+            float32; a mean over the batch. Integer labels become weights [N, K], and beside one
+            logit come as they are. Cross-entropy says nothing of one logit, nor of a sample
+            without a positive class: give ``binary_cross_entropy_with_logits``, or another.
 
     Returns:
         [N, H / downscale, W / downscale], not negative; float64 for float64 images, else float32.
@@ -65,36 +92,23 @@ def gradient_saliency(
     _expect_images(images)
     expect_tensor("labels", labels)
     assert labels is not None
-    if labels.dim() not in (1, 2) or len(labels) != len(images):
-        raise ValueError(
-            f"labels: expected shape [N] or [N, K] with N = {len(images)}, as in images, "
-            f"got {list(labels.shape)}"
-        )
+    # How many classes there are, the model says later.
+    expect_labels("labels", labels, labels.shape[1] if labels.dim() == 2 else _ANY, len(images))
     expect_integer("downscale", downscale, least=1)
     if images.shape[2] % downscale or images.shape[3] % downscale:
         raise ValueError(
             f"downscale: expected a divisor of both sides of the images, "
             f"{images.shape[2]}x{images.shape[3]}, got {downscale}"
         )
-    model = unwrapped(model)
-    with torch.inference_mode(False), torch.enable_grad(), undisturbed(model, frozen=True):
-        # A tensor made in inference mode can't be saved for a backward pass; its clone can.
-        inputs = images.clone() if images.is_inference() else images.detach()
-        if downscale > 1:
-            inputs = F.avg_pool2d(inputs, downscale)
-        inputs.requires_grad_()
-        targets = labels.clone() if labels.is_inference() else labels.detach()
-        logits = model(inputs)
-        if logits.dtype in (torch.float16, torch.bfloat16):
-            logits = logits.float()
-        if targets.dim() == 2:
-            targets = targets.to(logits.dtype)
-        elif not targets.is_floating_point():
-            targets = targets.long()
-        # The sum keeps gradients in half precision away from underflow, whatever the batch.
-        loss = F.cross_entropy(logits, targets, reduction="sum")
-        (gradient,) = torch.autograd.grad(loss, inputs)
-    return magnitude(gradient).div_(max(len(images), 1))
+    images = images.detach()
+    if downscale > 1:
+        images = F.avg_pool2d(images, downscale)
+    gradient = first_pass(model, images, labels.detach(), loss_fn).gradient
+    assert gradient is not None
+    return magnitude(gradient)
+
+
+_ANY = 2**31 - 1
 
 
 def spectral_saliency(images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -124,74 +138,209 @@ def spectral_saliency(images: Tensor, labels: Tensor | None = None) -> Tensor:
         TypeError, ValueError: naming the argument, what was expected and what came.
     """
     _expect_images(images)
-    real = torch.float64 if images.dtype == torch.float64 else torch.float32
-    sides = images.shape[2:]
+    dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
+    sides = images.shape[2], images.shape[3]
     if images.numel() == 0:
-        return images.new_zeros((len(images), *sides), dtype=real)
+        return images.new_zeros((len(images), *sides), dtype=dtype)
+    share = min(SPECTRAL_SIDE / max(sides), 1)
+    small = max(round(sides[0] * share), 1), max(round(sides[1] * share), 1)
     # Autocast would take the smoothing to half precision.
     with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-        plane = images.to(real).mean(1, keepdim=True)
-        longest = max(sides)
-        if longest > SPECTRAL_SIDE:
-            rows, columns = (max(round(side * SPECTRAL_SIDE / longest), 1) for side in sides)
-            plane = F.adaptive_avg_pool2d(plane, (rows, columns))
-        spectrum = torch.fft.fft2(plane)
-        rounding = torch.finfo(real).eps * plane.abs().sum((2, 3), keepdim=True)
-        amplitude = spectrum.abs().maximum(rounding).clamp_min(torch.finfo(real).tiny)
-        log = amplitude.log()
-        residual = log - F.avg_pool2d(F.pad(log, (1, 1, 1, 1), mode="circular"), 3, stride=1)
-        saliency: Tensor = torch.fft.ifft2(spectrum * (residual.exp() / amplitude)).abs().square()
-        sigma = SPECTRAL_SIGMA * max(plane.shape[2:])
-        along_rows, along_columns = (_smoothing(side, sigma, saliency) for side in plane.shape[2:])
-        saliency = along_rows @ saliency @ along_columns.mT
-        if longest > SPECTRAL_SIDE:
-            saliency = F.interpolate(saliency, sides, mode="bilinear", align_corners=False)
-    return saliency[:, 0]
+        wanted = sides, small, dtype, images.device
+        made = _constants(*wanted) if _is_passing(images) else _kept_constants(*wanted)
+        plane = images.to(dtype).mean(1)
+        if small != sides:
+            plane = F.adaptive_avg_pool2d(plane, small)
+        # Half of the spectrum: that of a real image has the other half in it. MKL transforms one
+        # plane by itself in other bits than among others.
+        spectrum = torch.fft.rfft2(plane.expand(max(len(plane), 2), -1, -1))[: len(plane)]
+        size = torch.linalg.vector_norm(plane, 1, (1, 2), keepdim=True)
+        rounding = torch.add(made.tiny, size, alpha=torch.finfo(dtype).eps)
+        log = torch.maximum(spectrum.abs(), rounding).log_()
+        around = log.flatten(1).index_select(1, made.around)
+        mean = F.avg_pool2d(around.view(-1, small[0] + 2, small[1] // 2 + 3), 3, stride=1)
+        # The residual's amplitude beside the phase is exp(log - mean) / exp(log) of the spectrum.
+        residual = torch.fft.irfft2(spectrum.div_(mean.exp_()), small, norm="forward")
+        rows, columns = (matrix.expand(len(images), -1, -1) for matrix in made[:2])
+        saliency: Tensor = rows.bmm(residual.square_()).bmm(columns)
+    return saliency
 
 
 def magnitude(gradient: Tensor) -> Tensor:
     """Saliency [N, H, W] of a gradient [N, C, H, W]: the root over the mean of its squares."""
-    if gradient.dtype != torch.float64:
-        gradient = gradient.float()
-    return gradient.square().mean(1).sqrt()
+    return real(gradient).square().mean(1).sqrt()
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
-    """What a ``DistributedDataParallel`` wraps: run by itself it starts no communication."""
+def real(values: Tensor) -> Tensor:
+    """In float32, where it isn't in float64."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
+# ---- One pass over the batch as it enters -------------------------------------------------------
+
+
+class FirstPass(NamedTuple):
+    """What the pass over the batch as it enters leaves behind."""
+
+    loss: Tensor | None = None
+    """The clean term, unscaled."""
+    gradient: Tensor | None = None
+    """Of the loss, a mean over the batch, with respect to the images, unscaled: float64 for float64
+    images, or float32."""
+    parameters: Sequence[Tensor] = ()
+    gradients: Sequence[Tensor] = ()
+    """Of the clean term with respect to the parameters, scaled."""
+
+
+def first_pass(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    loss_fn: Loss,
+    *,
+    scaler: GradScaler | None = None,
+    clean_weight: float = 0.0,
+    wants_gradient: bool = True,
+) -> FirstPass:
+    """One forward and one backward pass, for the images, the parameters or both.
+
+    The partners x2 are the batch itself in another order, so that both losses of the clean term
+    have one mean and one gradient: half their sum is that of the batch, and one pass gives it.
+    """
     inside = getattr(model, "_orig_mod", model)  # of a compiled model
-    return inside.module if isinstance(inside, DistributedDataParallel) else model
+    if isinstance(inside, DistributedDataParallel):
+        model = inside = inside.module  # by itself it starts no communication
+    clean = clean_weight > 0
+    parameters: list[Tensor] = []
+    if clean:
+        modules = [part for part in (model, loss_fn) if isinstance(part, nn.Module)]
+        parameters = [p for m in modules for p in m.parameters() if p.requires_grad]
+    with torch.inference_mode(False), torch.enable_grad(), _undisturbed(model, frozen=not clean):
+        # A tensor made in inference mode can't be saved for a backward pass; its clone can.
+        labels = labels.clone() if labels.is_inference() else labels
+        leaf = images.clone() if images.is_inference() else images.detach()
+        leaf.requires_grad_(wants_gradient)
+        # A clone, as a model may write to what it is given, and nobody may write to a leaf.
+        with _silence_on_leaves(inside is not model or inside._compiled_call_impl is not None):
+            outputs = model(leaf.clone())
+        loss = loss_of(loss_fn, outputs, labels)
+        # Where only the images' gradient counts, a sum over the batch keeps it away from underflow
+        # in half precision.
+        factor = clean_weight if clean else float(max(len(images), 1))
+        term = factor * loss
+        scaled = term if scaler is None else scaler.scale(term)
+        wanted = [leaf, *parameters] if wants_gradient else parameters
+        gradients = list(torch.autograd.grad(scaled, wanted, allow_unused=True))
+    gradient = None
+    if wants_gradient:
+        gradient = gradients.pop(0)
+        if gradient is None:
+            raise ValueError("model: expected outputs that depend on the images, got constant ones")
+        gradient = real(gradient) / factor
+        if scaler is not None:
+            # A scale that is still too large overflows, and then the scaler skips the step; until
+            # it knows, what overflowed counts as zero.
+            gradient = gradient / scaler.scale(torch.ones((), device=gradient.device))
+            gradient = gradient.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+    used = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None]
+    return FirstPass(
+        clean_weight * loss.detach() if clean else None,
+        gradient,
+        [p for p, _ in used],
+        [g for _, g in used],
+    )
+
+
+def loss_of(loss_fn: Loss, outputs: Any, labels: Tensor) -> Tensor:
+    """The loss of what a model returned, in its precision, or in float32 where that is half."""
+    logits = _logits_of(outputs)
+    if logits.dtype in (torch.float16, torch.bfloat16):
+        logits = logits.float()
+    several = logits.dim() > 1 and logits.shape[1] > 1
+    entropy = isinstance(loss_fn, nn.CrossEntropyLoss)
+    if entropy or getattr(loss_fn, "func", loss_fn) is F.cross_entropy:
+        if not several:
+            raise ValueError(
+                "loss_fn: expected one for a single logit, such as "
+                "binary_cross_entropy_with_logits, got cross-entropy, which says nothing of it "
+                f"(the model's outputs have shape {list(logits.shape)})"
+            )
+        labels = weights_of("labels", labels, logits.shape[1])
+    elif several and labels.dim() == 1:
+        labels = weights_of("labels", labels, logits.shape[1])
+    loss = loss_fn(logits, labels.to(logits.dtype))
+    if not isinstance(loss, Tensor) or loss.dim() != 0:
+        got = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise ValueError(f"loss_fn: expected one number, a mean over the batch, got {got}")
+    return loss
+
+
+def _logits_of(outputs: Any) -> Tensor:
+    """A tensor, as it is or inside of what some libraries return."""
+    found = outputs if isinstance(outputs, Tensor) else getattr(outputs, "logits", None)
+    if found is None and isinstance(outputs, Mapping):
+        found = outputs.get("logits", next(iter(outputs.values()), None))
+    elif found is None and isinstance(outputs, tuple | list):
+        found = next(iter(outputs), None)
+    if not isinstance(found, Tensor):
+        raise TypeError(
+            "model: expected it to return a tensor, an object with .logits, or a tuple, list or "
+            f"dict whose first entry or 'logits' is a tensor, got {type(outputs).__name__}"
+        )
+    return found
 
 
 @contextmanager
-def undisturbed(model: nn.Module, *, frozen: bool) -> Iterator[None]:
-    """Run a model without touching its running statistics, and with its parameters frozen.
+def _undisturbed(model: nn.Module, *, frozen: bool) -> Iterator[None]:
+    """Run a model without touching its buffers, and with its parameters frozen.
 
     Frozen parameters need no gradient: layers then keep less for the backward pass.
     """
     parameters = [p for p in model.parameters() if frozen and p.requires_grad]
-    norms = [m for m in model.modules() if isinstance(m, _NormBase) and m.track_running_stats]
-    # Batch norms normalise the same without tracking; others (instance norms) read it otherwise.
-    tracking = [m for m in norms if isinstance(m, _BatchNorm)]
+    # Batch norms normalise the same without tracking, and then nothing has to be copied. Others
+    # (instance norms) read it otherwise, and spectral norms move vectors of their own.
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     kept = [
-        (buffer, buffer.clone())
-        for m in norms
-        if not isinstance(m, _BatchNorm) and m.training
-        for buffer in m.buffers(recurse=False)
+        (module, name, buffer, buffer.clone(), _version(buffer))
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+        if not ((isinstance(module, _BatchNorm) and name in _RUNNING) or is_lazy(buffer))
     ]
     try:
         for parameter in parameters:
             parameter.requires_grad_(False)
-        for norm in tracking:
+        for norm in norms:
             norm.track_running_stats = False
         yield
     finally:
         for parameter in parameters:
             parameter.requires_grad_(True)
-        for norm in tracking:
+        for norm in norms:
             norm.track_running_stats = True
         with torch.no_grad():
-            for buffer, value in kept:
-                buffer.copy_(value)
+            for module, name, buffer, value, version in kept:
+                module._buffers[name] = buffer
+                if version is None or _version(buffer) != version:
+                    buffer.copy_(value)
+
+
+@contextmanager
+def _silence_on_leaves(compiled: bool) -> Iterator[None]:
+    """Compilers look at ``.grad`` of what they are given, at which PyTorch warns of non-leaves."""
+    if not compiled:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")
+        yield
+
+
+_RUNNING = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def _version(tensor: Tensor) -> int | None:
+    """A count of the writes to it, where PyTorch counts them."""
+    return None if tensor.is_inference() else tensor._version
 
 
 def _expect_images(images: Tensor) -> None:
@@ -201,7 +350,56 @@ def _expect_images(images: Tensor) -> None:
         raise ValueError(f"images: expected shape [N, C, H, W], got {list(images.shape)}")
 
 
-def _smoothing(side: int, sigma: float, like: Tensor) -> Tensor:
-    """A Gaussian along one axis as a matrix [side, side], each row with the sum 1."""
-    places = torch.arange(side, device=like.device, dtype=like.dtype)
-    return (-((places[:, None] - places) ** 2) / (2 * sigma**2)).softmax(1)
+# ---- What spectral saliency needs but for the images --------------------------------------------
+
+
+class _Constants(NamedTuple):
+    rows: Tensor
+    """[H, h], smooths and enlarges along an axis, and takes the scale of the Fourier transforms."""
+    columns: Tensor
+    """[w, W]."""
+    around: Tensor
+    """[(h + 2)(w // 2 + 3)], where the half spectrum and what borders on it stand in the half."""
+    tiny: Tensor
+    """The least amplitude, whose logarithm is finite."""
+
+
+def _constants(
+    sides: Sequence[int], small: Sequence[int], dtype: torch.dtype, device: torch.device
+) -> _Constants:
+    sigma = SPECTRAL_SIGMA * max(small)
+    rows, columns = (
+        _smoothing(*side, sigma, dtype, device) for side in zip(sides, small, strict=True)
+    )
+    height, width = small
+    half = width // 2 + 1
+    row = (torch.arange(height + 2, device=device) - 1)[:, None] % height
+    column = (torch.arange(half + 2, device=device) - 1) % width
+    # The amplitude at (-r, -c) is that at (r, c).
+    mirrored = (-row % height) * half + -column % width
+    around = torch.where(column < half, row * half + column, mirrored).flatten()
+    tiny = torch.full((), torch.finfo(dtype).tiny, dtype=dtype, device=device)
+    return _Constants(rows / (height * width) ** 2, columns.mT, around, tiny)
+
+
+_kept_constants = lru_cache(maxsize=16)(_constants)
+
+
+def _is_passing(images: Tensor) -> bool:
+    """Whether what is made beside these images must not be kept: it has no values yet."""
+    return (
+        torch.compiler.is_compiling()
+        or type(images) is not Tensor
+        or (images.is_cuda and torch.cuda.is_current_stream_capturing())
+    )
+
+
+def _smoothing(
+    side: int, small: int, sigma: float, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """A Gaussian along one axis as a matrix, each row with the sum 1, enlarged to [side, small]."""
+    places = torch.arange(small, device=device, dtype=dtype)
+    gaussian = (-((places[:, None] - places) ** 2) / (2 * sigma**2)).softmax(1)
+    if side == small:
+        return gaussian
+    return F.interpolate(gaussian.mT[None], side, mode="linear", align_corners=False)[0].mT

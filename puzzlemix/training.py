@@ -9,7 +9,7 @@ Letters: N batch, C channels, Y x X pixels, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 
 from .mixers import Mixer, PuzzleMix
-from .plan import Plan
-from .saliency import magnitude, undisturbed, unwrapped
+from .plan import expect_labels, weights_of
+from .saliency import FirstPass, Loss, first_pass, loss_of, magnitude, real
 from .validate import (
     FLOATS,
     expect_dtype,
@@ -33,8 +33,6 @@ __all__ = ["puzzle_mix_backward"]
 OVERSHOOT = 2 / 255
 """By how much the adversarial step exceeds the ball's radius: the authors' code."""
 
-Loss = Callable[[Any, Tensor], Tensor]
-
 
 def puzzle_mix_backward(
     model: nn.Module,
@@ -47,6 +45,7 @@ def puzzle_mix_backward(
     adversarial_eps: float = 8 / 255,
     loss_fn: Loss = F.cross_entropy,
     scaler: GradScaler | None = None,
+    saliency: Tensor | None = None,
 ) -> Tensor:
     """Mix a batch and add the gradient of its loss to ``.grad``.
 
@@ -59,10 +58,10 @@ def puzzle_mix_backward(
         optimizer.step()
 
     Two forward passes in all. The first is on the batch as it enters; it gives saliency, the clean
-    term and the adversarial gradient, in the model's current mode, and leaves running statistics of
-    normalisations alone. The second is on the mix. The first is left out where nothing asks for it:
-    neither a clean term nor adversarial noise, and a mixer that reads no saliency or has a callable
-    of its own for it, which then is what decides.
+    term and the adversarial gradient, in the model's current mode, and leaves running statistics
+    and other buffers alone. The second is on the mix. The first is left out where nothing asks for
+    it: neither a clean term nor adversarial noise, and a mixer that reads no saliency, or has it
+    from ``saliency`` or from a callable of its own, which then is what decides.
 
     Adversarial noise: each sample is chosen with a probability. The chosen ones enter the first
     pass with uniform noise in the ball, so that their saliency and clean term are of the noisy
@@ -80,18 +79,23 @@ def puzzle_mix_backward(
     Autocast: call it inside the region, and give the ``GradScaler`` for float16.
 
     Args:
-        model: takes images [N, C, Y, X].
+        model: takes images [N, C, Y, X] and returns logits, as a tensor, as ``.logits``, or as the
+            first entry or "logits" of a tuple, list or dict.
         images: [N, C, Y, X] (any [N, ...] that the mixer takes) of a floating dtype; constants, no
             gradient flows to them.
         labels: [N] integers, which need the mixer's ``num_classes``, or weights [N, K].
-        mixer: any that pairs the batch with a permutation of itself, or with nothing.
+        mixer: any that pairs the batch with a permutation of itself, or with nothing; of a compiled
+            one the mixer inside.
         clean_weight: weight of the clean term, lambda_c.
         adversarial_prob: the probability with which a sample gets noise.
         adversarial_eps: radius of the ball, in pixels of [0, 1]; the mixer's ``mean`` and ``std``
             say how the images were normalised (without them they are in [0, 1]).
-        loss_fn: called as ``loss_fn(outputs, weights)``, weights [N, K] in the outputs' dtype and
-            half-precision outputs in float32; a mean over the batch.
+        loss_fn: called as ``loss_fn(logits, weights)``, weights [N, K] in the logits' dtype and
+            half-precision logits in float32; a mean over the batch. For one logit, of which
+            cross-entropy says nothing, give another, such as ``binary_cross_entropy_with_logits``.
         scaler: scales the loss whose gradient is added; ``scaler.step`` unscales as ever.
+        saliency: [N, Y', X'], made beforehand (see ``StoredSaliency``); None: the first pass's, or
+            that of the mixer's callable.
 
     Returns:
         The loss whose gradient was added, detached and unscaled; that of this process.
@@ -99,101 +103,44 @@ def puzzle_mix_backward(
     Raises:
         TypeError, ValueError: naming the argument, what was expected and what came.
     """
+    mixer = getattr(mixer, "_orig_mod", mixer)  # of a compiled one, whose type doesn't show
     _expect_batch(images, labels, mixer)
     expect_number("clean_weight", clean_weight, least=0)
     expect_number("adversarial_prob", adversarial_prob, least=0, most=1)
     expect_number("adversarial_eps", adversarial_eps, least=0)
     images = images.detach()
-    ones = torch.ones(len(images), device=images.device)
-    identity = Plan(None, ones, ones[:, None, None], num_classes=mixer.num_classes)
-    weights = identity.labels(labels.detach())
+    weights = weights_of("labels", labels.detach(), mixer.num_classes)
 
     noise = _Noise(images, mixer, adversarial_prob, adversarial_eps) if adversarial_prob else None
     entering = images if noise is None else noise.entering
-    reads_saliency = isinstance(mixer, PuzzleMix) and mixer.saliency is None
+    reads_saliency = isinstance(mixer, PuzzleMix) and mixer.saliency is None and saliency is None
     # Whether noise is asked for decides, not whether a sample was chosen: layers that communicate
     # (synchronised batch norm) must meet in every process.
     wants_gradient = reads_saliency or noise is not None
-    first = _FirstPass()
+    first = FirstPass()
     if wants_gradient or clean_weight > 0:
-        first = _first_pass(model, entering, weights, loss_fn, scaler, clean_weight, wants_gradient)
-
-    saliency = None
+        first = first_pass(
+            model,
+            entering,
+            weights,
+            loss_fn,
+            scaler=scaler,
+            clean_weight=clean_weight,
+            wants_gradient=wants_gradient,
+        )
     if reads_saliency and first.gradient is not None:
         saliency = magnitude(first.gradient)
     plan = mixer.plan(entering, labels, saliency)
     if noise is not None and first.gradient is not None:
         images = noise.after_a_step(first.gradient)
     with torch.enable_grad():
-        loss = _loss(loss_fn, model(plan.images(images)), plan.labels(weights))
+        loss = loss_of(loss_fn, model(plan.images(images)), plan.labels(weights))
         scaled = loss if scaler is None else scaler.scale(loss)
         if first.parameters:
             carry: Callable[..., Tensor] = _Carry.apply
             scaled = carry(scaled, first.gradients, *first.parameters)
         scaled.backward()
     return loss.detach() if first.loss is None else loss.detach() + first.loss
-
-
-class _FirstPass(NamedTuple):
-    """What the pass over the batch as it enters leaves behind."""
-
-    loss: Tensor | None = None
-    """The clean term, unscaled."""
-    gradient: Tensor | None = None
-    """Of the loss with respect to the images, unscaled: float64 for float64 images, or float32."""
-    parameters: Sequence[Tensor] = ()
-    gradients: Sequence[Tensor] = ()
-    """Of the clean term with respect to the parameters, scaled."""
-
-
-def _first_pass(
-    model: nn.Module,
-    images: Tensor,
-    weights: Tensor,
-    loss_fn: Loss,
-    scaler: GradScaler | None,
-    clean_weight: float,
-    wants_gradient: bool,
-) -> _FirstPass:
-    """One forward and one backward pass, for the images, the parameters or both.
-
-    The partners x2 are the batch itself in another order, so that both losses of the clean term
-    have one mean and one gradient: half their sum is that of the batch, and one pass gives it.
-    """
-    model = unwrapped(model)
-    clean = clean_weight > 0
-    parameters: list[Tensor] = []
-    if clean:
-        modules = [part for part in (model, loss_fn) if isinstance(part, nn.Module)]
-        parameters = [p for m in modules for p in m.parameters() if p.requires_grad]
-    with torch.enable_grad(), undisturbed(model, frozen=not clean):
-        inputs = images.clone().requires_grad_(wants_gradient)
-        loss = _loss(loss_fn, model(inputs), weights)
-        # Where only the images' gradient counts, a sum over the batch keeps it away from underflow
-        # in half precision.
-        factor = clean_weight if clean else float(len(images))
-        term = factor * loss
-        scaled = term if scaler is None else scaler.scale(term)
-        wanted = [inputs, *parameters] if wants_gradient else parameters
-        gradients = list(torch.autograd.grad(scaled, wanted, allow_unused=True))
-    gradient = None
-    if wants_gradient:
-        gradient = gradients.pop(0)
-        if gradient is None:
-            raise ValueError("model: expected outputs that depend on the images, got constant ones")
-        gradient = _real(gradient) / factor
-        if scaler is not None:
-            # A scale that is still too large overflows, and then the scaler skips the step; until
-            # it knows, what overflowed counts as zero.
-            gradient = gradient / scaler.scale(torch.ones((), device=gradient.device))
-            gradient = gradient.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
-    used = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None]
-    return _FirstPass(
-        clean_weight * loss.detach() if clean else None,
-        gradient,
-        [p for p, _ in used],
-        [g for _, g in used],
-    )
 
 
 class _Carry(torch.autograd.Function):
@@ -235,13 +182,13 @@ class _Noise:
             seed = int(torch.randint(2**63 - 1, (), generator=rng, device="cpu"))
             there = torch.Generator(images.device).manual_seed(seed)
         uniform = torch.rand(images.shape, generator=there, device=images.device)
-        self.pixels = _real(images) * self.std + self.mean
+        self.pixels = real(images) * self.std + self.mean
         self.start = (self.pixels + (2 * uniform - 1) * eps).clamp(0, 1)
         self.entering = self._chosen(self.start)
 
     def after_a_step(self, gradient: Tensor) -> Tensor:
         """The images with the noise that a step up the gradient leaves."""
-        noise = self.start - self.pixels + (self.eps + OVERSHOOT) * _real(gradient).sign()
+        noise = self.start - self.pixels + (self.eps + OVERSHOOT) * real(gradient).sign()
         end = (self.pixels + noise.clamp(-self.eps, self.eps)).clamp(0, 1)
         return self._chosen(self.pixels + self.share * (end - self.pixels))
 
@@ -249,24 +196,6 @@ class _Noise:
         """These pixels for the chosen samples, the others as they came."""
         images = ((pixels - self.mean) / self.std).to(self.images.dtype)
         return torch.where(self.chosen, images, self.images)
-
-
-def _real(values: Tensor) -> Tensor:
-    """In float32, where it isn't in float64."""
-    return values if values.dtype == torch.float64 else values.float()
-
-
-def _loss(loss_fn: Loss, outputs: Any, weights: Tensor) -> Tensor:
-    """The loss in the precision of the outputs, or in float32 where that is half."""
-    if isinstance(outputs, Tensor):
-        if outputs.dtype in (torch.float16, torch.bfloat16):
-            outputs = outputs.float()
-        weights = weights.to(outputs.dtype)
-    loss = loss_fn(outputs, weights)
-    if not isinstance(loss, Tensor) or loss.dim() != 0:
-        got = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-        raise ValueError(f"loss_fn: expected one number, a mean over the batch, got {got}")
-    return loss
 
 
 def _expect_batch(images: Tensor, labels: Tensor, mixer: Mixer) -> None:
@@ -279,14 +208,6 @@ def _expect_batch(images: Tensor, labels: Tensor, mixer: Mixer) -> None:
         expect_images("images", images)
     expect_tensor("images", images)
     expect_dtype("images", images, FLOATS)
-    expect_tensor("labels", labels)
-    if images.dim() == 0 or labels.dim() not in (1, 2) or len(labels) != len(images):
-        raise ValueError(
-            f"labels: expected shape [N] or [N, K] beside images [N, ...], "
-            f"got {list(labels.shape)} beside {list(images.shape)}"
-        )
-    if labels.dim() == 1 and mixer.num_classes is None:
-        raise ValueError(
-            "labels: expected weights [N, K], as the mixer was made without num_classes, "
-            f"got shape {list(labels.shape)}"
-        )
+    if images.dim() == 0:
+        raise ValueError("images: expected shape [N, ...], got []")
+    expect_labels("labels", labels, mixer.num_classes, len(images))

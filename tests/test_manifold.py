@@ -305,6 +305,31 @@ def test_layers_of_compiled_models_are_refused() -> None:
     torch.testing.assert_close(outputs, plain(images, labels)[0])
 
 
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        (torch.zeros(6, 1).long(), ValueError, r"labels: .* K = num_classes = 5, got .*\[6, 1\]"),
+        (torch.rand(6, 4), ValueError, r"labels: .* K = num_classes = 5, got shape \[6, 4\]"),
+        (torch.full((6,), 5), ValueError, "labels: expected integers from 0 to 4, got 5 to 5"),
+        (torch.rand(6), TypeError, r"labels: expected integers \[N\] or weights"),
+    ],
+)
+@pytest.mark.parametrize("layer", ["input", "0"])
+def test_bad_labels_are_refused_before_any_draw(
+    labels: Tensor, error: type[Exception], message: str, layer: str
+) -> None:
+    rng = seeded()
+    state = rng.get_state()
+    mixer = ManifoldMixUp(make_model(), layers=[layer], num_classes=5, generator=rng)
+    with pytest.raises(error, match=message):
+        mixer(batch()[0], labels)
+    assert torch.equal(rng.get_state(), state)
+
+
+def test_without_a_generator_there_is_no_state() -> None:
+    assert dict(ManifoldMixUp(make_model(), layers=["0"]).state_dict()) == {}
+
+
 def test_calls_are_checked_as_those_of_mixup() -> None:
     mixer = ManifoldMixUp(make_model(), layers=["0"])
     with pytest.raises(ValueError, match=r"labels: expected weights .* without num_classes"):

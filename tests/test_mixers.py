@@ -623,6 +623,7 @@ def test_saliency_from_the_callable_is_checked() -> None:
             ValueError,
             r"labels: .* with K = num_classes = 10, got shape \[6, 1\]",
         ),
+        (torch.rand(6, 9), ValueError, r"labels: .* K = num_classes = 10, got shape \[6, 9\]"),
     ],
 )
 def test_bad_labels_are_refused_before_any_draw(
@@ -634,6 +635,20 @@ def test_bad_labels_are_refused_before_any_draw(
         with pytest.raises(error, match=message):
             run(batch()[0], labels)
     assert torch.equal(rng.get_state(), state)
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8])
+def test_class_numbers_in_a_column_are_no_weights(kind: type[Mixer], dtype: torch.dtype) -> None:
+    images, labels = batch()
+    column = (labels % 3)[:, None].to(dtype)
+    with pytest.raises(ValueError, match=r"labels: .*K = num_classes = 3, got shape \[6, 1\]"):
+        make(kind, num_classes=3)(images, column)
+    with pytest.raises(ValueError, match=r"labels: .*without num_classes, got integers \[6, 1\]"):
+        make(kind, num_classes=None)(images, column)
+    # Of one class there are weights.
+    for mixer in (make(kind, num_classes=1), make(kind, num_classes=None)):
+        assert mixer(images, torch.rand(6, 1))[1].shape == (6, 1)
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_leaves
 from puzzlemix import ops
 from puzzlemix.objective import objective
 from puzzlemix.puzzle import puzzle_mix
+from puzzlemix.saliency import spectral_saliency
 
 # Views and allocations: they launch nothing.
 NO_KERNEL = {
@@ -215,6 +216,37 @@ def test_objective() -> None:
     source = torch.empty(5, 8, 8, device="cuda", dtype=torch.int64)
     with watched():
         objective(*pairs(), 0.3, mask, source, None, std=(0.2, 0.3, 0.2))
+
+
+# ---- Saliency -----------------------------------------------------------------------------------
+
+MOST_SPECTRAL = 15
+"""Operators of ``spectral_saliency``, two transforms and all around them; one more of each for
+images that are averaged down and for half precision."""
+
+
+@pytest.fixture
+def kept_constants(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Constants of one shape and device are made once: here for fake tensors too."""
+    module = importlib.import_module("puzzlemix.saliency")
+    monkeypatch.setattr(module, "_is_passing", lambda images: False)
+    module._kept_constants.cache_clear()
+    yield
+    module._kept_constants.cache_clear()
+
+
+@pytest.mark.parametrize("batch", [1, 5, 128])
+@pytest.mark.parametrize("side", [16, 32, 64, 224])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_spectral_saliency(kept_constants: None, batch: int, side: int, dtype: torch.dtype) -> None:
+    images = cuda(batch, 3, side, side, dtype=dtype)
+    with watched():
+        spectral_saliency(images)
+    with watched() as watch:
+        saliency = spectral_saliency(images)
+    assert saliency.shape == (batch, side, side)
+    allowed = MOST_SPECTRAL + (side > 64) + (dtype == torch.bfloat16)
+    assert len(watch.kernels) <= allowed, watch.kernels
 
 
 # ---- The low-level functions --------------------------------------------------------------------

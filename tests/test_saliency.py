@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from functools import partial
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from puzzlemix.mixers import PuzzleMix
 from puzzlemix.saliency import gradient_saliency, spectral_saliency
@@ -217,6 +220,221 @@ def test_compiled_models() -> None:
     assert not torch.equal(model[1].running_mean, state["1.running_mean"])
 
 
+# ---- Models, outputs and losses of any kind -----------------------------------------------------
+
+
+class ImageClassifierOutput(OrderedDict):
+    """As Hugging Face's: a dict whose entries are attributes, the loss first where there is one."""
+
+    @property
+    def logits(self) -> Tensor:
+        return self["logits"]
+
+
+class InceptionOutputs(NamedTuple):
+    """As torchvision's Inception returns in training mode."""
+
+    logits: Tensor
+    aux_logits: Tensor
+
+
+OUTPUTS: dict[str, Any] = {
+    "object": lambda y: SimpleNamespace(logits=y, hidden_states=None),
+    "hugging face": lambda y: ImageClassifierOutput(loss=y.sum(), logits=y),
+    "inception": lambda y: InceptionOutputs(y, 2 * y),
+    "tuple": lambda y: (y, 2 * y),
+    "list": lambda y: [y],
+    "dict": lambda y: {"loss": y.sum(), "logits": y},
+    "segmentation": lambda y: {"out": y, "aux": 2 * y},
+}
+
+
+class Wrapped(nn.Module):
+    """A model whose outputs are put into something."""
+
+    def __init__(self, model: nn.Module, put: Any) -> None:
+        super().__init__()
+        self.model, self.put = model, put
+
+    def forward(self, images: Tensor) -> Any:
+        return self.put(self.model(images))
+
+
+@pytest.mark.parametrize("kind", OUTPUTS)
+@pytest.mark.parametrize("half", [False, True])
+def test_outputs_of_any_kind(kind: str, half: bool) -> None:
+    model, (images, labels) = make_model(), batch()
+    if half:
+        model, images = model.bfloat16(), images.bfloat16()
+    want = gradient_saliency(model, images, labels)
+    assert torch.equal(gradient_saliency(Wrapped(model, OUTPUTS[kind]), images, labels), want)
+
+
+@pytest.mark.parametrize(
+    "put", [lambda y: None, lambda y: (), lambda y: {}, lambda y: {"logits": 3}, lambda y: [[y]],
+            lambda y: SimpleNamespace(scores=y)],
+)  # fmt: skip
+def test_outputs_without_logits_are_refused(put: Any) -> None:
+    model = Wrapped(make_model(), put)
+    with pytest.raises(TypeError, match=r"model: expected it to return a tensor, an object with"):
+        gradient_saliency(model, *batch())
+    assert all(p.requires_grad for p in model.parameters())
+
+
+BINARY = F.binary_cross_entropy_with_logits
+
+
+def one_logit() -> nn.Module:
+    return nn.Sequential(make_model(), nn.Linear(5, 1))
+
+
+CROSS_ENTROPIES = [
+    F.cross_entropy,
+    nn.CrossEntropyLoss(),
+    partial(F.cross_entropy, label_smoothing=0.1),
+]
+
+
+@pytest.mark.parametrize("loss_fn", [None, *CROSS_ENTROPIES])
+@pytest.mark.parametrize("model", [one_logit(), nn.Sequential(one_logit(), nn.Flatten(0))])
+def test_one_logit_is_refused_without_a_loss(loss_fn: Any, model: nn.Module) -> None:
+    images, labels = batch()
+    options = {} if loss_fn is None else {"loss_fn": loss_fn}
+    for given in (labels, (labels % 2)[:, None].float()):
+        with pytest.raises(ValueError, match=r"loss_fn: expected one for a single logit, such as"):
+            gradient_saliency(model, images, given, **options)
+
+
+@pytest.mark.parametrize("as_weights", [False, True])
+def test_one_logit_with_a_loss(as_weights: bool) -> None:
+    model, (images, labels) = one_logit(), batch()
+    wanted = (labels % 2).float()[:, None]
+
+    def loss_fn(logits: Tensor, targets: Tensor) -> Tensor:
+        assert targets.dtype == logits.dtype
+        return BINARY(logits, targets.view_as(logits))
+
+    got = gradient_saliency(model, images, wanted if as_weights else labels % 2, loss_fn=loss_fn)
+    inputs = images.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(BINARY(copy.deepcopy(model)(inputs), wanted), inputs)
+    torch.testing.assert_close(got, gradient.square().mean(1).sqrt())
+    assert (got.amax((1, 2)) > 0).all()
+
+
+def test_samples_with_several_classes_or_none() -> None:
+    model, (images, _) = make_model(), batch()
+    weights = torch.tensor([[1.0, 1, 0, 0, 0], [0, 0, 0, 0, 0]] * 3)
+    got = gradient_saliency(model, images, weights, loss_fn=BINARY)
+    inputs = images.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(BINARY(copy.deepcopy(model)(inputs), weights), inputs)
+    torch.testing.assert_close(got, gradient.square().mean(1).sqrt())
+    assert (got.amax((1, 2)) > 0).all()
+    assert (gradient_saliency(model.eval(), images, weights)[1::2] == 0).all()
+
+
+def test_class_numbers_become_weights_for_a_loss() -> None:
+    model, (images, labels) = make_model().eval(), batch()
+    one_hot = F.one_hot(labels, 5).float()
+    want = gradient_saliency(model, images, one_hot, loss_fn=BINARY)
+    assert torch.equal(gradient_saliency(model, images, labels, loss_fn=BINARY), want)
+    loss = nn.CrossEntropyLoss(label_smoothing=0.3)
+    smoothed = gradient_saliency(model, images, 0.7 * one_hot + 0.3 / 5)
+    torch.testing.assert_close(gradient_saliency(model, images, labels, loss_fn=loss), smoothed)
+
+
+@pytest.mark.parametrize("inplace", [nn.ReLU(inplace=True), nn.Dropout(0.0, inplace=True)])
+@pytest.mark.parametrize("downscale", [1, 2])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_model_that_changes_its_input(inplace: nn.Module, downscale: int, compiled: bool) -> None:
+    images, labels = batch()
+    images -= 0.5
+    kept = images.clone()
+    keeps = nn.ReLU() if isinstance(inplace, nn.ReLU) else nn.Identity()
+    model: Any = nn.Sequential(inplace, make_model())
+    if compiled:
+        torch._dynamo.reset()
+        model = torch.compile(model, fullgraph=True, backend="eager")
+    want = gradient_saliency(
+        nn.Sequential(keeps, make_model()), images, labels, downscale=downscale
+    )
+    for context in (torch.no_grad, torch.inference_mode):
+        with context():
+            got = gradient_saliency(model, images, labels, downscale=downscale)
+        torch.testing.assert_close(got, want)
+    assert torch.equal(images, kept)
+
+
+class Counting(nn.Module):
+    """Buffers that move in either mode, in place or by another tensor in their stead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("constant", torch.ones(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        self.mean = 0.9 * self.mean + 0.1 * x.detach().mean()
+        return x * self.constant[0]
+
+
+@pytest.mark.parametrize("kind", ["parametrized", "hook", "counting", "instance"])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.filterwarnings("ignore:.*spectral_norm.*is deprecated:FutureWarning")
+def test_buffers_stay_as_they_were(kind: str, training: bool) -> None:
+    """The vectors of spectral norms, running means, counts."""
+    model = make_model("instance" if kind == "instance" else "batch")
+    if kind == "parametrized":
+        model[0] = nn.utils.parametrizations.spectral_norm(model[0])
+    elif kind == "hook":
+        model[0] = nn.utils.spectral_norm(model[0])
+    elif kind == "counting":
+        model.insert(0, Counting())
+    model.train(training)
+    images, labels = batch()
+    buffers = dict(model.named_buffers())
+    before = {name: buffer.clone() for name, buffer in buffers.items()}
+    versions = {name: buffer._version for name, buffer in buffers.items()}
+    gradient_saliency(model, images, labels)
+    for name, buffer in model.named_buffers():
+        assert buffer is buffers[name]
+        assert torch.equal(buffer, before[name]), name
+    unmoved = [name for name in buffers if "constant" in name or "running" in name]
+    if kind == "counting":
+        assert all(buffers[name]._version == versions[name] for name in unmoved)
+    # It moves them as ever when it is called by itself.
+    model(images)
+    moved = [name for name, b in model.named_buffers() if not torch.equal(b, before[name])]
+    assert bool(moved) == (training or kind == "counting")
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        (torch.tensor([0, 1, 2, 3, 4, 5]), ValueError, "labels: expected integers from 0 to 4"),
+        (torch.zeros(6, 1).long(), ValueError, r"labels: .* K = num_classes = 5, got .*\[6, 1\]"),
+        (torch.rand(6, 4), ValueError, r"labels: .* K = num_classes = 5, got shape \[6, 4\]"),
+        (torch.rand(6), TypeError, r"labels: expected integers \[N\] or weights \[N, K\]"),
+        (torch.tensor([0, 1, 2, 3, 4, -1]), ValueError, "labels: expected integers from 0 to"),
+    ],
+)
+def test_labels_that_are_refused(labels: Tensor, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        gradient_saliency(make_model(), batch()[0], labels)
+
+
+def test_channels_last_reaches_the_model() -> None:
+    images, labels = batch()
+    seen = []
+    model = make_model()
+    model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].stride()))
+    last = images.contiguous(memory_format=torch.channels_last)
+    gradient_saliency(model, last, labels)
+    gradient_saliency(model, last, labels, downscale=2)
+    assert seen == [last.stride(), (60, 1, 15, 3)]
+
+
 # ---- At reduced resolution ----------------------------------------------------------------------
 
 
@@ -264,9 +482,9 @@ def test_in_a_mixer() -> None:
         assert torch.equal(got, expected[0])
         assert torch.equal(weights, expected[1])
     with pytest.raises(ValueError, match="grids: expected a grid that divides saliency of 8x8"):
-        PuzzleMix(saliency=partial(gradient_saliency, model, downscale=2), num_classes=5)(
-            images, labels
-        )
+        PuzzleMix(
+            saliency=partial(gradient_saliency, model, downscale=2), num_classes=5, grids=(4, 16)
+        )(images, labels)
 
 
 # ---- Spectral -----------------------------------------------------------------------------------
@@ -329,6 +547,40 @@ def test_spectral_in_half_precision_on_its_own() -> None:
     torch.testing.assert_close(spectral_saliency(4 * images), inside)
     torch.testing.assert_close(spectral_saliency(images[1:2]), inside[1:2])
     assert not spectral_saliency(images.requires_grad_()).requires_grad
+
+
+@pytest.mark.parametrize("sides", [(32, 32), (64, 64), (16, 48), (224, 160)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_spectral_saliency_of_a_sample_is_its_own(
+    sides: tuple[int, int], dtype: torch.dtype
+) -> None:
+    """Bit for bit, whatever the batch and its memory format."""
+    images = torch.rand(9, 3, *sides, dtype=dtype)
+    whole = spectral_saliency(images)
+    for part in (slice(3, 4), slice(2, 9)):
+        assert torch.equal(spectral_saliency(images[part]), whole[part])
+    last = images.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(spectral_saliency(last), whole)
+
+
+def test_spectral_enlarges_what_it_took_at_64_pixels() -> None:
+    images = torch.rand(2, 3, 192, 96, dtype=torch.float64)
+    small = torch.stack([spectral_by_hand(image) for image in F.avg_pool2d(images, 3)])
+    want = F.interpolate(small[:, None], (192, 96), mode="bilinear", align_corners=False)[:, 0]
+    torch.testing.assert_close(spectral_saliency(images), want, rtol=1e-9, atol=0)
+
+
+def test_what_spectral_saliency_keeps_between_calls() -> None:
+    """Constants: not those that a compiler or fake tensors made, which have no values."""
+    images = torch.rand(2, 3, 20, 28)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        assert spectral_saliency(mode.from_tensor(images)).shape == (2, 20, 28)
+    with torch.inference_mode():
+        inside = spectral_saliency(images)
+    assert torch.equal(spectral_saliency(images.requires_grad_()), inside)
+    torch._dynamo.reset()
+    compiled = torch.compile(spectral_saliency, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(images), inside)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.37, -3.0, 1e-30])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -376,6 +377,162 @@ def test_half_precision_throughout(dtype: torch.dtype) -> None:
     assert loss.dtype == torch.float32
     assert loss.isfinite()
     assert all(g.dtype == dtype and g.isfinite().all() for g in gradients(model))
+
+
+# ---- Outputs, losses and labels of any kind -----------------------------------------------------
+
+
+class Wrapped(nn.Module):
+    """A model whose outputs are put into something."""
+
+    def __init__(self, model: nn.Module, put: Any) -> None:
+        super().__init__()
+        self.model, self.put = model, put
+
+    def forward(self, images: Tensor) -> Any:
+        return self.put(self.model(images))
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize(
+    "put",
+    [lambda y: SimpleNamespace(logits=y), lambda y: (y, 2 * y), lambda y: {"loss": 1, "logits": y},
+     lambda y: [y]],
+)  # fmt: skip
+@pytest.mark.parametrize("loss_fn", [F.cross_entropy, F.binary_cross_entropy_with_logits])
+def test_outputs_of_any_kind(kind: type[Mixer], put: Any, loss_fn: Any) -> None:
+    images, labels = batch()
+    plain, model = make_model(), make_model()
+    options = {"clean_weight": 0.5, "loss_fn": loss_fn}
+    want = puzzle_mix_backward(plain, images, labels, make(kind), **options)
+    got = puzzle_mix_backward(Wrapped(model, put), images, labels, make(kind), **options)
+    assert torch.equal(got, want)
+    assert_same(gradients(model), gradients(plain), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_outputs_without_logits_are_refused(kind: type[Mixer]) -> None:
+    model = Wrapped(make_model(), lambda y: {"scores": 3})
+    with pytest.raises(TypeError, match="model: expected it to return a tensor, an object with"):
+        puzzle_mix_backward(model, *batch(), make(kind))
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_one_logit(kind: type[Mixer]) -> None:
+    """Refused with cross-entropy, by which nothing would be learned; trained with another loss."""
+    images, labels = batch()
+    model = nn.Sequential(make_model(), nn.Linear(5, 1).double())
+    with pytest.raises(ValueError, match="loss_fn: expected one for a single logit, such as"):
+        puzzle_mix_backward(model, images, labels % 2, make(kind, num_classes=2))
+    seen = []
+
+    class Curious(kind):  # type: ignore[misc, valid-type]
+        def plan(self, images: Tensor, labels: Any = None, saliency: Any = None) -> Plan:
+            seen.append(saliency)
+            return super().plan(images, labels, saliency)
+
+    wanted = (labels % 2)[:, None].float()
+    given = {"clean_weight": 1.0, "loss_fn": F.binary_cross_entropy_with_logits}
+    mixer = make(Curious, num_classes=1, **({"grids": (4,)} if kind is PuzzleMix else {}))
+    puzzle_mix_backward(model, images, wanted, mixer, **given)
+    assert all(g.abs().max() > 0 for g in gradients(model))
+    if kind is PuzzleMix:
+        want = gradient_saliency(model, images, wanted, loss_fn=given["loss_fn"])
+        torch.testing.assert_close(seen[0], want)
+        assert (seen[0].amax((1, 2)) > 0).all()
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("clean_weight", [0.0, 1.0])
+def test_bad_labels_are_refused_before_anything_runs(
+    kind: type[Mixer], clean_weight: float
+) -> None:
+    model, (images, _) = make_model(), batch()
+    watch, rng = Watch(model), seeded()
+    mixer, state = make(kind, generator=rng), rng.get_state()
+    for labels, error, message in (
+        (torch.tensor([0, 1, 2, 0, 1, 2])[:, None], ValueError, "K = num_classes = 5, got shape"),
+        (torch.rand(6, 4), ValueError, "K = num_classes = 5, got shape"),
+        (torch.tensor([0, 1, 2, 3, 4, 5]), ValueError, "expected integers from 0 to 4, got 0 to 5"),
+        (torch.rand(6), TypeError, r"expected integers \[N\] or weights"),
+    ):
+        with pytest.raises(error, match="^labels: .*" + message):
+            puzzle_mix_backward(
+                model, images, labels, mixer, clean_weight=clean_weight, adversarial_prob=0.5
+            )
+    assert watch.seen == []
+    assert torch.equal(rng.get_state(), state)
+    unnamed = make(kind, num_classes=None)
+    with pytest.raises(ValueError, match=r"labels: .* without num_classes, got integers \[6, 1\]"):
+        puzzle_mix_backward(model, images, torch.zeros(6, 1).long(), unnamed)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_compiled_mixer(kind: type[Mixer]) -> None:
+    images, labels = batch()
+    plain, model = make_model(), make_model()
+    compiled = torch.compile(make(kind), backend="eager")
+    want = puzzle_mix_backward(plain, images, labels, make(kind), adversarial_prob=0.5)
+    got = puzzle_mix_backward(model, images, labels, compiled, adversarial_prob=0.5)
+    assert torch.equal(got, want)
+    assert_same(gradients(model), gradients(plain), rtol=0, atol=0)
+
+
+def test_saliency_made_beforehand() -> None:
+    images, labels = batch()
+    maps = torch.rand(6, 8, 8)
+    model = make_model().eval()
+    watch = Watch(model)
+    loss = puzzle_mix_backward(model, images, labels, make(PuzzleMix), saliency=maps)
+    assert len(watch.seen) == 1
+    mixed, weights = make(PuzzleMix)(images, labels, maps)
+    assert torch.equal(watch.seen[0], mixed)
+    torch.testing.assert_close(loss, F.cross_entropy(model(mixed), weights.double()).detach())
+    with pytest.raises(ValueError, match="saliency: expected shape"):
+        puzzle_mix_backward(model, images, labels, make(PuzzleMix), saliency=maps[:5])
+    puzzle_mix_backward(model, images, labels, make(MixUp), saliency=maps)  # which reads none
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_channels_last_reaches_the_model(kind: type[Mixer]) -> None:
+    images, labels = (part.float() if part.is_floating_point() else part for part in batch())
+    last = images.contiguous(memory_format=torch.channels_last)
+    model = make_model().float()
+    strides = []
+    model.register_forward_pre_hook(lambda module, inputs: strides.append(inputs[0].stride()))
+    puzzle_mix_backward(model, last, labels, make(kind), clean_weight=1.0, adversarial_prob=0.5)
+    assert strides == [last.stride()] * 2
+
+
+def test_buffers_move_with_the_mix_alone() -> None:
+    images, labels = batch()
+    model, plain = (
+        nn.Sequential(nn.utils.parametrizations.spectral_norm(m[0]), *m[1:])
+        for m in (make_model(), make_model())
+    )
+    plain.load_state_dict(model.state_dict())
+    puzzle_mix_backward(model, images, labels, make(PuzzleMix), clean_weight=1.0)
+    saliency = gradient_saliency(plain, images, labels)
+    plain(make(PuzzleMix).plan(images, labels, saliency).images(images))
+    for one, other in zip(model.buffers(), plain.buffers(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_model_that_writes_to_its_input_gives_saliency() -> None:
+    images, labels = batch()
+    images -= 0.5
+    writes = nn.Sequential(nn.ReLU(inplace=True), make_model())
+    keeps = nn.Sequential(nn.ReLU(), make_model())
+    for clean_weight in (0.0, 1.0):
+        losses = [
+            puzzle_mix_backward(
+                model, images, labels, make(PuzzleMix), clean_weight=clean_weight,
+                adversarial_prob=0.5,
+            )
+            for model in (writes, keeps)
+        ]  # fmt: skip
+        torch.testing.assert_close(*losses)
+    assert_same(gradients(writes), gradients(keeps))
 
 
 # ---- Adversarial noise --------------------------------------------------------------------------
