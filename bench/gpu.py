@@ -2,6 +2,7 @@
 
 python -m bench.gpu                  measure, and write a table to bench/results/
 python -m bench.gpu --out FILE       write it to FILE, and the numbers beside it as JSON
+python -m bench.gpu --profile        a whole mix by a mixer: its device operations and their times
 python -m bench.gpu --small          every function once at small sizes, against the CPU: for
                                      compute-sanitizer, or to see that all runs
 
@@ -35,6 +36,7 @@ from torch import Tensor
 import puzzlemix
 from bench import bench_calls, published
 from bench.instances import ImagePairs, image_pairs, labeling_problem, smooth_saliency
+from bench.paper.examples import nets
 from puzzlemix import _core
 
 Row = dict[str, Any]
@@ -78,12 +80,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description=__doc__.split("\n")[0])
     parser.add_argument("--small", action="store_true", help="check against the CPU, no timing")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the table goes")
+    parser.add_argument("--profile", action="store_true", help="device operations of a whole mix")
     options = parser.parse_args(arguments)
     usable = torch.cuda.is_available() and bool(_core.cuda_toolkit)
     device = torch.device("cuda" if usable else "cpu")
     print(f"device: {device_name(device)}", flush=True)
     if options.small:
         return check_small(device)
+    if options.profile:
+        print(profile(device))
+        return 0
     rows = []
     clock = Clock(device)
     for row in measure(clock):
@@ -188,6 +194,8 @@ def measure(clock: Clock) -> Iterator[Row]:
     for batch, side, grids in (LARGE, CIFAR):
         for grid, dtype in product(grids, DTYPES):
             yield from whole_mix(clock, clock.batch(batch), side, grid, dtype)
+        yield channels_last_row(clock, clock.batch(batch), side, grids[-1])
+    yield from training_steps(clock)
 
 
 def solver_row(
@@ -226,6 +234,82 @@ def whole_mix(clock: Clock, batch: int, side: int, grid: int, dtype: torch.dtype
     if dtype is torch.float32:
         dense = partial(published.puzzle_mix, *given, grid=grid)
         yield published_row(clock, size, batch, dense, ours)
+
+
+def channels_last_row(clock: Clock, batch: int, side: int, grid: int) -> Row:
+    """`whole_mix` of images as networks on a GPU take them, without peers."""
+    given = pairs_on(clock.device, batch, side, torch.bfloat16)
+    images = (x.to(memory_format=torch.channels_last) for x in given[:2])
+    whole = partial(puzzlemix.puzzle_mix, *images, *given[2:], grid=grid)
+    size = f"3x{side}x{side}, grid {grid}, bfloat16, channels_last"
+    row = {"work": "puzzle_mix", "size": size, "batch": batch, "by": "puzzlemix"}
+    return row | clock.replayed(whole) | clock.called(whole)
+
+
+def training_steps(clock: Clock) -> Iterator[Row]:
+    """A step of each network with the gradient of a mix, by where saliency comes from."""
+    generator = torch.Generator(clock.device).manual_seed(0)
+    for name, network, batch, side in networks(clock):
+        shape = (batch, 3, side, side)
+        images = torch.rand(shape, generator=generator, device=clock.device)
+        images = images.to(memory_format=torch.channels_last)
+        labels = torch.arange(batch, device=clock.device) % CLASSES
+        saliency = images.square().mean(1)
+        for kind, mixer in {
+            "plain": None,
+            "MixUp": puzzlemix.MixUp(num_classes=CLASSES),
+            "CutMix": puzzlemix.CutMix(num_classes=CLASSES),
+            "Puzzle Mix, gradient": puzzlemix.PuzzleMix(num_classes=CLASSES),
+            "Puzzle Mix, spectral": puzzlemix.PuzzleMix(
+                num_classes=CLASSES, saliency=puzzlemix.spectral_saliency
+            ),
+            "Puzzle Mix, given": puzzlemix.PuzzleMix(
+                num_classes=CLASSES, saliency=lambda images, labels, maps=saliency: maps
+            ),
+        }.items():
+            step = partial(training_step, network, images, labels, mixer)
+            row = {"work": f"step, {kind}", "size": name, "batch": batch, "by": "puzzlemix"}
+            yield row | {"warm": None, "cold": None} | clock.called(step, 10)
+
+
+def networks(clock: Clock) -> Iterator[tuple[str, torch.nn.Module, int, int]]:
+    """PreActResNet18 on CIFAR's images and, where torchvision is, ResNet-50 on ImageNet's."""
+    to = {"device": clock.device, "memory_format": torch.channels_last}
+    yield "PreActResNet18, 32x32", nets.PreActResNet18(CLASSES).to(**to), clock.batch(128), 32
+    try:
+        from torchvision.models import resnet50
+    except (ImportError, RuntimeError):
+        return
+    yield "ResNet-50, 224x224", resnet50(num_classes=CLASSES).to(**to), clock.batch(256), 224
+
+
+def training_step(
+    network: torch.nn.Module, images: Tensor, labels: Tensor, mixer: puzzlemix.Mixer | None
+) -> None:
+    """Without an optimiser, whose time is the same for all."""
+    network.zero_grad()
+    with torch.autocast(images.device.type, torch.bfloat16):
+        if mixer is None:
+            torch.nn.functional.cross_entropy(network(images), labels).backward()
+        else:
+            puzzlemix.puzzle_mix_backward(network, images, labels, mixer)
+
+
+def profile(device: torch.device) -> str:
+    """What a mixer's call does on the device, by time, and how long the host takes for it."""
+    given = pairs_on(device, 256 if device.type == "cuda" else 8, 224, torch.float32)
+    labels = torch.arange(len(given.x1), device=device) % CLASSES
+    mixer = puzzlemix.PuzzleMix(num_classes=CLASSES, grids=(16,))
+    call = partial(mixer, given.x1, labels, given.saliency1)
+    host = Clock(device).called(call)["host"]
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if device.type == "cuda":
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+    with torch.profiler.profile(activities=activities) as profiler:
+        call()
+    key = "cuda_time_total" if device.type == "cuda" else "cpu_time_total"
+    table = profiler.key_averages().table(sort_by=key, row_limit=25, max_name_column_width=60)
+    return f"one PuzzleMix call, batch {len(given.x1)}, host {host:.0f} us\n{table}"
 
 
 def mixer_rows(clock: Clock, size: str, batch: int, given: ImagePairs, grid: int) -> Iterator[Row]:

@@ -242,6 +242,13 @@ def test_every_goal_of_the_gpu_is_measured():
         assert gpu.goal_of(row).count("met") == len(goal)
 
 
+def test_the_profile_names_the_operators():
+    table = gpu.profile(torch.device("cpu"))
+    assert table.startswith("one PuzzleMix call, batch 8, host ")
+    assert "puzzlemix::puzzle_plan" in table
+    assert "puzzlemix::mix" in table
+
+
 def test_a_goal_of_the_gpu_is_the_most():
     about = {"work": "puzzle_mix", "size": "3x32x32, grid 4", "batch": 128, "by": "puzzlemix"}
     assert gpu.goal_of({**about, "warm": 60.0, "host": 20}) == "warm 50: not met, host 150: met"
