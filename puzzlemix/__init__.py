@@ -30,6 +30,7 @@ from .plan import Plan
 from .puzzle import puzzle_mix
 from .results import Assignment, GridMinCut, Labeling, PuzzleMixResult, PuzzlePlan
 from .saliency import gradient_saliency, spectral_saliency
+from .stored import StoredSaliency, store_saliency
 from .training import puzzle_mix_backward
 
 try:
@@ -50,6 +51,7 @@ __all__ = [
     "PuzzleMix",
     "PuzzleMixResult",
     "PuzzlePlan",
+    "StoredSaliency",
     "alpha_beta_swap",
     "assignment",
     "debug",
@@ -65,4 +67,5 @@ __all__ = [
     "puzzle_plan",
     "reference",
     "spectral_saliency",
+    "store_saliency",
 ]
