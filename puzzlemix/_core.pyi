@@ -8,18 +8,21 @@ def cuda_devices() -> tuple[int, str]: ...
 _Fault = tuple[int, int, int, int]  # fault, argument, sample, entry: see csrc/status.h
 
 class _Kernel:
-    """The entries of an operator: a submodule, whose functions take the problem's fields by name.
+    """The entries of an operator: a submodule, whose functions take the problem's fields by name or
+    in the order of ``fields``.
 
     csrc/*/*_bind.cpp has the names, csrc/*/*.h the contracts. Addresses are those of dense layouts,
     0 where there is no tensor; csrc/tensor.h numbers the dtypes.
     """
 
+    fields: tuple[str, ...]
+
     @staticmethod
-    def run(threads: int, **problem: Any) -> _Fault | None: ...
+    def run(threads: int, *problem: Any, **named: Any) -> _Fault | None: ...
     @staticmethod
     def scratch_bytes(**problem: Any) -> int: ...
     @staticmethod
-    def enqueue(stream: int, scratch: int, **problem: Any) -> _Fault | None:
+    def enqueue(stream: int, scratch: int, *problem: Any, **named: Any) -> _Fault | None:
         """In builds with CUDA."""
 
 class _Operator(_Kernel):

@@ -6,7 +6,7 @@ the results and fills the one struct that crosses to C++.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -76,7 +76,9 @@ _scratch_bytes: dict[tuple[object, object], int] = {}
 
 def run_on_cpu(operator: Any, problem: dict[str, object]) -> validate.Fault | None:
     """Solve on PyTorch's threads. The tests put a host team in its place."""
-    fault: validate.Fault | None = operator.run(torch.get_num_threads(), **problem)
+    fault: validate.Fault | None = operator.run(
+        torch.get_num_threads(), *_in_order(operator, problem)
+    )
     return fault
 
 
@@ -90,8 +92,20 @@ def _enqueue(
             return _enqueue(operator, out, scratch, problem)
     # Builds of PyTorch without CUDA lack this, and tensors on CUDA too.
     stream = torch._C._cuda_getCurrentRawStream(index)
-    fault: validate.Fault | None = operator.enqueue(stream, scratch, **problem)
+    fault: validate.Fault | None = operator.enqueue(stream, scratch, *_in_order(operator, problem))
     return fault
+
+
+def _in_order(operator: Any, problem: dict[str, object]) -> Iterable[object]:
+    """The fields of a problem without their names, which must be in the order of the operator's:
+    the first call of an operator makes sure."""
+    if operator not in _known:
+        assert tuple(problem) == operator.fields, (tuple(problem), operator.fields)
+        _known.add(operator)
+    return problem.values()
+
+
+_known: set[object] = set()
 
 
 def looked_at(function: str, *tensors: Tensor | None, xi: float = 0.0) -> None:
