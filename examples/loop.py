@@ -55,10 +55,13 @@ class Data(NamedTuple):
     test: Tensor
     test_labels: Tensor
     num_classes: int
+    saliency: Tensor | None = None
+    """[N, h, w], of the training images, made beforehand."""
 
     def to(self, device: torch.device | str) -> Data:
         """The same on a device."""
-        return Data(*(part.to(device) for part in self[:4]), self.num_classes)
+        saliency = None if self.saliency is None else self.saliency.to(device)
+        return Data(*(part.to(device) for part in self[:4]), self.num_classes, saliency)
 
 
 @dataclass(frozen=True)
@@ -164,10 +167,14 @@ def train(
         for batch in _progress(batches, f"epoch {epoch}/{settings.epochs}", quiet):
             own_share = batch[rank::world].to(device)
             images = floating(data.train[own_share])
+            saliency = None
+            if data.saliency is not None:
+                saliency = enlarged(data.saliency[own_share], images)
             if augment is not None:
-                images = augment(images, draws)
+                images, saliency = augmented(augment, images, saliency, draws)
             optimizer.zero_grad()
-            total += backward(model, images, data.train_labels[own_share], mixer, settings)
+            labels = data.train_labels[own_share]
+            total += backward(model, images, labels, mixer, settings, saliency)
             optimizer.step()
             scheduler.step()
         loss = float(_sum(total)) / (steps * world)
@@ -210,6 +217,7 @@ def backward(
     labels: Tensor,
     mixer: nn.Module | None,
     settings: Settings,
+    saliency: Tensor | None = None,
 ) -> Tensor:
     """Add the gradient of one batch to ``.grad``; returns the loss, detached."""
     with torch.autocast(images.device.type, torch.bfloat16, enabled=settings.amp):
@@ -221,11 +229,29 @@ def backward(
                 mixer,
                 clean_weight=settings.clean_weight,
                 adversarial_prob=settings.adversarial_prob,
+                saliency=saliency,
             )
         outputs, targets = (model(images), labels) if mixer is None else mixer(images, labels)
         loss = F.cross_entropy(outputs.float(), targets)
     loss.backward()
     return loss.detach()
+
+
+def enlarged(saliency: Tensor, images: Tensor) -> Tensor:
+    """Small maps [N, h, w] at the size of images, so that both can be moved alike."""
+    sides = images.shape[2:]
+    maps = saliency[:, None].to(images.dtype)
+    return F.interpolate(maps, sides, mode="bilinear", align_corners=False)[:, 0]
+
+
+def augmented(
+    augment: Augment, images: Tensor, saliency: Tensor | None, draws: Generator
+) -> tuple[Tensor, Tensor | None]:
+    """Images, and their maps moved with them: a channel more."""
+    if saliency is None:
+        return augment(images, draws), None
+    both = augment(torch.cat((images, saliency[:, None]), 1), draws)
+    return both[:, :-1].contiguous(), both[:, -1]
 
 
 def make_mixer(
@@ -246,7 +272,7 @@ def make_mixer(
             "half" takes gradients of.
         num_classes: K.
         saliency: of "puzzle". "gradient" is at full resolution; "half" is the gradient at half
-            resolution; "spectral" needs no network.
+            resolution; "spectral" needs no network; "precomputed" is given to ``backward``.
         alone: the mixer is to be called by itself. Else it is for ``backward``, whose first pass
             over the batch has the gradient anyway.
         generator: of all draws.
@@ -262,6 +288,7 @@ def make_mixer(
             "gradient": partial(gradient_saliency, model) if alone else None,
             "half": partial(gradient_saliency, model, downscale=2),
             "spectral": spectral_saliency,
+            "precomputed": None,
         }
         return PuzzleMix(saliency=kinds[saliency], **common)
     return {"mixup": MixUp, "cutmix": CutMix, "cutout": Cutout}[name](**common)

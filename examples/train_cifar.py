@@ -2,6 +2,7 @@
 
 python examples/train_cifar.py --smoke --mixer puzzle
 python examples/train_cifar.py --data path/to/data --mixer puzzle --clean-weight 1 --epochs 200
+python examples/train_cifar.py --data path/to/data --mixer puzzle --saliency precomputed
 """
 
 from __future__ import annotations
@@ -9,16 +10,35 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+import torch
 from data import cifar10, crop_and_flip, shuffled_part, synthetic_images
-from loop import MIXERS, SALIENCIES, Data, Settings, make_mixer, seeded, start, train
+from loop import (
+    MIXERS,
+    SALIENCIES,
+    Data,
+    Settings,
+    floating,
+    load_checkpoint,
+    make_mixer,
+    seeded,
+    start,
+    train,
+)
 from nets import NETS
+from torch.utils.data import TensorDataset
+
+from puzzlemix import gradient_saliency, spectral_saliency, store_saliency
 
 SMOKE = {"net": "small", "epochs": 2, "limit": 256, "batch_size": 32, "lr": 0.05}
 
 
-def options(description: str, out: str) -> argparse.ArgumentParser:
+def options(
+    description: str, out: str, saliencies: Sequence[str] = SALIENCIES
+) -> argparse.ArgumentParser:
     """The options that several of the examples share."""
     parser = argparse.ArgumentParser(
         description=description.split("\n")[0],
@@ -29,7 +49,7 @@ def options(description: str, out: str) -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path(out), help="log, checkpoint and plot")
     parser.add_argument("--smoke", action="store_true", help="a tiny run, to see that it works")
     parser.add_argument("--mixer", choices=MIXERS, default="puzzle", help="the method")
-    parser.add_argument("--saliency", choices=SALIENCIES, default="gradient", help="of puzzle")
+    parser.add_argument("--saliency", choices=saliencies, default="gradient", help="of puzzle")
     parser.add_argument("--alpha", type=float, default=1.0, help="lambda ~ Beta(alpha, alpha)")
     parser.add_argument("--net", choices=sorted(NETS), default="preactresnet18", help="the network")
     parser.add_argument("--epochs", type=int, default=defaults.epochs, help="in all")
@@ -82,13 +102,36 @@ def data_of(args: argparse.Namespace) -> Data:
     return Data(images, labels, test, test_labels, num_classes=10)
 
 
+def precomputed(args: argparse.Namespace, data: Data) -> torch.Tensor:
+    """Saliency of all training images, made once and stored in ``--out``."""
+    path = args.out / "saliency.npz"
+    if not (args.resume and path.exists()):
+        saliency = spectral_saliency
+        if args.saliency_net is not None:
+            net = NETS[args.net](data.num_classes)
+            net.load_state_dict(load_checkpoint(args.saliency_net, {})["model"])
+            saliency = partial(gradient_saliency, net.eval())
+        args.out.mkdir(parents=True, exist_ok=True)
+        store_saliency(path, TensorDataset(floating(data.train), data.train_labels), saliency)
+    with np.load(path) as file:
+        return torch.from_numpy(file["maps"])
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = options(__doc__ or "", out="runs/cifar")
+    parser = options(__doc__ or "", out="runs/cifar", saliencies=(*SALIENCIES, "precomputed"))
+    parser.add_argument(
+        "--saliency-net",
+        type=Path,
+        help="checkpoint.pt of a run with the same --net, whose gradient --saliency precomputed "
+        "stores; without: spectral saliency",
+    )
     args = parse(parser, argv)
     if args.mixer in ("none", "manifold") and (args.clean_weight or args.adversarial_prob):
         parser.error(f"--clean-weight and --adversarial-prob don't go with --mixer {args.mixer}")
     device = start(args.seed)
     data = data_of(args)
+    if args.mixer == "puzzle" and args.saliency == "precomputed":
+        data = data._replace(saliency=precomputed(args, data))
     model = NETS[args.net](data.num_classes).to(device)
     mixer = make_mixer(
         args.mixer,

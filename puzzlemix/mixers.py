@@ -555,7 +555,7 @@ def _beta_number(alpha: float, rng: torch.Generator | None) -> float:
 
 _mixers: WeakValueDictionary[int, Mixer] = WeakValueDictionary()
 _keys = itertools.count()
-_turn = torch.zeros(1)
+_turn = torch.zeros(1, device="cpu")
 """Written, or so compilers are told, by each draw: they keep the order, and merge no two draws."""
 
 
@@ -572,19 +572,19 @@ def _draw(turn: Tensor, key: int, count: int, choices: int) -> tuple[Tensor, Ten
     index, lams, more = _draw_like(turn, key, count, choices)
     rng = mixer._rng()
     if not mixer._takes(rng):
-        return torch.arange(count), lams.fill_(1), more.zero_()
+        return torch.arange(count, device="cpu"), lams.fill_(1), more.zero_()
     partners, lam, others = mixer._draw(count, rng, choices)
     if partners is not None:
         index = partners
     if others is not None:
         more = others.view_as(more)
-    return index, lams.copy_(torch.as_tensor(lam)), more
+    return index, lams.copy_(torch.as_tensor(lam, device="cpu")), more
 
 
 def _draw_like(turn: Tensor, key: int, count: int, choices: int) -> tuple[Tensor, Tensor, Tensor]:
     mixer = _mixers[key]
     lams = torch.empty(count if mixer.per_sample else 1, dtype=torch.float64, device="cpu")
-    more = torch.empty(0)
+    more = torch.empty(0, device="cpu")
     if isinstance(mixer, _Box):
         more = lams.new_empty((2, len(lams)))
     elif isinstance(mixer, PuzzleMix):

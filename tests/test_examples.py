@@ -113,6 +113,41 @@ def test_cifar_with_any_mixer(tmp_path):
         check_outputs(tmp_path / mixer, 2)
 
 
+def test_cifar_by_saliency_made_beforehand(tmp_path):
+    """Without a network, and by the one that a run has trained; it resumes as any."""
+    by_none, plain, by_net = (str(tmp_path / name) for name in ("none", "plain", "net"))
+    made = (*TINY, "--mixer", "puzzle", "--saliency", "precomputed")
+    program = f"""
+from train_cifar import main
+main([*{TINY!r}, "--mixer", "none", "--out", {plain!r}])
+main([*{made!r}, "--out", {by_none!r}])
+main([*{made!r}, "--out", {by_net!r}, "--saliency-net", {plain!r} + "/checkpoint.pt"])
+"""
+    succeed("-c", program)
+    stored = []
+    for out in (by_none, by_net):
+        check_outputs(Path(out), 2)
+        with np.load(Path(out) / "saliency.npz") as file:
+            stored.append(file["maps"])
+    assert stored[0].shape == stored[1].shape
+    assert not np.array_equal(*stored)
+    check_resuming(tmp_path, "train_cifar.py", *made, checkpoint="checkpoint.pt")
+
+
+def test_maps_are_moved_with_their_images():
+    spec = importlib.util.spec_from_file_location("examples_data", EXAMPLES / "data.py")
+    data = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(data)
+    images = torch.rand(20, 3, 32, 32)
+    draws = torch.Generator().manual_seed(0)
+    moved, maps = loop().augmented(data.crop_and_flip, images, images.mean(1), draws)
+    torch.testing.assert_close(maps, moved.mean(1))
+    assert not torch.equal(moved, images)
+    alone, none = loop().augmented(data.crop_and_flip, images, None, draws.manual_seed(0))
+    assert torch.equal(alone, moved)
+    assert none is None
+
+
 def test_cifar_resumes(tmp_path):
     options = (*TINY, "--mixer", "puzzle", "--clean-weight", "1", "--adversarial-prob", "0.3")
     check_resuming(tmp_path, "train_cifar.py", *options, checkpoint="checkpoint.pt")

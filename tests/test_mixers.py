@@ -778,6 +778,21 @@ def test_compiles_as_one_graph(
     assert len({float(weights.square().sum()) for _, weights in runs[1]}) > 1 or kind is Cutout
 
 
+def test_two_draws_in_one_graph_are_two() -> None:
+    images, labels = batch()
+    plain, traced = (MixUp(num_classes=10, generator=seeded(3)) for _ in range(2))
+
+    def twice(mixer: Any) -> tuple[Tensor, Tensor]:
+        return mixer(images, labels)[1], mixer(images, labels)[1]
+
+    torch._dynamo.reset()
+    compiled = torch.compile(twice, fullgraph=True, backend="aot_eager")
+    first, second = compiled(traced)
+    assert not torch.equal(first, second)
+    for ours, theirs in zip((first, second), twice(plain), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_puzzle_mix_with_several_grids_compiles_in_parts() -> None:
     images, labels = batch()
     plain, traced = (make(PuzzleMix, prob=0.8, generator=seeded(3)) for _ in range(2))
