@@ -11,6 +11,7 @@
 //   any(bits)              whether a bit is set in some lane
 //   in(lanes, bits)        `bits` in the lanes whose bit is set in `lanes`, elsewhere 0
 //   keep(bits, i, x)       x where bit i is set, else 0
+//   negate(bits, i, x)     -x where bit i is set, else 0
 //   push_sign(bits, x)     bits << 1, with the sign of x as bit 0
 //   most(x), least(x, y)   the larger of x and 0; the smaller of x and y
 //   flow(e, in, c)         what e + in sends through a capacity of c >= 0: within 0 and c
@@ -46,6 +47,9 @@ struct WarpLanes {
   }
   __device__ __forceinline__ static Int keep(Bits bits, int i, Int x) {
     return bits & (1u << i) ? x : 0;
+  }
+  __device__ __forceinline__ static Int negate(Bits bits, int i, Int x) {
+    return x * (static_cast<Int>(bits << (31 - i)) >> 31);
   }
   __device__ __forceinline__ static Bits push_sign(Bits bits, Int x) {
     return __funnelshift_l(static_cast<Bits>(x), bits, 1);
@@ -160,6 +164,7 @@ class HostLanes {
   static Int keep(const Bits& bits, int i, const Int& x) {
     return Int::each([&](int l) { return x.word(l) & (0 - (bits.of[l] >> i & 1)); });
   }
+  static Int negate(const Bits& bits, int i, const Int& x) { return -keep(bits, i, x); }
   static Bits push_sign(const Bits& bits, const Int& x) {
     return Bits::each([&](int l) { return bits.of[l] << 1 | x.word(l) >> 31; });
   }

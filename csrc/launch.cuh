@@ -1,6 +1,9 @@
 // Launching a device algorithm (see team_run.h): a block a sample, as many threads as items.
 #pragma once
 
+#include <new>
+#include <utility>
+
 #include "team_run.h"
 
 namespace puzzlemix {
@@ -12,12 +15,20 @@ template <typename Algorithm>
 __global__ void __launch_bounds__(kMostThreads, 1)
     solve_kernel(const __grid_constant__ typename Algorithm::Problem problem, int64_t fast_bytes,
                  char* scratch, int64_t slow_bytes) {
+  using Work = decltype(Algorithm::layout(std::declval<Arena&>(), problem));
   extern __shared__ __align__(16) char fast[];
   __shared__ BlockTeam::Shared shared;
+  // Addresses are looked up where they are needed; there are too many for registers.
+  __shared__ __align__(16) char room[sizeof(Work)];
+  if (threadIdx.x == 0) {
+    Arena arena(fast, fast_bytes, scratch + blockIdx.x * slow_bytes);
+    new (room) Work(Algorithm::layout(arena, problem));
+  }
+  __syncthreads();
+  const Work& work = *reinterpret_cast<const Work*>(room);
   BlockTeam team(shared);
   for (int64_t b = blockIdx.x; b < problem.batch; b += gridDim.x) {
-    Arena arena(fast, fast_bytes, scratch + blockIdx.x * slow_bytes);
-    Algorithm::solve(team, Algorithm::layout(arena, problem), problem, b);
+    Algorithm::solve(team, work, problem, b);
   }
 }
 

@@ -78,7 +78,10 @@ class WarpCut {
     PUZZLEMIX_UNROLL
     for (int d = 0; d < kDirections; ++d) {
       PUZZLEMIX_UNROLL
-      for (int i = 0; i < kCells; ++i) nearer_[d][i] = Int(0);
+      for (int i = 0; i < kCells; ++i) {
+        left[d][i] = -left[d][i];
+        nearer_[d][i] = Int(0);
+      }
     }
     live_ = ~Bits(0);
     while (search()) {
@@ -195,7 +198,7 @@ class WarpCut {
       arcs_[d] = Bits(0);
       PUZZLEMIX_UNROLL
       for (int i = kCells - 1; i >= 0; --i) {
-        left[d][i] = -left[d][i] - nearer_[d][i];
+        left[d][i] = left[d][i] - nearer_[d][i];
         arcs_[d] = Lanes::push_sign(arcs_[d], left[d][i]);
       }
     }
@@ -206,8 +209,8 @@ class WarpCut {
     for (int d = 0; d < kDirections; ++d) {
       PUZZLEMIX_UNROLL
       for (int i = 0; i < kCells; ++i) {
-        nearer_[d][i] = Lanes::keep(admissible_[d], i, -left[d][i]);
-        left[d][i] = -left[d][i] - nearer_[d][i];
+        nearer_[d][i] = Lanes::negate(admissible_[d], i, left[d][i]);
+        left[d][i] = left[d][i] + nearer_[d][i];
       }
     }
   }
@@ -229,14 +232,14 @@ class WarpCut {
       const Int out = Lanes::flow(excess[i], in, nearer_[D][i]);
       excess[i] = excess[i] + in - out;
       nearer_[D][i] = nearer_[D][i] - out;
-      if (k > 0) left[kBack][i] = left[kBack][i] + in;
+      if (k > 0) left[kBack][i] = left[kBack][i] - in;
       in = out;
     }
     // Into the other half of the row; out of the grid goes nothing.
     const int first = D == kRight ? 0 : kCells - 1;
     in = from_beside(in);
     excess[first] = excess[first] + in;
-    left[kBack][first] = left[kBack][first] + in;
+    left[kBack][first] = left[kBack][first] - in;
   }
 
   template <int D>
@@ -248,7 +251,7 @@ class WarpCut {
       const Int in = D == kDown ? from_above(out) : from_below(out);
       excess[i] = excess[i] + in - out;
       nearer_[D][i] = nearer_[D][i] - out;
-      left[kBack][i] = left[kBack][i] + in;
+      left[kBack][i] = left[kBack][i] - in;
     }
   }
 

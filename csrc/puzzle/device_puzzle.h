@@ -102,11 +102,11 @@ struct DecideProblem : PuzzleCall {
 template <typename CutEngine, typename TransportEngine>
 struct DeviceEngines {
   template <typename Team>
-  PUZZLEMIX_HD void cut(Team& team, const IntegerLabeling& integers, int32_t* label) {
+  PUZZLEMIX_HD void cut(Team& team, const IntegerLabeling& integers, int32_t* label) const {
     CutEngine::solve(team, cut_work, integers, cost, -1, label);
   }
   template <typename Team>
-  PUZZLEMIX_HD int64_t transport(Team& team, const Blocks& blocks, int64_t* source) {
+  PUZZLEMIX_HD int64_t transport(Team& team, const Blocks& blocks, int64_t* source) const {
     const TransportEngine engine = transport_engine;
     engine.solve(team, blocks);
     const int n = blocks.cells();
@@ -119,14 +119,6 @@ struct DeviceEngines {
   const LabelCost* cost;
 };
 
-// Where blocks stay, no transport is solved, and an engine needs no memory.
-struct NoTransport {
-  PUZZLEMIX_HD NoTransport(Arena&, int, int) {}
-  template <typename Team>
-  PUZZLEMIX_HD void solve(Team&, const Blocks&) const {}
-  PUZZLEMIX_HD int row(int place) const { return place; }
-};
-
 template <typename CutEngine, typename TransportEngine>
 struct DeviceDecide {
   using Problem = DecideProblem;
@@ -135,7 +127,8 @@ struct DeviceDecide {
   struct Work {
     PUZZLEMIX_HD Work(Arena& arena, const Problem& p)
         : engines{typename CutEngine::Work(arena, p.shape(), p.labels),
-                  TransportEngine(arena, p.fine_height, p.fine_width), nullptr},
+                  TransportEngine(arena, moves(p) ? p.fine_height : 0, moves(p) ? p.fine_width : 0),
+                  nullptr},
           cost(arena.take<LabelCost>(1)),
           decision(arena, p, p.cells()),
           blocks(arena, p.fine_height, p.fine_width),
@@ -148,6 +141,10 @@ struct DeviceDecide {
     DecisionWork decision;
     Blocks blocks;
     double* shares[2];
+
+   private:
+    // Where blocks stay, no transport is solved, and its engine needs no memory.
+    PUZZLEMIX_HD static bool moves(const Problem& p) { return p.transport != Transport::none; }
   };
 
   PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) { return Work(arena, p); }
@@ -166,8 +163,7 @@ struct DeviceDecide {
       share(team, p, p.pooled.sums[a] + index * p.fine_cells(), work.decision.lines,
             work.shares[a]);
     }
-    Engines engines = work.engines;
-    decide(team, p, *work.cost, work.decision, work.blocks, images, b, engines);
+    decide(team, p, *work.cost, work.decision, work.blocks, images, b, work.engines);
   }
 };
 
@@ -176,14 +172,8 @@ template <template <typename> class Chosen, typename Use>
 void with_decision(const PuzzleProblem& p, const Use& use) {
   const auto with_transport = [&](auto cut) {
     using Cut = typename decltype(cut)::Type;
-    switch (p.transport) {
-      case Transport::approx:
-        return use(Chosen<DeviceDecide<Cut, TeamBlockApprox>>());
-      case Transport::exact:
-        return use(Chosen<DeviceDecide<Cut, TeamBlockExact>>());
-      default:
-        return use(Chosen<DeviceDecide<Cut, NoTransport>>());
-    }
+    if (p.transport == Transport::exact) return use(Chosen<DeviceDecide<Cut, TeamBlockExact>>());
+    return use(Chosen<DeviceDecide<Cut, TeamBlockApprox>>());
   };
   p.exact_cut ? with_transport(Chosen<TeamExactEngine>())
               : with_transport(Chosen<TeamSwapEngine>());

@@ -6,14 +6,10 @@ namespace puzzlemix {
 
 template int solve_cuda<DevicePool>(const PoolProblem&, void*, void*);
 
-template int solve_cuda<DeviceDecide<TeamSwapEngine, NoTransport>>(const DecideProblem&, void*,
-                                                                   void*);
 template int solve_cuda<DeviceDecide<TeamSwapEngine, TeamBlockApprox>>(const DecideProblem&, void*,
                                                                        void*);
 template int solve_cuda<DeviceDecide<TeamSwapEngine, TeamBlockExact>>(const DecideProblem&, void*,
                                                                       void*);
-template int solve_cuda<DeviceDecide<TeamExactEngine, NoTransport>>(const DecideProblem&, void*,
-                                                                    void*);
 template int solve_cuda<DeviceDecide<TeamExactEngine, TeamBlockApprox>>(const DecideProblem&, void*,
                                                                         void*);
 template int solve_cuda<DeviceDecide<TeamExactEngine, TeamBlockExact>>(const DecideProblem&, void*,
