@@ -293,7 +293,7 @@ def _expect_weights(name: str, y: Tensor, num_classes: int | None) -> int:
     width = y.shape[1]
     if num_classes is not None and width != num_classes:
         raise ValueError(
-            f"{name}: expected integers [N] or weights [N, K] with K = num_classes = "
+            f"{name}: expected labels as integers [N] or weights [N, K] with K = num_classes = "
             f"{num_classes}, got shape {list(y.shape)}"
         )
     if num_classes is None and width == 1 and y.dtype in INTEGERS:
