@@ -245,13 +245,17 @@ class WarpCut {
   template <int D>
   PUZZLEMIX_INLINE void push_along_columns() {
     constexpr int kBack = (D + 2) % kDirections;
+    // All shuffles are under way at a time, whatever the compiler makes of it.
+    Int out[kCells], in[kCells];
+    PUZZLEMIX_UNROLL
+    for (int i = 0; i < kCells; ++i) out[i] = Lanes::flow(excess[i], Int(0), nearer_[D][i]);
+    PUZZLEMIX_UNROLL
+    for (int i = 0; i < kCells; ++i) in[i] = D == kDown ? from_above(out[i]) : from_below(out[i]);
     PUZZLEMIX_UNROLL
     for (int i = 0; i < kCells; ++i) {
-      const Int out = Lanes::flow(excess[i], Int(0), nearer_[D][i]);
-      const Int in = D == kDown ? from_above(out) : from_below(out);
-      excess[i] = excess[i] + in - out;
-      nearer_[D][i] = nearer_[D][i] - out;
-      left[kBack][i] = left[kBack][i] - in;
+      nearer_[D][i] = nearer_[D][i] - out[i];
+      excess[i] = excess[i] - out[i] + in[i];
+      left[kBack][i] = left[kBack][i] - in[i];
     }
   }
 
