@@ -127,8 +127,8 @@ def test_a_warp_cuts_small_grids() -> None:
 
 
 def test_a_warp_ends_on_a_snake() -> None:
-    """One path through all cells, from the source to a sink at its other end: 256 levels, and one
-    search, since nothing is pushed anywhere else."""
+    """One path through all cells, from the source to a sink at its other end: many levels, and many
+    searches, as two steps of pushes get no further than some rows."""
     side = 16
     path = [(y, x if y % 2 == 0 else side - 1 - x) for y in range(side) for x in range(side)]
     source, sink = torch.zeros(2, 1, side, side)
