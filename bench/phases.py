@@ -1,8 +1,10 @@
 """How many phases the algorithms of the device take: `python -m bench.phases`, no GPU needed.
 
-A phase ends with a barrier, so their number is what a sample's latency is made of on CUDA. They are
-counted on host teams, whose every answer is compared with the CPU's. Prints a Markdown table of
-the median, the 99th percentile and the most over the samples.
+A phase ends with a barrier, so their number is what a sample's latency is made of on CUDA; but a
+grid of up to 16x16 is cut in one phase, by one warp, whose lanes wait for numbers of each other
+(shuffles) and for votes. All are counted on host teams, whose every answer is compared with the
+CPU's. Prints a Markdown table of the median, the 99th percentile and the most over the samples, of
+shuffles and votes median and most.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ def cases() -> Iterator[Case]:
 
 
 def phases(case: Case) -> Tensor:
-    """The phases of each sample."""
+    """Phases, shuffles and votes of each sample."""
     _, solve, given, options = case
     shared = given[3:]  # a label cost
     batch = len(given[0])
@@ -69,18 +71,21 @@ def phases(case: Case) -> Tensor:
         one = (*(tensor[b : b + 1] for tensor in given[:3]), *shared)
         with Team(seed=2 * b) as team:
             answer = solve(*one, **options)
-        counts.append(team.phases)
+        counts.append((team.phases, team.shuffles, team.votes))
         torch.testing.assert_close(answer[1], solve(*one, **options)[1], rtol=1e-9, atol=1e-12)
     return torch.tensor(counts, dtype=torch.float64)
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    print("| work | median | 99 % | most |\n| --- | --- | --- | --- |")
+    print("| work | median | 99 % | most | shuffles | votes |\n" + "| --- " * 6 + "|")
     for case in tqdm(list(cases()), leave=False):
         counts = phases(case)
-        median, late, most = counts.median(), counts.quantile(0.99), counts.max()
-        tqdm.write(f"| {case[0]} | {median:.0f} | {late:.0f} | {most:.0f} |")
+        median, most = counts.median(0).values, counts.max(0).values
+        late = counts[:, 0].quantile(0.99)
+        lanes = [f"{median[i]:.0f}, {most[i]:.0f}" if most[i] else "" for i in (1, 2)]
+        row = [case[0], f"{median[0]:.0f}", f"{late:.0f}", f"{most[0]:.0f}", *lanes]
+        tqdm.write(f"| {' | '.join(row)} |")
 
 
 if __name__ == "__main__":

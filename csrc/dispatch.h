@@ -64,11 +64,11 @@ Status enqueue(const Call& call, char* scratch, void* stream, int& code) {
 }
 #endif
 
-// Counts phases on a team that takes the items of each in an order drawn from a seed.
+// Counts on a team that takes the items of each in an order drawn from a seed.
 template <typename Call>
-Status run_on_team(const Call& call, uint64_t seed, int64_t& phases) {
+Status run_on_team(const Call& call, uint64_t seed, Waits& waits) {
   return call.on_device([&](auto chosen, const auto& problem) {
-    phases = solve_shuffled<typename decltype(chosen)::Type>(problem, seed);
+    waits = solve_shuffled<typename decltype(chosen)::Type>(problem, seed);
   });
 }
 
@@ -116,7 +116,7 @@ void bind_cuda(pybind11::module_& entries, Call (*make)(Fields...), const Names&
 #endif
 }
 
-// For tests. Returns the outcome and the number of phases.
+// For tests. Returns the outcome and what was waited for: phases, shuffles, votes.
 template <typename Call, typename... Fields, typename... Names>
 void bind_team(pybind11::module_& entries, Call (*make)(Fields...), const Names&... names) {
   entries.def(
@@ -124,12 +124,12 @@ void bind_team(pybind11::module_& entries, Call (*make)(Fields...), const Names&
       [make](uint64_t seed, Fields... fields) {
         const Call call = make(fields...);
         Status status;
-        int64_t phases = 0;
+        Waits waits;
         {
           const pybind11::gil_scoped_release release;
-          status = run_on_team(call, seed, phases);
+          status = run_on_team(call, seed, waits);
         }
-        return pybind11::make_tuple(outcome(status), phases);
+        return pybind11::make_tuple(outcome(status), waits.phases, waits.shuffles, waits.votes);
       },
       pybind11::arg("seed"), names...);
 }

@@ -20,6 +20,7 @@ __global__ void __launch_bounds__(kMostThreads, 1)
   __shared__ BlockTeam::Shared shared;
   // Addresses are looked up where they are needed; there are too many for registers.
   __shared__ __align__(16) char room[sizeof(Work)];
+  static_assert(kFastBytes + sizeof(shared) + sizeof(room) <= 48 * 1024, "all shared memory");
   if (threadIdx.x == 0) {
     Arena arena(fast, fast_bytes, scratch + blockIdx.x * slow_bytes);
     new (room) Work(Algorithm::layout(arena, problem));

@@ -9,6 +9,12 @@
 
 namespace puzzlemix {
 
+// What threads wait for each other for: phases, which are barriers on the device, and of those that
+// one warp does alone the numbers that lanes pass to each other, and votes.
+struct Waits {
+  int64_t phases = 0, shuffles = 0, votes = 0;
+};
+
 // One thread that takes the items of every phase in an order drawn from a seed.
 class ShuffledTeam {
  public:
@@ -21,7 +27,7 @@ class ShuffledTeam {
   void step(int n, F f) {
     expect_values_captured(f);
     for (int i : order(n)) f(i);
-    ++phases_;
+    ++waits_.phases;
   }
 
   template <typename F>
@@ -38,7 +44,7 @@ class ShuffledTeam {
     for (int i : order(n)) made[i >> 5] |= static_cast<uint32_t>(f(i)) << (i & 31);
     uint32_t all = 0;
     for (int w = 0; w < word_count(n); ++w) all |= words[w] = made[w];
-    ++phases_;
+    ++waits_.phases;
     return all != 0;
   }
 
@@ -47,7 +53,7 @@ class ShuffledTeam {
     expect_values_captured(f);
     bool some = false;
     for (int i : order(n)) some = f(i) || some;
-    ++phases_;
+    ++waits_.phases;
     return some;
   }
 
@@ -56,7 +62,7 @@ class ShuffledTeam {
     expect_values_captured(f);
     T all = none;
     for (int i : order(n)) all = op(all, f(i));
-    ++phases_;
+    ++waits_.phases;
     return all;
   }
 
@@ -66,7 +72,7 @@ class ShuffledTeam {
     expect_values_captured(f);
     double all = 0;
     for (int i = 0; i < n; ++i) all += f(i);
-    ++phases_;
+    ++waits_.phases;
     return all;
   }
 
@@ -80,7 +86,7 @@ class ShuffledTeam {
       for (int i : order(n)) all = op(all, f(r, i));
       g(r, all);
     }
-    ++phases_;
+    ++waits_.phases;
   }
 
   template <typename F>
@@ -88,9 +94,9 @@ class ShuffledTeam {
     expect_values_captured(f);
     HostLanes lanes;
     f(lanes);
-    shuffles_ += lanes.shuffles();
-    votes_ += lanes.votes();
-    ++phases_;
+    waits_.shuffles += lanes.shuffles();
+    waits_.votes += lanes.votes();
+    ++waits_.phases;
   }
 
   static void atomic_min(uint64_t* at, uint64_t value) {
@@ -98,11 +104,7 @@ class ShuffledTeam {
   }
   static void atomic_add(int32_t* at, int32_t value) { *at += value; }
 
-  // How many phases there were: barriers, on the device.
-  int64_t phases() const { return phases_; }
-  // What the lanes of its warps waited for: numbers of other lanes, and votes.
-  int64_t shuffles() const { return shuffles_; }
-  int64_t votes() const { return votes_; }
+  const Waits& waits() const { return waits_; }
 
  private:
   const std::vector<int>& order(int n) {
@@ -117,7 +119,7 @@ class ShuffledTeam {
 
   std::minstd_rand random_;
   std::vector<int> order_;
-  int64_t phases_ = 0, shuffles_ = 0, votes_ = 0;
+  Waits waits_;
 };
 
 }  // namespace puzzlemix

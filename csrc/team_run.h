@@ -46,9 +46,9 @@ int64_t scratch_bytes(const typename Algorithm::Problem& problem) {
   return bytes.slow * block_count<Algorithm>(problem, bytes);
 }
 
-// Returns the number of phases of all samples.
+// Returns what all samples waited for.
 template <typename Algorithm>
-int64_t solve_shuffled(const typename Algorithm::Problem& problem, uint64_t seed) {
+Waits solve_shuffled(const typename Algorithm::Problem& problem, uint64_t seed) {
   const Footprint bytes = footprint<Algorithm>(problem);
   ShuffledTeam team(seed);
   for (int64_t b = 0; b < problem.batch; ++b) {
@@ -58,7 +58,7 @@ int64_t solve_shuffled(const typename Algorithm::Problem& problem, uint64_t seed
     Arena arena(fast.data(), bytes.fast, slow.data());
     Algorithm::solve(team, Algorithm::layout(arena, problem), problem, b);
   }
-  return team.phases();
+  return team.waits();
 }
 
 }  // namespace puzzlemix

@@ -27,7 +27,7 @@ class _Kernel:
 
 class _Operator(_Kernel):
     @staticmethod
-    def run_on_team(seed: int, **problem: Any) -> tuple[_Fault | None, int]:
+    def run_on_team(seed: int, **problem: Any) -> tuple[_Fault | None, int, int, int]:
         """For tests: what the device algorithm refuses, and the number of its phases."""
 
 grid_min_cut: _Operator

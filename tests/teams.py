@@ -24,6 +24,10 @@ class Team:
         self.seed = seed
         self.phases = 0
         """How many phases there were so far, of all samples: barriers, on CUDA."""
+        self.shuffles = 0
+        """How often the lanes of a warp took numbers of other lanes."""
+        self.votes = 0
+        """How often they asked whether something held in one of them."""
 
     def __enter__(self) -> Team:
         self._on_cpu = border.run_on_cpu
@@ -40,6 +44,8 @@ class Team:
             return fault
         if "label_cost_in_host_memory" in problem:
             problem["label_cost_in_host_memory"] = self.seed % 2 == 0
-        fault, phases = operator.run_on_team(self.seed, **problem)
+        fault, phases, shuffles, votes = operator.run_on_team(self.seed, **problem)
         self.phases += phases
+        self.shuffles += shuffles
+        self.votes += votes
         return fault

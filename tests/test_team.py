@@ -6,6 +6,7 @@ values that only they know.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -26,6 +27,13 @@ from puzzlemix.ops import border
 
 ROOT = Path(__file__).parents[1]
 SIDES = st.integers(1, 9)
+# What a warp holds, and what it doesn't.
+SHAPES = st.one_of(
+    st.tuples(SIDES, SIDES),
+    st.tuples(st.integers(1, 16), st.integers(1, 16)),
+    st.tuples(st.integers(1, 4), st.integers(17, 24)),
+    st.tuples(st.integers(17, 24), st.integers(1, 4)),
+)
 SEEDS = st.integers(0, 10**6)
 
 
@@ -39,8 +47,9 @@ def agree(solve: Callable[..., Any], *args: Any, seed: int = 0, **options: Any) 
     torch.testing.assert_close(its_value, value, rtol=1e-11, atol=1e-25)
 
 
-@given(st.sampled_from(sorted(problems.COSTS)), SIDES, SIDES, SEEDS)
-def test_cuts(kind: str, height: int, width: int, seed: int) -> None:
+@given(st.sampled_from(sorted(problems.COSTS)), SHAPES, SEEDS)
+def test_cuts(kind: str, shape: tuple[int, int], seed: int) -> None:
+    height, width = shape
     agree(ops.grid_min_cut, *problems.cut(kind, seed=seed, height=height, width=width), seed=seed)
 
 
@@ -48,11 +57,11 @@ def test_cuts(kind: str, height: int, width: int, seed: int) -> None:
     st.sampled_from([*sorted(problems.COSTS), "puzzle"]),
     st.sampled_from(sorted(problems.LABEL_COSTS)),
     st.integers(2, 7),
-    SIDES,
-    SIDES,
+    SHAPES,
     SEEDS,
 )
-def test_labelings(kind: str, cost: str, labels: int, height: int, width: int, seed: int) -> None:
+def test_labelings(kind: str, cost: str, labels: int, shape: tuple[int, int], seed: int) -> None:
+    height, width = shape
     problem = problems.labeling(
         kind, cost, seed=seed, height=height, width=width, labels=labels, batch=1
     )
@@ -90,6 +99,45 @@ def same_total(solve: Callable[..., Any], *args: Any, seed: int, **options: Any)
     # Integers are what is least: rounding them can tell two totals apart by this much.
     slack = count * 2.0**-29 * float(args[0].double().abs().max() + options.get("xi", 0))
     torch.testing.assert_close(teams[0].total, total, rtol=1e-12, atol=slack)
+
+
+@pytest.mark.parametrize("side", range(1, 17))
+def test_every_grid_of_a_warp(side: int) -> None:
+    """Of every shape up to 16x16, with as many labels as there may be."""
+    kinds = [*sorted(problems.COSTS), "puzzle"]
+    for other in range(1, 17):
+        kind, labels = kinds[(side + other) % len(kinds)], 2 + (3 * side + other) % 15
+        size = {"seed": 16 * side + other, "height": side, "width": other}
+        agree(ops.grid_min_cut, *problems.cut(kind if kind != "puzzle" else "uniform", **size))
+        problem = problems.labeling(kind, "quadratic", labels=labels, **size)
+        agree(ops.alpha_beta_swap, *problem)
+        agree(ops.exact_labeling, *problem)
+
+
+def test_a_warp_cuts_small_grids() -> None:
+    """Its lanes pass numbers around; the threads of a block do not."""
+    for height, width in ((1, 1), (16, 16), (16, 1), (17, 1), (2, 17)):
+        problem = problems.labeling("puzzle", height=height, width=width)
+        cut = problems.cut("uniform", height=height, width=width)
+        calls = ((ops.alpha_beta_swap, problem), (ops.exact_labeling, problem))
+        for solve, arguments in (*calls, (ops.grid_min_cut, cut)):
+            with Team(0) as team:
+                solve(*arguments)
+            assert (team.votes > 0 and team.shuffles > 0) == (height <= 16 and width <= 16)
+
+
+def test_a_warp_ends_on_a_snake() -> None:
+    """One path through all cells, from the source to a sink at its other end: many levels, and many
+    searches, as two steps of pushes get no further than some rows."""
+    side = 16
+    path = [(y, x if y % 2 == 0 else side - 1 - x) for y in range(side) for x in range(side)]
+    source, sink = torch.zeros(2, 1, side, side)
+    vertical, horizontal = torch.zeros(1, side - 1, side), torch.zeros(1, side, side - 1)
+    source[0][path[0]], sink[0][path[-1]] = 3, 2
+    for (y, x), (below, beside) in itertools.pairwise(path):
+        edges = vertical if below > y else horizontal
+        edges[0, y, min(x, beside)] = 1
+    agree(ops.grid_min_cut, source, sink, vertical, horizontal)
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (20, 20), (33, 40), (64, 64), (1, 64)])

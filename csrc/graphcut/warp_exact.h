@@ -7,25 +7,31 @@
 namespace puzzlemix {
 
 class WarpDescentEngine {
+  static constexpr int kPlane = WarpGrid::kPlane;
+
  public:
-  // Planes by place (see warp_cut.h), 0 where the grid has no cell. To be taken first from an
-  // arena: the lanes read them as shared memory.
+  // The memory of a sample: planes by place (see warp_cut.h), 0 where the grid has no cell. One
+  // address, as registers are few. To be taken first from an arena: lanes read it as shared memory.
   struct Work {
     PUZZLEMIX_HD Work(Arena& arena, int labels)
-        : unary(arena.take<int32_t>(labels * WarpGrid::kPlane)),
-          right(arena.take<int32_t>(labels > 0 ? WarpGrid::kPlane : 0)),
-          down(arena.take<int32_t>(labels > 0 ? WarpGrid::kPlane : 0)),
-          label(arena.take<int32_t>(labels > 0 ? WarpGrid::kPlane : 0)),
-          there(arena.take<int32_t>(2 * labels)),
-          back(arena.take<int32_t>(2 * labels)),
-          rise(arena.take<int32_t>(2 * labels)) {}
+        : memory(arena.take<int32_t>(labels > 0 ? kUnary + labels * kPlane : 0)) {}
 
-    int32_t *unary, *right, *down, *label;
-    // By gap + labels, where an edge of weight 1 costs f(x_i - x_j), f even and convex, and x is
-    // low or low + 1 with low_i - low_j = gap. The arc i -> j is cut where i stays and j takes
-    // low + 1, the arc back the other way round; together they make up f's second difference, split
-    // as evenly as integers allow. `rise` is excess of i and lack of j.
-    int32_t *there, *back, *rise;
+    PUZZLEMIX_HD int32_t* right() const { return memory; }
+    PUZZLEMIX_HD int32_t* down() const { return memory + kPlane; }
+    PUZZLEMIX_HD int32_t* label() const { return memory + 2 * kPlane; }
+    PUZZLEMIX_HD int32_t* unary(int label) const { return memory + kUnary + label * kPlane; }
+    // By gap, from the one of -labels on: an edge of weight 1 costs f(x_i - x_j), f even and
+    // convex, and x is low or low + 1 with low_i - low_j = gap. The arc i -> j is cut where i stays
+    // and j takes low + 1, the arc back the other way round; together they make up f's second
+    // difference, split as evenly as integers allow. `rise` is excess of i and lack of j.
+    PUZZLEMIX_HD int32_t* there() const { return memory + kTable; }
+    PUZZLEMIX_HD int32_t* back() const { return there() + 2 * kMaxLabels; }
+    PUZZLEMIX_HD int32_t* rise() const { return back() + 2 * kMaxLabels; }
+
+   private:
+    static constexpr int kTable = 3 * kPlane, kUnary = kTable + 6 * kMaxLabels;
+
+    int32_t* memory;
   };
 
   // The label cost is a convex function of the distance, unary costs are convex in the label.
@@ -42,7 +48,7 @@ class WarpDescentEngine {
       Solver<Lanes>(lanes, work, labels).solve();
     });
     team.step(WarpGrid::kPlane, [=](int place) {
-      if (WarpGrid::inside(shape, place)) label[WarpGrid::cell(shape, place)] = work.label[place];
+      if (WarpGrid::inside(shape, place)) label[WarpGrid::cell(shape, place)] = work.label()[place];
     });
   }
 
@@ -54,15 +60,15 @@ class WarpDescentEngine {
     team.step(WarpGrid::kPlane, [=](int place) {
       const bool inside = WarpGrid::inside(in.shape, place);
       const int i = WarpGrid::cell(in.shape, place);
-      to.right[place] = inside ? in.right[i] : 0;
-      to.down[place] = inside ? in.down[i] : 0;
+      to.right()[place] = inside ? in.right[i] : 0;
+      to.down()[place] = inside ? in.down[i] : 0;
       int cheapest = 0;  // the lowest on a tie
       for (int l = in.labels - 1; l >= 0; --l) {
         const int32_t cost = inside ? in.costs_of(l)[i] : 0;
-        to.unary[l * WarpGrid::kPlane + place] = cost;
+        to.unary(l)[place] = cost;
         cheapest = cost == 0 ? l : cheapest;
       }
-      to.label[place] = in.labels > 3 ? cheapest : in.labels - 2;
+      to.label()[place] = in.labels > 3 ? cheapest : in.labels - 2;
     });
   }
 
@@ -78,9 +84,9 @@ class WarpDescentEngine {
         return (*label_cost)(0, Least()(gap < 0 ? -gap : gap, labels - 1));
       };
       const int64_t second = f(gap + 1) + f(gap - 1) - 2 * f(gap), half = second / 2;
-      to.there[k] = static_cast<int32_t>(second - half);
-      to.back[k] = static_cast<int32_t>(half);
-      to.rise[k] = static_cast<int32_t>(f(gap + 1) - f(gap) - half);
+      to.there()[k] = static_cast<int32_t>(second - half);
+      to.back()[k] = static_cast<int32_t>(half);
+      to.rise()[k] = static_cast<int32_t>(f(gap + 1) - f(gap) - half);
     });
   }
 
@@ -90,7 +96,7 @@ class WarpDescentEngine {
     using Cut = WarpCut<Lanes>;
     using Int = typename Lanes::Int;
     using Bits = typename Lanes::Bits;
-    static constexpr int kCells = WarpGrid::kCells, kPlane = WarpGrid::kPlane;
+    static constexpr int kCells = WarpGrid::kCells;
 
     PUZZLEMIX_INLINE Solver(Lanes& lanes, const Work& work, int labels)
         : lanes_(lanes), work_(work), labels_(labels), cut_(lanes) {}
@@ -115,7 +121,7 @@ class WarpDescentEngine {
     // (going down); cells at the end stay. True if a label changed.
     PUZZLEMIX_INLINE bool change(int direction) {
       Int low[kCells];
-      Cut::load_plane(work_.label, cut_.lane(), low);
+      Cut::load_plane(work_.label(), cut_.lane(), low);
       Bits moves(0);
       const int end = direction > 0 ? labels_ - 1 : 0;
       PUZZLEMIX_UNROLL
@@ -128,8 +134,8 @@ class WarpDescentEngine {
         low[i] = low[i] + Lanes::keep(moves, i, Int(direction > 0 ? 0 : -1));
         // Cells that don't move may have no label above; what is found for them counts for nothing.
         const Int at = Lanes::least(low[i], Int(labels_ - 2)) * Int(kPlane) + cut_.lane();
-        cut_.excess[i] = Lanes::load(work_.unary + kPlane + i * kWarp, at) -
-                         Lanes::load(work_.unary + i * kWarp, at);
+        cut_.excess[i] = Lanes::load(work_.unary(1) + i * kWarp, at) -
+                         Lanes::load(work_.unary(0) + i * kWarp, at);
       }
       fill_edges(low, moves);
       PUZZLEMIX_UNROLL
@@ -139,8 +145,8 @@ class WarpDescentEngine {
       const Bits changed = direction > 0 ? moves & high : moves & ~high;
       PUZZLEMIX_UNROLL
       for (int i = 0; i < kCells; ++i) {
-        const Int before = Lanes::load(work_.label + i * kWarp, cut_.lane());
-        Lanes::store(work_.label + i * kWarp, cut_.lane(),
+        const Int before = Lanes::load(work_.label() + i * kWarp, cut_.lane());
+        Lanes::store(work_.label() + i * kWarp, cut_.lane(),
                      before + Lanes::keep(changed, i, Int(direction)));
       }
       return lanes_.any(changed);
@@ -158,14 +164,14 @@ class WarpDescentEngine {
         const Int next = i + 1 < kCells ? low[i + 1 < kCells ? i + 1 : i] : beside;
         cut_.left[Cut::kLeft][i] = back;
         cut_.excess[i] = cut_.excess[i] + to_next;
-        fill_edge<Cut::kRight>(work_.right, low[i] - next, i, moves, others[Cut::kRight], back,
+        fill_edge<Cut::kRight>(work_.right(), low[i] - next, i, moves, others[Cut::kRight], back,
                                to_next);
       }
       cut_.left[Cut::kLeft][0] = cut_.from_beside(back);
       cut_.excess[0] = cut_.excess[0] + cut_.from_beside(to_next);
       PUZZLEMIX_UNROLL
       for (int i = 0; i < kCells; ++i) {
-        fill_edge<Cut::kDown>(work_.down, low[i] - cut_.from_below(low[i]), i, moves,
+        fill_edge<Cut::kDown>(work_.down(), low[i] - cut_.from_below(low[i]), i, moves,
                               others[Cut::kDown], back, to_next);
         cut_.left[Cut::kUp][i] = cut_.from_above(back);
         cut_.excess[i] = cut_.excess[i] + cut_.from_above(to_next);
@@ -180,9 +186,9 @@ class WarpDescentEngine {
                                     Int& to_other) {
       const Int weight = Lanes::load(weights + i * kWarp, cut_.lane());
       const Int at = gap + Int(labels_);
-      const Int there = weight * Lanes::load(work_.there, at);
-      const Int rise = weight * Lanes::load(work_.rise, at);
-      back = weight * Lanes::load(work_.back, at);
+      const Int there = weight * Lanes::load(work_.there(), at);
+      const Int rise = weight * Lanes::load(work_.rise(), at);
+      back = weight * Lanes::load(work_.back(), at);
       // Where one end moves, the other's choice is no excuse to share the second difference.
       cut_.excess[i] = cut_.excess[i] + rise + Lanes::keep(~others, i, back);
       to_other = Lanes::keep(~moves, i, there) - rise;

@@ -46,14 +46,17 @@ Status enqueue(const PuzzlePlanCall& plan, char* scratch, void* stream, int& cod
 }
 #endif
 
-Status run_on_team(const PuzzlePlanCall& plan, uint64_t seed, int64_t& phases) {
+Status run_on_team(const PuzzlePlanCall& plan, uint64_t seed, Waits& waits) {
   const PuzzleCall call(plan.problem);
   std::vector<char> memory(pooled_bytes(call));
   const PooledImages images = pooled_images(call, memory.data());
-  phases = solve_shuffled<DevicePool>(PoolProblem(call, images), seed);
+  waits = solve_shuffled<DevicePool>(PoolProblem(call, images), seed);
   with_decision<Chosen>(plan.problem, [&](auto chosen) {
     using Algorithm = typename decltype(chosen)::Type;
-    phases += solve_shuffled<Algorithm>(DecideProblem(call, images), seed);
+    const Waits more = solve_shuffled<Algorithm>(DecideProblem(call, images), seed);
+    waits.phases += more.phases;
+    waits.shuffles += more.shuffles;
+    waits.votes += more.votes;
   });
   return {};
 }

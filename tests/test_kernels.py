@@ -1,0 +1,56 @@
+"""What the machine code of the kernels shows without a GPU: nothing of a cut is in memory."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from puzzlemix import _core
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from bench import kernels
+
+EXTENSION = Path(str(_core.__file__))
+
+if not _core.cuda_toolkit:
+    pytest.skip("a build without CUDA", allow_module_level=True)
+if not kernels.tool():
+    pytest.skip("cuobjdump is missing", allow_module_level=True)
+
+KERNELS = {kernels.short(kernel.name): kernel for kernel in kernels.kernels(EXTENSION)}
+CUTTING = [name for name in KERNELS if "Swap" in name or "Exact" in name or "MinCut" in name]
+CUTTING = [
+    name for name in CUTTING if name.startswith(("TeamLabeling ", "TeamMin", "DeviceDecide"))
+]
+
+if not KERNELS:
+    pytest.skip("no machine code for sm_90 in this build", allow_module_level=True)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_two_blocks_of_256_fit(name: str) -> None:
+    assert KERNELS[name].registers <= 128
+
+
+@pytest.mark.parametrize("name", [name for name in KERNELS if not name.startswith("DeviceDecide")])
+def test_no_stack_frame(name: str) -> None:
+    """No array is indexed at run time, no register is spilled."""
+    assert KERNELS[name].stack == 0
+
+
+def test_all_cuts_are_read() -> None:
+    assert len(CUTTING) == 7  # three functions; a plan by two engines and two transports
+
+
+@pytest.mark.parametrize("name", CUTTING)
+def test_a_warp_cuts_in_registers(name: str) -> None:
+    cut = kernels.CutLoops.of(kernels.code(EXTENSION, KERNELS[name].name))
+    assert cut is not None
+    assert not [one for one in cut.whole if one.takes_memory]
+    # No path for lanes that have parted ways, which takes the shuffles one by one.
+    assert not [one for one in cut.whole if "BRA.DIV" in one.text or "COLLECTIVE" in one.text]
+    assert len(cut.level) <= 40
+    assert len(cut.whole) <= 640
