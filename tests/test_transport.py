@@ -194,6 +194,20 @@ def test_rectangles_are_optimal_by_their_duals(kind, shape):
     assert certificates.no_cycle_gains(square, whole, slack).all()
 
 
+@pytest.mark.parametrize("shape", [(20, 20), (150, 190), (190, 150), (1100, 1100)])
+def test_large_matrices_without_an_assignment(shape):
+    """One row or column is forbidden altogether, or two rows share all that they may have."""
+    shorter = int(shape[0] > shape[1]) + 1
+    cost = problems.matrix("uniform", batch=1, count=shape[0], columns=shape[1])
+    none = cost.index_fill(shorter, torch.tensor(shape[shorter - 1] // 2), float("inf"))
+    rows = cost if shorter == 1 else cost.mT
+    shared = rows.clone()
+    shared[:, 3:5, 1:] = float("inf")
+    for infeasible in (none, shared if shorter == 1 else shared.mT):
+        with pytest.raises(ValueError, match=r"^cost: .* without a forbidden one"):
+            puzzlemix.assignment(infeasible, method="exact")
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_nothing_to_assign(backend, method):
     for rows, columns in ((0, 3), (3, 0), (0, 0)):

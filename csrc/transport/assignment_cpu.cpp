@@ -30,42 +30,44 @@ struct Matrix {
 
 // ---- Values -------------------------------------------------------------------------------------
 
-// The extremes of some costs, infinity (a forbidden pair) left out of the largest; `allowed` says
-// whether none is -infinity or not a number.
+// The extremes of some costs. Those that are not finite are left out of the largest; `finite` says
+// whether none is.
 template <typename T>
 struct Extent {
   T least, most;
-  bool allowed;
+  bool finite;
 };
 
 template <typename T>
-Extent<T> extent(const T* values, int64_t count) {
+Extent<T> extent(const T* values, int count) {
   constexpr int kLanes = 8;
-  using Limits = std::numeric_limits<T>;
-  T least[kLanes], most[kLanes];
-  T wrong[kLanes];
+  T least[kLanes], most[kLanes], nothing[kLanes];
   for (int l = 0; l < kLanes; ++l) {
-    least[l] = Limits::has_infinity ? Limits::infinity() : Limits::max();
-    most[l] = Limits::lowest();
-    wrong[l] = 0;
+    least[l] = most[l] = values[0];
+    nothing[l] = 0;
   }
   const auto look = [&](int l, T x) {
     least[l] = x < least[l] ? x : least[l];
-    const T finite = x <= Limits::max() ? x : most[l];
-    most[l] = finite > most[l] ? finite : most[l];
-    wrong[l] = x >= Limits::lowest() ? wrong[l] : T{1};
+    most[l] = x > most[l] ? x : most[l];
+    nothing[l] += x * 0;  // stays 0 unless x is infinite or not a number
   };
-  const int64_t whole = count / kLanes * kLanes;
-  for (int64_t i = 0; i < whole; i += kLanes) {
+  const int whole = count / kLanes * kLanes;
+  for (int i = 0; i < whole; i += kLanes) {
     for (int l = 0; l < kLanes; ++l) look(l, values[i + l]);
   }
-  for (int64_t i = whole; i < count; ++i) look(0, values[i]);
+  for (int i = whole; i < count; ++i) look(0, values[i]);
   for (int l = 1; l < kLanes; ++l) {
     least[0] = std::min(least[0], least[l]);
     most[0] = std::max(most[0], most[l]);
-    wrong[0] += wrong[l];
+    nothing[0] += nothing[l];
   }
-  return {least[0], most[0], wrong[0] == 0};
+  if (nothing[0] == 0) return {least[0], most[0], true};
+  Extent<T> found{*std::min_element(values, values + count), std::numeric_limits<T>::lowest(),
+                  false};
+  for (int i = 0; i < count; ++i) {
+    if (values[i] <= std::numeric_limits<T>::max()) found.most = std::max(found.most, values[i]);
+  }
+  return found;
 }
 
 // ---- The exact assignment's costs ---------------------------------------------------------------
@@ -76,20 +78,17 @@ template <typename T>
 class IntegerCosts {
  public:
   // least [rows]: the least cost of each row.
-  void set(const Matrix<T>& matrix, const double* least, double lowest, const CostScale& scale) {
+  void set(const Matrix<T>& matrix, const double* least, double lowest, const CostScale& scale,
+           bool forbids) {
     matrix_ = matrix;
     least_ = least;
     lowest_ = lowest;
     scale_ = scale;
-    padded_ = Lanes::padded(matrix.columns);
+    forbids_ = forbids;
+    padded_ = padded_to_lanes(matrix.columns);
     kept_ = int64_t{matrix.rows} * padded_ <= kKept;
-    // Padding is infinite from the first on.
-    integers_.assign((kept_ ? matrix.rows : 1) * static_cast<size_t>(padded_), kInfinity);
-    forbids_ = false;
-    for (int i = 0; i < matrix.rows && (kept_ || !forbids_); ++i) {
-      const double most = fill(i, integers_.data() + (kept_ ? int64_t{i} * padded_ : 0));
-      forbids_ = forbids_ || most == kInfinity;
-    }
+    integers_.resize((kept_ ? matrix.rows : 1) * static_cast<size_t>(padded_));
+    for (int i = 0; i < matrix.rows && kept_; ++i) fill(i, integers_.data() + int64_t{i} * padded_);
   }
 
   const double* row(int i) {
@@ -111,17 +110,17 @@ class IntegerCosts {
   static constexpr int64_t kKept =
       1100000;  // 8 MB; making 1024 rows anew takes as long as a search
 
-  // Returns the largest.
-  double fill(int i, double* out) const {
+  void fill(int i, double* out) const {
     const T* const costs = matrix_.row(i);
     const CostScale scale = scale_;
     const double least = least_[i];
-    for (int j = 0; j < matrix_.columns; ++j) {
-      out[j] = scale.integer(static_cast<double>(costs[j]), least);
+    const int n = matrix_.columns;
+    if (forbids_) {
+      for (int j = 0; j < n; ++j) out[j] = scale.integer(static_cast<double>(costs[j]), least);
+    } else {
+      for (int j = 0; j < n; ++j) out[j] = scale.allowed(static_cast<double>(costs[j]), least);
     }
-    double most = 0;
-    for (int j = 0; j < matrix_.columns; ++j) most = out[j] > most ? out[j] : most;
-    return most;
+    std::fill(out + n, out + padded_, kInfinity);
   }
 
   Matrix<T> matrix_{};
@@ -184,18 +183,17 @@ class Workspace {
     least_.resize(rows_);
     T lowest = kMost, most = kLowest;
     spread_ = 0;
-    bool allowed = true;
+    forbids_ = false;
     for (int i = 0; i < rows_; ++i) {
       const Extent<T> extent = puzzlemix::extent(matrix.row(i), columns_);
       look(i, extent);
       lowest = std::min(lowest, extent.least);
       most = std::max(most, extent.most);
-      allowed = allowed && extent.allowed;
+      forbids_ = forbids_ || !extent.finite;
     }
-    if (!allowed) {
+    if (forbids_) {
       const T* const at = std::find_if(costs, costs + count, [](T x) { return !(x >= kLowest); });
-      // Another thread may have changed it since.
-      return {Fault::value, 0, b, std::min<int64_t>(at - costs, count - 1)};
+      if (at != costs + count) return {Fault::value, 0, b, at - costs};
     }
     lowest_ = static_cast<double>(lowest);
     if (!(static_cast<double>(most) - lowest_ > DBL_MAX)) return {};
@@ -264,7 +262,7 @@ class Workspace {
     for (int n = 1; n < matrix.columns + 2; n *= 2) --bits;
     CostScale scale = kInteger ? CostScale() : CostScale(spread_, bits);
     while (true) {
-      integers_.set(matrix, least_.data(), lowest_, scale);
+      integers_.set(matrix, least_.data(), lowest_, scale, forbids_);
       if (engine_.solve(matrix.rows, matrix.columns, integers_) >= 0) return false;
       if (kInteger) return true;
       double total = 0;
@@ -276,6 +274,7 @@ class Workspace {
       const CostScale finer(total, bits);
       if (!finer.finer_than(scale)) return true;
       scale = finer;
+      forbids_ = true;
     }
   }
 
@@ -284,6 +283,7 @@ class Workspace {
   // Of the rows of what is assigned: the least cost of each, and the most that one is above that.
   std::vector<double> least_;
   double spread_ = 0;
+  bool forbids_ = false;  // whether a pair is forbidden
   std::vector<double> unpacked_;
   std::vector<T> turned_;
   DeferredAcceptance<T> matching_;

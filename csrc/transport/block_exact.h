@@ -106,11 +106,13 @@ class BlockExact {
 
   // For the dense solver.
   const double* row(int i) {
-    row_.resize(Lanes::padded(n_), std::numeric_limits<double>::infinity());
+    row_.resize(padded_to_lanes(n_), std::numeric_limits<double>::infinity());
     blocks_->costs(i, row_.data());
+    const double least = *std::min_element(row_.begin(), row_.begin() + n_);
+    for (int j = 0; j < n_; ++j) row_[j] -= least;
     return row_.data();
   }
-  double at(int i, int j) const { return blocks_->cost(i, j); }
+  double at(int i, int j) { return row(i)[j]; }
   double offset(int) const { return 0; }
   bool forbids() const { return false; }
 

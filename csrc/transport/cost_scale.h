@@ -23,9 +23,12 @@ class CostScale {
 
   // Infinite where the pair is forbidden.
   PUZZLEMIX_HD double integer(double cost, double least) const {
-    const double above = cost - least, whole = round_even(above * scale_);
-    const double counted = whole > 0 ? whole : 0;  // another thread may have changed the costs
-    return above <= most_ ? counted : HUGE_VAL;
+    return cost - least <= most_ ? allowed(cost, least) : HUGE_VAL;
+  }
+  // Where it is known that it isn't.
+  PUZZLEMIX_HD double allowed(double cost, double least) const {
+    const double whole = round_even((cost - least) * scale_);
+    return whole > 0 ? whole : 0;  // another thread may have changed the costs
   }
 
   // Whether an optimum of the integers is near enough to one of the costs; `total` is what it costs

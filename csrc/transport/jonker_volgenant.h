@@ -39,17 +39,19 @@ namespace puzzlemix {
 class JonkerVolgenant {
  public:
   // `costs` has
-  //   row(i): the costs of row i, integers or infinity, up to Lanes::padded(columns), the padding
-  //     infinite; until the next call;
+  //   row(i): the costs of row i, integers of which the least is 0, or infinity, up to
+  //     padded_to_lanes(columns), the padding infinite; until the next call;
   //   at(i, j): one of them;
   //   offset(i): what a column reduction adds to row i, from 0.
-  // With C the range of a row's finite costs, offsets included, (columns + 2) * C is below 2^45.
+  // With C the largest of finite costs and offsets, (columns + 2) * C is below 2^45.
   // Returns a row that no assignment has room for, -1 if all have a column.
   template <typename Costs>
   int solve(int rows, int columns, Costs& costs) {
     resize(rows, columns);
-    const int barred = reduce_columns(costs);
+    const int barred = take_least(costs);
     if (barred >= 0) return barred;
+    const bool few_left = 10 * waiting_.size() < 3 * static_cast<size_t>(rows);
+    if (!few_left && rows == columns) reduce_columns(costs);
     reduce_rows(costs);
     return augment(costs);
   }
@@ -79,7 +81,9 @@ class JonkerVolgenant {
   static constexpr double kInfinity = std::numeric_limits<double>::infinity();
   static constexpr int kWhole = 128;  // columns, up to which rows have no core
   static constexpr int kCore = 12;    // columns of a core
+  static constexpr int kLanes = kMostLanes;
   static constexpr int kUnlisted = -1;
+  static constexpr int kSampled = 8;     // rows, for the choice of a column reduction
   static constexpr int kBids = 4;        // a row, before the rest is left to searches
   static constexpr int kRowsOpened = 8;  // by a search over cores, before it gives up
   static constexpr int kGivenUp = 4;     // searches, before cores are given up
@@ -97,7 +101,7 @@ class JonkerVolgenant {
   void resize(int rows, int columns) {
     rows_ = rows;
     columns_ = columns;
-    padded_ = Lanes::padded(columns);
+    padded_ = padded_to_lanes(columns);
     cored_ = columns > kWhole;
     matching_.price.assign(padded_, 0.0);
     matching_.row.assign(columns, -1);
@@ -125,45 +129,53 @@ class JonkerVolgenant {
 
   // ---- Column reduction ----
 
+  // Rows take a column that costs them nothing, if it is free. Leaves in waiting_ those that don't.
   // Returns a row that may have no column, or -1.
   template <typename Costs>
-  int reduce_columns(Costs& costs) {
-    double* const by_cost = open_.data();
-    double* const by_advantage = distance_.data();
-    std::fill_n(by_cost, padded_, kInfinity);
-    std::fill_n(by_advantage, padded_, kInfinity);
-    int assigned = 0;
-    for (int i = 0; i < rows_; ++i) {
-      const double* const cost = costs.row(i);
-      const Lanes lanes = lane_minima(padded_, [=](int j) { return cost[j]; });
-      const double least = lanes.minimum();
-      if (least == kInfinity) return i;
-      // Ties are broken in favour of the diagonal, lest all rows take the same column.
-      const int j = cost[i] == least ? i : lanes.find(least, [=](int k) { return cost[k]; });
-      if (matching_.row[j] < 0) {
-        give(i, j, least);
-        ++assigned;
-      }
-      if (rows_ < columns_) continue;
-      lower(by_advantage, cost, -least);
-      lower(by_cost, cost, costs.offset(i));
-    }
-    if (rows_ == columns_ && 10 * assigned < 7 * rows_) {
-      const bool advantage = promise(costs, by_advantage) >= promise(costs, by_cost);
-      const double* const minima = advantage ? by_advantage : by_cost;
-      for (int j = 0; j < columns_; ++j) {
-        // A column without a finite cost is found by a search.
-        matching_.price[j] = minima[j] < kInfinity ? -minima[j] : 0;
-        matching_.row[j] = -1;
-        seen_[j] = matching_.price[j] - 0.5;
-      }
-      std::fill(matching_.column.begin(), matching_.column.end(), -1);
-    }
+  int take_least(Costs& costs) {
     waiting_.clear();
     for (int i = 0; i < rows_; ++i) {
-      if (matching_.column[i] < 0) waiting_.push_back(i);
+      const double* const cost = costs.row(i);
+      // The diagonal first, lest all rows take the same column where many cost nothing.
+      const int j = cost[i] == 0 ? i : first_of_least(cost);
+      if (j == columns_) return i;
+      if (matching_.row[j] < 0) {
+        give(i, j, 0);
+      } else {
+        waiting_.push_back(i);
+      }
     }
     return -1;
+  }
+
+  int first_of_least(const double* cost) const {
+    int j = 0;
+    while (j < columns_ && cost[j] != 0) ++j;
+    return j;
+  }
+
+  template <typename Costs>
+  void reduce_columns(Costs& costs) {
+    double* const minima = distance_.data();
+    const int step = std::max(1, rows_ / kSampled);
+    const bool offsets = promise(costs, step, 1, minima) > promise(costs, step, 0, minima);
+    find_minima(costs, 1, offsets, minima);
+    for (int j = 0; j < columns_; ++j) {
+      // A search finds out about a column without a finite cost.
+      matching_.price[j] = minima[j] < kInfinity ? -minima[j] : 0;
+      matching_.row[j] = -1;
+      seen_[j] = matching_.price[j] - 0.5;
+    }
+    std::fill(matching_.column.begin(), matching_.column.end(), -1);
+    waiting_.resize(rows_);
+    std::iota(waiting_.begin(), waiting_.end(), 0);
+  }
+
+  // Of every step-th row, offsets added `offsets` times.
+  template <typename Costs>
+  void find_minima(Costs& costs, int step, double offsets, double* minima) const {
+    std::fill_n(minima, padded_, kInfinity);
+    for (int i = 0; i < rows_; i += step) lower(minima, costs.row(i), offsets * costs.offset(i));
   }
 
   void lower(double* __restrict minima, const double* __restrict costs, double shift) const {
@@ -173,20 +185,21 @@ class JonkerVolgenant {
     }
   }
 
-  // The value of the dual problem with these prices, from a sample of the rows.
+  // The value of the dual problem of every step-th row, with minima of these rows as prices.
   template <typename Costs>
-  double promise(Costs& costs, const double* minima) {
-    const int step = std::max(1, rows_ / 16);
-    double sampled = 0;
-    int count = 0;
-    for (int i = 0; i < rows_; i += step, ++count) {
+  double promise(Costs& costs, int step, double offsets, double* minima) const {
+    find_minima(costs, step, offsets, minima);
+    double value = 0;
+    for (int j = 0; j < columns_; ++j) value += minima[j] < kInfinity ? minima[j] : 0;
+    value *= static_cast<double>(kSampled) / columns_;  // of so many columns as there are rows
+    for (int i = 0; i < rows_; i += step) {
       const double* const cost = costs.row(i);
       const int n = columns_;
-      sampled += costs.offset(i) + lane_minima(padded_, [=](int j) {
-                                     return j < n ? cost[j] - minima[j] : kInfinity;
-                                   }).minimum();
+      value += costs.offset(i) + lane_minima<8>(padded_, [=](int j) {
+                                   return j < n ? cost[j] - minima[j] : kInfinity;
+                                 }).minimum();
     }
-    return sampled / count * rows_ + std::accumulate(minima, minima + columns_, 0.0);
+    return value;
   }
 
   // ---- Augmenting row reduction ----
@@ -228,26 +241,23 @@ class JonkerVolgenant {
     return cored_ ? best_of_core(costs, i) : best_of_row(costs.row(i));
   }
 
-  Offer best_of_row(const double* cost) {
+  Offer best_of_row(const double* cost) const {
+    constexpr int kLanes = 8;
     const double* const seen = seen_.data();
-    double second[Lanes::kCount];
-    Lanes lanes;
-    for (double& l : lanes.least) l = kInfinity;
-    for (double& s : second) s = kInfinity;
-    for (int j = 0; j < padded_; j += Lanes::kCount) {
-      for (int l = 0; l < Lanes::kCount; ++l) {
+    Lanes<kLanes> first, second;
+    for (int j = 0; j < padded_; j += kLanes) {
+      for (int l = 0; l < kLanes; ++l) {
         const double x = cost[j + l] + seen[j + l];
-        const double loser = x > lanes.least[l] ? x : lanes.least[l];
-        lanes.least[l] = x < lanes.least[l] ? x : lanes.least[l];
-        second[l] = loser < second[l] ? loser : second[l];
+        const double loser = x > first.least[l] ? x : first.least[l];
+        first.least[l] = x < first.least[l] ? x : first.least[l];
+        second.least[l] = loser < second.least[l] ? loser : second.least[l];
       }
     }
-    const double first = lanes.minimum();
-    const int column = lanes.find(first, [=](int j) { return cost[j] + seen[j]; });
+    const double least = first.minimum();
+    const int column = first.find(least, [=](int j) { return cost[j] + seen[j]; });
     // The second cheapest is another lane's cheapest or this lane's second.
-    const int lane = column % Lanes::kCount;
-    lanes.least[lane] = second[lane];
-    return {first, lanes.minimum(), column};
+    first.least[column % kLanes] = second.least[column % kLanes];
+    return {least, first.minimum(), column};
   }
 
   // ---- Core ----
@@ -256,11 +266,11 @@ class JonkerVolgenant {
   Offer best_of_core(Costs& costs, int i) {
     if (listed_[i] == kUnlisted) list(costs, i);
     Offer offer = best_listed(i);
-    if (offer.first > rest_[i]) {
-      list(costs, i);
-      offer = best_listed(i);
-    }
-    return offer;
+    // A free column beyond the core may do as well as a taken one.
+    if (offer.first <= rest_[i] - 0.5) return offer;
+    list(costs, i);
+    offer = best_listed(i);
+    return offer.first <= rest_[i] - 0.5 ? offer : best_of_row(costs.row(i));
   }
 
   // What is beyond the core is no cheaper than the bound.
@@ -279,18 +289,18 @@ class JonkerVolgenant {
   }
 
   // Lists the cheapest columns of a row at the current prices, and leaves in reduced_ what all of
-  // them cost. The bound: the ninth smallest of the lanes' minima, which is quick to find and below
-  // which there are at least eight columns, though seldom many more.
+  // them cost. The bound: the eighth smallest of the lanes' minima, which is quick to find and
+  // below which there are at least seven columns, but for ties, though seldom many more.
   template <typename Costs>
   void list(Costs& costs, int i) {
     const double* const cost = costs.row(i);
     const double* const price = matching_.price.data();
     double* const reduced = reduced_.data();
-    const Lanes lanes =
-        lane_minima(padded_, [=](int j) { return reduced[j] = cost[j] + price[j]; });
-    constexpr int kBound = kCore * 3 / 4;
-    Lanes sorted = lanes;
-    std::nth_element(sorted.least, sorted.least + kBound - 1, sorted.least + Lanes::kCount);
+    const auto lanes =
+        lane_minima<kLanes>(padded_, [=](int j) { return reduced[j] = cost[j] + price[j]; });
+    constexpr int kBound = 8;
+    auto sorted = lanes;
+    std::nth_element(sorted.least, sorted.least + kBound - 1, sorted.least + kLanes);
     rest_[i] = sorted.least[kBound - 1];
     int count = gather(lanes, rest_[i]);
     int* const found = candidates_.data();
@@ -301,30 +311,18 @@ class JonkerVolgenant {
       rest_[i] = reduced[found[kCore]];
       count = kCore;
     }
-    if (count < kCore / 2 && rest_[i] < kInfinity) count = gather_ties(i, rest_[i], count);
     Entry* const entries = &cores_[static_cast<size_t>(i) * kCore];
     for (int k = 0; k < count; ++k) entries[k] = {found[k], cost[found[k]]};
     listed_[i] = count;
   }
 
-  int gather(const Lanes& lanes, double bound) {
+  int gather(const Lanes<kLanes>& lanes, double bound) {
     int count = 0;
-    for (int l = 0; l < Lanes::kCount; ++l) {
+    for (int l = 0; l < kLanes; ++l) {
       if (lanes.least[l] >= bound) continue;
-      for (int j = l; j < columns_; j += Lanes::kCount) {
+      for (int j = l; j < columns_; j += kLanes) {
         candidates_[count] = j;
         count += reduced_[j] < bound;
-      }
-    }
-    return count;
-  }
-
-  // Free columns first, and from the diagonal on, lest all rows list the same.
-  int gather_ties(int i, double bound, int count) {
-    for (const bool taken : {false, true}) {
-      for (int k = 0; k < columns_ && count < kCore; ++k) {
-        const int j = i + k < columns_ ? i + k : i + k - columns_;
-        if (reduced_[j] == bound && (matching_.row[j] >= 0) == taken) candidates_[count++] = j;
       }
     }
     return count;
@@ -411,7 +409,7 @@ class JonkerVolgenant {
   double relax(const double* cost, double base, int& column) {
     const double* const open = open_.data();
     double* __restrict distance = distance_.data();
-    const Lanes lanes = lane_minima(padded_, [=](int j) {
+    const auto lanes = lane_minima<kLanes>(padded_, [=](int j) {
       const double x = cost[j] + open[j] + base;
       return distance[j] = x < distance[j] ? x : distance[j];
     });
@@ -474,8 +472,7 @@ class JonkerVolgenant {
     double widest = 0;
     for (int i = 0; i < rows_; ++i) {
       const double* const cost = costs.row(i);
-      const auto ends = std::minmax_element(cost, cost + columns_);
-      widest = std::max(widest, *ends.second - *ends.first);
+      widest = std::max(widest, *std::max_element(cost, cost + columns_));
     }
     return widest;
   }
@@ -485,11 +482,11 @@ class JonkerVolgenant {
     std::fill(matching_.row.begin(), matching_.row.end(), -1);
     for (int i = 0; i < rows_; ++i) {
       for (int bidder = i; bidder >= 0;) {
-        const Offer offer = best_offer(costs, bidder);
+        const Offer offer = best_of_row(costs.row(bidder));
         seen_[offer.column] += offer.second - offer.first + epsilon;
         matching_.price[offer.column] = seen_[offer.column];
         std::swap(bidder, matching_.row[offer.column]);
-        patience_.spend(32);
+        patience_.spend(columns_);
       }
     }
   }

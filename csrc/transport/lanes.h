@@ -7,13 +7,11 @@ namespace puzzlemix {
 
 // Minima of every kCount-th entry. A minimum of a row is found in one pass without a branch, and
 // the lane that holds it says which few entries to search for the index.
+template <int kCount>
 struct Lanes {
-  static constexpr int kCount = 16;
-
-  // Rows are padded with infinity to whole lanes.
-  static int padded(int n) { return (n + kCount - 1) / kCount * kCount; }
-
-  double least[kCount];
+  Lanes() {
+    for (double& l : least) l = std::numeric_limits<double>::infinity();
+  }
 
   double minimum() const {
     double rest[kCount];
@@ -32,15 +30,20 @@ struct Lanes {
     while (at(j) != value) j += kCount;
     return j;
   }
+
+  double least[kCount];
 };
 
+// Rows are padded with infinity to whole lanes.
+constexpr int kMostLanes = 16;
+inline int padded_to_lanes(int n) { return (n + kMostLanes - 1) / kMostLanes * kMostLanes; }
+
 // The lane minima of value(0) to value(padded - 1).
-template <typename Value>
-inline Lanes lane_minima(int padded, const Value& value) {
-  Lanes lanes;
-  for (double& least : lanes.least) least = std::numeric_limits<double>::infinity();
-  for (int j = 0; j < padded; j += Lanes::kCount) {
-    for (int l = 0; l < Lanes::kCount; ++l) {
+template <int kCount, typename Value>
+inline Lanes<kCount> lane_minima(int padded, const Value& value) {
+  Lanes<kCount> lanes;
+  for (int j = 0; j < padded; j += kCount) {
+    for (int l = 0; l < kCount; ++l) {
       const double x = value(j + l);
       lanes.least[l] = x < lanes.least[l] ? x : lanes.least[l];
     }

@@ -56,7 +56,7 @@ class PathSearch {
   //   bound(row, stage): no column of this or a later stage costs the row less; infinity after the
   //     last stage;
   //   open(row, stage, *this): calls reach for every column of the stage that improves; false to
-  //     give up, and so does assign, with nothing changed.
+  //     give up, and so does assign, with nothing changed, also where no free column is in reach.
   template <typename Rows>
   bool assign(Rows& rows, Matching& matching, int root) {
     start();
@@ -72,6 +72,7 @@ class PathSearch {
         going = visit(rows, row, event.distance, event.distance - matching.dual[row]);
       }
     }
+    going = going && limit_ < kInfinity;
     if (going) raise_prices(matching, root);
     for (int column : reached_) distance_[column] = kInfinity;
     if (going) augment_along_path(matching, from_, target_, root);
