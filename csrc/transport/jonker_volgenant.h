@@ -83,7 +83,7 @@ class JonkerVolgenant {
   static constexpr int kCore = 12;    // columns of a core
   static constexpr int kLanes = kMostLanes;
   static constexpr int kUnlisted = -1;
-  static constexpr int kSampled = 8;     // rows, for the choice of a column reduction
+  static constexpr int kSampled = 4;     // rows, for the choice of a column reduction
   static constexpr int kBids = 4;        // a row, before the rest is left to searches
   static constexpr int kRowsOpened = 8;  // by a search over cores, before it gives up
   static constexpr int kGivenUp = 4;     // searches, before cores are given up

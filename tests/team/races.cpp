@@ -106,9 +106,16 @@ bool transports_agree(Random& random, int height, int width, double xi) {
     agreed = agreed && agree<TeamTransportApprox>(problem, source);
     agreed = agreed && agree<TeamTransportExact>(problem, source);
   }
-  const AssignmentProblem problem{array(cost), kBatch, n, n, false, source.data(), total.data()};
-  agreed = agreed && agree<TeamAssignmentApprox>(problem, source);
-  return agreed && agree<TeamAssignmentExact>(problem, source);
+  // A square, and what is left of it with fewer rows or fewer columns.
+  for (const int less : {0, 1, 2}) {
+    const int rows = less == 1 ? (n + 1) / 2 : n, columns = less == 2 ? (n + 1) / 2 : n;
+    std::vector<int64_t> rows_of(kBatch * columns);
+    const AssignmentProblem problem{array(cost), kBatch,         rows,        columns,
+                                    false,       rows_of.data(), total.data()};
+    agreed = agreed && agree<TeamAssignmentApprox>(problem, rows_of);
+    agreed = agreed && agree<TeamAssignmentExact>(problem, rows_of);
+  }
+  return agreed;
 }
 
 // Whole plans: pooling, then cut and transports in a transport grid `finer` times as fine.
