@@ -234,9 +234,9 @@ class Arena {
   int64_t fast_used_ = 0, slow_used_ = 0;
 };
 
-// What the arena of a block may hold in CUDA's shared memory: every device has 48 KB for every block
-// without asking, of which some are the team's own, and an H100 has room for four such blocks on a
-// multiprocessor.
+// What the arena of a block may hold in CUDA's shared memory: every device has 48 KB for every
+// block without asking, of which some are the team's own, and an H100 has room for four such blocks
+// on a multiprocessor.
 constexpr int64_t kFastBytes = 46 * 1024;
 
 }  // namespace puzzlemix
