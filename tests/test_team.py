@@ -126,6 +126,31 @@ def test_a_warp_cuts_small_grids() -> None:
             assert (team.votes > 0 and team.shuffles > 0) == (height <= 16 and width <= 16)
 
 
+def test_pairs_are_tried_again() -> None:
+    """One in a hundred of these ends elsewhere if only those that moved are."""
+    g = problems.generator(0)
+    unary = torch.randint(0, 20, (2000, 4, 4, 6), generator=g, dtype=torch.int32)
+    agree(ops.alpha_beta_swap, unary, *small_weights(g), linear_cost())
+
+
+def test_steps_beside_cells_that_stay() -> None:
+    """One in 270 of these ends elsewhere if edges to cells at the end of the labels count half."""
+    g = problems.generator(0)
+    slopes = torch.randint(-20, 21, (4000, 4, 4, 5), generator=g).sort(-1).values
+    unary = torch.nn.functional.pad(slopes.cumsum(-1), (1, 0)).int()
+    agree(ops.exact_labeling, unary, *small_weights(g, 4000), linear_cost())
+
+
+def small_weights(g: torch.Generator, batch: int = 2000) -> tuple[torch.Tensor, torch.Tensor]:
+    vertical = torch.randint(0, 6, (batch, 3, 4), generator=g, dtype=torch.int32)
+    return vertical, torch.randint(0, 6, (batch, 4, 3), generator=g, dtype=torch.int32)
+
+
+def linear_cost() -> torch.Tensor:
+    step = torch.arange(6, dtype=torch.int32)
+    return (step[:, None] - step).abs()
+
+
 def test_a_warp_ends_on_a_snake() -> None:
     """One path through all cells, from the source to a sink at its other end: many levels, and many
     searches, as two steps of pushes get no further than some rows."""

@@ -191,7 +191,8 @@ class WarpCut {
       visited_ = visited_ | frontier;
       waiting = waiting & ~frontier;
     }
-    if (!open) live_ = visited_;
+    // A search that ends early has reached all that is live, and excess moves nearer.
+    live_ = visited_;
     return some && (open || lanes_.any(sources & visited_));
   }
 

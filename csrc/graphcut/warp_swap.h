@@ -3,7 +3,7 @@
 //
 // Whether a move lowers the energy needs no sums: it does where the cut shows that the labels of
 // the pair are no minimum cut. A pair's cut begins with the flow that its last one ended with,
-// where that still fits: 25 % fewer levels and push steps.
+// where that still fits (in a prototype, 25 % fewer levels and push steps at 16x16, 3 labels).
 #pragma once
 
 #include "graphcut/warp_cut.h"
