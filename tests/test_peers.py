@@ -167,7 +167,7 @@ def test_one_distribution(peer: Any, kind: type[Mixer], alpha: float) -> None:
     if kind is CutMix and not peer.clips:
         # A box that lies within the image covers 1 - lambda of it; ours is clipped, and its label
         # corrected, so that the share is lambda at least.
-        drawn = mixer._lam(torch.zeros(COUNT), torch.Generator().manual_seed(0))
+        drawn = mixer._draw(COUNT, torch.Generator().manual_seed(0), 0)[1]
         assert ours.mean() > drawn.mean()
         ours = drawn
     # Boxes have whole pixels, by another rounding in each library: a share may be a side off.
