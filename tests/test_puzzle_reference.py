@@ -20,7 +20,7 @@ from puzzlemix.objective import objective
 from puzzlemix.puzzle import puzzle_mix
 from puzzlemix.reference import logarithm, puzzle
 from puzzlemix.results import PuzzlePlan
-from puzzlemix.validate import model_of
+from puzzlemix.validate import PuzzleOptions, with_std
 
 OF_THE_OBJECTIVE = ("labels", "beta", "gamma", "eta", "xi", "neighborhood", "smoothness", "std")
 DEFAULTS: dict[str, Any] = {
@@ -248,8 +248,8 @@ ORDERS: list[tuple[tuple[int, int], Any, Any, dict[str, Any]]] = [
 def test_every_number_is_that_of_the_written_order(case: tuple[Any, ...], seed: int) -> None:
     size, grid, fine, options = case
     pairs = make_pairs(1, *size, channels=1 + seed, dtype=torch.float64, seed=seed)
-    model = model_of(pairs.x1, **(DEFAULTS | options))
-    problem = puzzle._problem(*pairs, None, grid, fine, model)
+    checked = with_std(PuzzleOptions(**(DEFAULTS | options)), pairs.x1)
+    problem = puzzle._problem(*pairs, None, grid, fine, checked)
     moves = make_sources(1, *fine, seed=seed), make_sources(1, *fine, seed=seed + 10)
     for sources in (None, moves):
         want = Literal(pairs, grid, fine, sources, **options)
@@ -261,7 +261,7 @@ def test_every_number_is_that_of_the_written_order(case: tuple[Any, ...], seed: 
             if x + 1 < grid[1]:
                 assert float(horizontal[0, y, x]) == want.weight((y, x), False)
         generator = torch.Generator().manual_seed(seed)
-        labels = torch.randint(model.labels, (1, *grid), generator=generator)
+        labels = torch.randint(checked.labels, (1, *grid), generator=generator)
         value = puzzle._objective(problem, labels, sources)
         assert float(value) == want.objective(labels[0].tolist(), sources)
 
@@ -284,8 +284,8 @@ def test_sums_keep_to_the_order(rows: int, columns: int) -> None:
 def problem_of(
     pairs: Pairs, grid: tuple[int, int], fine: tuple[int, int], **options: Any
 ) -> puzzle._Problem:
-    model = model_of(pairs.x1, **(DEFAULTS | options))
-    return puzzle._problem(*pairs, None, grid, fine, model)
+    checked = with_std(PuzzleOptions(**(DEFAULTS | options)), pairs.x1)
+    return puzzle._problem(*pairs, None, grid, fine, checked)
 
 
 GRIDS = [((1, 1), (1, 1)), ((4, 4), (8, 4)), ((2, 6), (2, 6)), ((3, 2), (12, 4)), ((1, 4), (3, 4))]
