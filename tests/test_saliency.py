@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from wrapped import Wrapped
 
 from puzzlemix.mixers import PuzzleMix
 from puzzlemix.saliency import gradient_saliency, spectral_saliency
@@ -247,17 +248,6 @@ OUTPUTS: dict[str, Any] = {
     "dict": lambda y: {"loss": y.sum(), "logits": y},
     "segmentation": lambda y: {"out": y, "aux": 2 * y},
 }
-
-
-class Wrapped(nn.Module):
-    """A model whose outputs are put into something."""
-
-    def __init__(self, model: nn.Module, put: Any) -> None:
-        super().__init__()
-        self.model, self.put = model, put
-
-    def forward(self, images: Tensor) -> Any:
-        return self.put(self.model(images))
 
 
 @pytest.mark.parametrize("kind", OUTPUTS)

@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from wrapped import Wrapped
 
 from puzzlemix.manifold import ManifoldMixUp
 from puzzlemix.mixers import CutMix, Cutout, Mixer, MixUp, PuzzleMix
@@ -380,17 +381,6 @@ def test_half_precision_throughout(dtype: torch.dtype) -> None:
 
 
 # ---- Outputs, losses and labels of any kind -----------------------------------------------------
-
-
-class Wrapped(nn.Module):
-    """A model whose outputs are put into something."""
-
-    def __init__(self, model: nn.Module, put: Any) -> None:
-        super().__init__()
-        self.model, self.put = model, put
-
-    def forward(self, images: Tensor) -> Any:
-        return self.put(self.model(images))
 
 
 @pytest.mark.parametrize("kind", ALL)
