@@ -330,6 +330,6 @@ def test_the_site_has_all_of_it(site):
         assert "arithmatex" not in page
     frameworks = (site / "guides/frameworks/index.html").read_text()
     assert "class MixupFn" in re.sub(r"<[^>]*>", "", frameworks)
-    for picture in ("gallery/story.png", "guides/suit.png", "bench/results/baseline-cells.png"):
+    for picture in ("gallery/story.png", "guides/suit.png", "experiments/results/toy.png"):
         assert (site / picture).read_bytes().startswith(b"\x89PNG")
     assert not (site / "_site").exists()
