@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import get_worker_info
 
+from .keywords import suggests_keywords
 from .ops.border import OPERATORS, library
 from .ops.puzzle import planned
 from .plan import Plan, expect_labels
@@ -71,6 +72,7 @@ class Mixer(nn.Module):
     _pairs = True
     """Whether each image gets a partner."""
 
+    @suggests_keywords
     def __init__(
         self,
         *,
@@ -342,12 +344,24 @@ class PuzzleMix(Mixer):
             and 4).
         saliency: called as ``saliency(images, labels)`` where the call of the mixer has no third
             argument; returns [N, Y', X'].
-        labels, beta, gamma, eta, xi, neighborhood, cut, transport: see ``puzzle_mix``.
-        transport_grid: see ``puzzle_mix``; counts for the grids that it is a multiple of, while
-            grids that are finer move their own blocks.
-        cycles, smoothness, mean, std: see ``puzzle_mix``.
+        labels: number of values of the mask, 2 to 16; with 2 each block shows one image.
+        beta: weight of label smoothness: the higher, the more neighbouring blocks agree.
+        gamma: weight of data smoothness, relative to beta: the higher, the more seams run where
+            the images fit together.
+        eta: weight of the prior: the higher, the closer each block is held to lambda.
+        xi: price of moving blocks: the lower, the farther salient ones go to be seen.
+        neighborhood: seams are compared after averaging over windows of at most this many pixels.
+        cut: "swap" for alpha-beta swap, "exact" for the optimal mask given the permutations.
+        transport: "approx" for the stable matching, "exact" for the cheapest permutation, None
+            to leave the blocks where they are.
+        transport_grid: blocks that move; counts for the grids that it is a multiple of, while
+            grids that are finer move their own blocks. None: the blocks of the mask.
+        cycles: how often mask and permutations are solved in turn, at most.
+        smoothness: "quadratic" as in the published code, "bilinear" as in the paper.
+        mean, std: what the images were normalised with, if they were; see ``puzzle_mix``.
     """
 
+    @suggests_keywords
     def __init__(
         self,
         *,

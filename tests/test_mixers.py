@@ -14,6 +14,7 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset, default_collate
 
+from puzzlemix.manifold import ManifoldMixUp
 from puzzlemix.mixers import CutMix, Cutout, Mixer, MixUp, PuzzleMix, _beta
 from puzzlemix.plan import Plan
 from puzzlemix.puzzle import puzzle_mix
@@ -747,6 +748,26 @@ def test_the_options_are_keywords_of_its_own() -> None:
         if parameter.default is not parameter.empty:
             assert ours[name].default == parameter.default
             assert ours[name].kind == parameter.KEYWORD_ONLY
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "meant"),
+    [
+        (PuzzleMix, "grid", "grids"),
+        (PuzzleMix, "n_labels", "labels"),
+        (MixUp, "alphas", "alpha"),
+        (Cutout, "probs", "prob"),
+        (ManifoldMixUp, "layer", "layers"),
+        (puzzle_mix, "grids", "grid"),
+    ],
+)
+def test_a_near_miss_is_answered_with_the_name_that_was_meant(
+    function: Any, given: str, meant: str
+) -> None:
+    with pytest.raises(TypeError, match=rf"argument '{given}'\. Did you mean '{meant}'\?$"):
+        function(**{given: 1})
+    with pytest.raises(TypeError, match="unexpected keyword argument 'wholly_else'"):
+        function(wholly_else=1)
 
 
 # ---- Compiled -----------------------------------------------------------------------------------
