@@ -1,27 +1,47 @@
-// An assignment of least total cost by shortest augmenting paths (Jonker and Volgenant 1987), for a
-// matrix of integers with at most as many rows as columns. An infinite cost forbids a pair.
+// The linear assignment problem by shortest augmenting paths: R. Jonker and A. Volgenant, "A
+// shortest augmenting path algorithm for dense and sparse linear assignment problems", Computing 38
+// (1987).
 //
-// Prices of columns and duals of rows keep every assigned row at a column that is cheapest for it,
-// price included, and every free column at the lowest price there is: what is assigned is optimal.
+// A matrix of whole costs with at most as many rows as columns is given; each row is to have a
+// column of its own, at the least total. An infinite cost forbids a pair. O(rows^2 columns) at
+// most; on random costs most of the time goes into reading the matrix.
+//
+// Prices. A column j has a price p[j], a row i that is assigned a dual u[i], what its column costs
+// it, price included. Two conditions hold after every step:
+//
+//   complementary slackness:  u[i] = c[i, j] + p[j] <= c[i, k] + p[k]  for j the column of i, any k
+//   free columns:             p[j] <= p[k]  for j free, any k, where columns outnumber rows
+//
+// Add the first up over the rows: the prices cancel against those of any other assignment of the
+// same columns, and by the second no other columns do better. So once all rows are assigned, the
+// assignment is optimal, and the prices are its certificate. The steps:
 //
 // Column reduction, where every column will be taken: prices take the columns' minima off, of the
-// costs or of the costs less each row's minimum, whichever promises more on a sample of the rows:
-// an offset of the rows spoils the first, an offset of the columns the second, a hundredfold. Where
-// the cheapest columns of most rows differ anyway, those rows have them, and all prices are 0.
+// costs or of the costs less each row's minimum, whichever has the larger dual value on a sample of
+// the rows: an offset of the rows spoils the first, an offset of the columns the second, a
+// hundredfold. Where the cheapest columns of most rows differ anyway, those rows have them, and all
+// prices are 0.
 //
 // Augmenting row reduction: a row takes its cheapest column and raises the price by its advantage
-// over the second cheapest; who had it bids next. 10 of 1024 rows with uniform costs are left over.
+// over the second cheapest; who had the column bids next. 10 of 1024 rows with uniform costs are
+// left over.
 //
-// Augmentation: a search from each of these by Dijkstra's algorithm over whole rows.
+// Augmentation: from each row that is left, Dijkstra's algorithm over the reduced costs
+// c[i, j] + p[j] - u[i], which are not negative, to the nearest free column. A row is scanned as a
+// whole: all columns are compared with it in one pass. Shifting the rows along the path assigns one
+// more, and the price of each column that is nearer rises by how much nearer it is.
 //
-// Core (Volgenant 1996), for more than 128 columns: the dozen cheapest columns of a row, and a
-// bound on all others, which holds as prices only rise. A bid from the core costs 30 ns, not a
-// scan, and searches (path_search.h) go beyond it only where it doesn't do.
+// Cores, for more than 128 columns: A. Volgenant, "Linear and semi-assignment problems: a core
+// oriented approach", Computers and Operations Research 23 (1996). A row keeps its dozen cheapest
+// columns, and a bound on all others, which holds as prices only rise. A bid from the core costs
+// 30 ns, not a scan, and searches (path_search.h) go beyond it only where it doesn't do.
 //
-// Auction with scaling (Bertsekas 1988), where searches have scanned every row 48 times and are not
-// done, as on costs i * j: bids that raise a price by epsilon more give a total within N * epsilon
-// of the least. Prices found with a large epsilon make the bids with an eighth of it few, and with
-// N * epsilon < 1 the total of integers is the least: 50 to 80 bids a row, where searches scan N.
+// Auction with scaling: D. P. Bertsekas, "The auction algorithm: a distributed relaxation method
+// for the assignment problem", Annals of Operations Research 14 (1988). It takes over where
+// searches have scanned every row 48 times and are not done, as on costs i * j. Bids that raise a
+// price by epsilon more give a total within rows * epsilon of the least. Prices found with a large
+// epsilon make the bids with an eighth of it few, and with rows * epsilon < 1 the total of whole
+// costs is the least: 50 to 80 bids a row, where searches scan as many rows as there are.
 #pragma once
 
 #include <algorithm>
@@ -80,8 +100,8 @@ class JonkerVolgenant {
 
  private:
   static constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  static constexpr int kWhole = 128;  // columns, up to which rows have no core
-  static constexpr int kCore = 12;    // columns of a core
+  static constexpr int kUncored = 128;  // columns, up to which rows have no core
+  static constexpr int kCore = 12;      // columns of a core
   static constexpr int kLanes = kMostLanes;
   static constexpr int kUnlisted = -1;
   static constexpr int kTagged = 64;     // columns, up to which a reduced cost names its column
@@ -105,7 +125,7 @@ class JonkerVolgenant {
     rows_ = rows;
     columns_ = columns;
     padded_ = padded_to_lanes(columns);
-    cored_ = columns > kWhole;
+    cored_ = columns > kUncored;
     matching_.price.assign(padded_, 0.0);
     matching_.row.assign(columns, -1);
     matching_.column.assign(rows, -1);
@@ -137,7 +157,7 @@ class JonkerVolgenant {
   // Costs and prices are whole, below 2^45, which leaves a double eight bits. A price to bidders
   // and searches has a fraction: a quarter where the column is taken, so that a free one is cheaper
   // on a tie, and up to kTagged columns the column's number, so that the least of some reduced
-  // costs says whose it is, without a second look at the row.
+  // costs says whose it is. To look for it in the row mispredicts two branches a bid.
   double tagged_price(int j) const {
     return matching_.price[j] + (matching_.row[j] < 0 ? 0.0 : 0.25) + j * tag_;
   }
