@@ -27,6 +27,8 @@ from puzzlemix.demo import cli
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_RUN = '(not run)"'
+PEERS = ("gco", "lap", "maxflow", "scipy")
+"""What guides compare ours with: a block is skipped where its peer isn't installed."""
 
 
 def module(path: str) -> Any:
@@ -74,6 +76,9 @@ def test_python_runs(block, capsys, tmp_path, monkeypatch):
         for package in ("matplotlib", "skimage"):
             pytest.importorskip(package)
         monkeypatch.setenv("MPLBACKEND", "agg")
+    for peer in PEERS:
+        if re.search(rf"^(import|from) {peer}\b", block.text, re.MULTILINE):
+            pytest.importorskip(peer)
     torch.manual_seed(0)
     hooks.run(block.text, tmp_path)
     assert ("print(" in block.text) == bool(capsys.readouterr().out)
