@@ -1,7 +1,7 @@
 """How much faster than its peers each function is meant to be, on one CPU thread.
 
 What it takes on a GPU is measured by `bench.gpu`, what a training step takes by
-`bench.saliency_kinds`.
+`experiments.saliency_kinds`.
 """
 
 from __future__ import annotations

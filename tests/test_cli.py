@@ -16,10 +16,12 @@ from matplotlib.text import Text
 from PIL import Image
 
 import puzzlemix
-from puzzlemix import cli, mix
-from puzzlemix.cli import main
-from puzzlemix.demo import AUGMENTATIONS, FIGURES, PHOTOGRAPHS
-from puzzlemix.figures import FIRST, MASK, SECOND, Mix, moves
+from puzzlemix import mix
+from puzzlemix.demo import cli
+from puzzlemix.demo.cli import main
+from puzzlemix.demo.figures import FIRST, MASK, SECOND, Mix, moves
+from puzzlemix.demo.photographs import PHOTOGRAPHS
+from puzzlemix.demo.pictures import AUGMENTATIONS, FIGURES
 from puzzlemix.puzzle import puzzle_mix
 
 SMALL = ("--size", "64", "--grid", "8", "--dpi", "30")
@@ -151,7 +153,7 @@ def test_one_figure_alone(
     assert "CutMix" not in out
 
     # The toy experiments need neither photographs nor the network.
-    monkeypatch.delattr("puzzlemix.demo._Network")
+    monkeypatch.delattr("puzzlemix.demo.pictures.Network")
     figures = ("--figure", "toy", "toy", "--images", "no.jpg", "no.jpg")
     status, out, err = run(capsys, "demo", "--dpi", "30", *figures, "--out", tmp_path / "two")
     assert (status, err) == (0, "")
@@ -283,9 +285,9 @@ def test_a_folder_that_fills_up(
 def test_missing_extras(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, package: str
 ) -> None:
-    for name in ("demo", "figures", "play"):
-        monkeypatch.delitem(sys.modules, f"puzzlemix.{name}", raising=False)
-        monkeypatch.delattr(puzzlemix, name, raising=False)
+    for name in ("pictures", "figures", "play", "photographs", "network"):
+        monkeypatch.delitem(sys.modules, f"puzzlemix.demo.{name}", raising=False)
+        monkeypatch.delattr(puzzlemix.demo, name, raising=False)
     for name in list(sys.modules):
         if name.split(".")[0] == package:
             monkeypatch.delitem(sys.modules, name)
@@ -326,7 +328,7 @@ def test_play_opens_the_browser_unless_told(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("webbrowser.open", opened.append)
-    monkeypatch.setattr("puzzlemix.play.Server.serve_forever", interrupt)
+    monkeypatch.setattr("puzzlemix.demo.play.Server.serve_forever", interrupt)
     flags = () if browser else ("--no-browser",)
     status, out, err = run(capsys, "play", "--port", "0", *flags)
     assert (status, err) == (130, "")

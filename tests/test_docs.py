@@ -23,7 +23,7 @@ import pytest
 import torch
 
 import puzzlemix
-from puzzlemix import cli
+from puzzlemix.demo import cli
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -37,9 +37,9 @@ PAGES = (
     "bench/README.md",
     "bench/results/*.md",
     "bench/results/*.png",
-    "bench/paper/README.md",
-    "bench/paper/results/*.md",
-    "bench/paper/results/*.png",
+    "experiments/README.md",
+    "experiments/results/*.md",
+    "experiments/results/*.png",
     "examples/README.md",
 )
 """What the site shows as it stands."""
@@ -205,7 +205,7 @@ def _library() -> bytes:
 
 def _printed(arguments: list[str]) -> str:
     """What a command prints."""
-    from puzzlemix.cli import main
+    from puzzlemix.demo.cli import main
 
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
