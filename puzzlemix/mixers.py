@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import get_worker_info
+from torch.utils.data import default_collate, get_worker_info
 
 from .keywords import suggests_keywords
 from .ops.border import OPERATORS, library
@@ -117,6 +117,15 @@ class Mixer(nn.Module):
         """
         plan = self.plan(images, labels, saliency)
         return plan.images(images), plan.labels(labels)
+
+    def collate(self, samples: list[Any]) -> tuple[Tensor, Tensor]:
+        """Mix samples (image, label) or (image, label, saliency) of a data set as one batch.
+
+        For ``DataLoader(data, collate_fn=mixer.collate, num_workers=4)``: each worker mixes its own
+        batches. It can be sent to workers however they are started.
+        """
+        mixed: tuple[Tensor, Tensor] = self(*default_collate(samples))
+        return mixed
 
     def plan(
         self, images: Tensor, labels: Tensor | None = None, saliency: Tensor | None = None

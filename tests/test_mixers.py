@@ -331,6 +331,21 @@ def test_workers_with_a_collate_function_of_a_module(method: str) -> None:
         torch.testing.assert_close(weights.sum(1), torch.ones(3))
 
 
+def test_the_collate_function_of_a_mixer() -> None:
+    """Samples with saliency too, in this process and in a worker that is started anew."""
+    images, labels = batch()
+    mixer = make(PuzzleMix, saliency=None, generator=seeded())
+    data = TensorDataset(images, labels, brightness(images))
+    expected = copy.deepcopy(mixer)(images, labels, brightness(images))
+    found = mixer.collate([data[number] for number in range(len(data))])
+    assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+    loader = DataLoader(
+        data, 3, num_workers=1, collate_fn=mixer.collate, multiprocessing_context="spawn"
+    )
+    shapes = [(tuple(mixed.shape), tuple(weights.shape)) for mixed, weights in loader]
+    assert shapes == 2 * [((3, 3, 16, 16), (3, 10))]
+
+
 @pytest.mark.parametrize("kind", ALL)
 def test_copies_draw_on_their_own(kind: type[Mixer]) -> None:
     images, labels = batch()
