@@ -1,7 +1,11 @@
-// Functions that the CPU and CUDA share are marked PUZZLEMIX_HD, or PUZZLEMIX_INLINE where a call
-// would put into memory what registers can hold; loops that index structs or small arrays
-// PUZZLEMIX_UNROLL, for what is indexed by a variable can't be in registers; loops that would take
-// more registers than there are if several rounds were under way PUZZLEMIX_NO_UNROLL.
+// Macros that mean something to nvcc only:
+//
+//   PUZZLEMIX_HD         a function that the CPU and CUDA share.
+//   PUZZLEMIX_INLINE     such a function that must be inlined, as a call would pass its arguments
+//                        through memory instead of registers.
+//   PUZZLEMIX_UNROLL     a loop that indexes structs or small arrays: only constant indices keep
+//                        these in registers.
+//   PUZZLEMIX_NO_UNROLL  a loop of which several iterations at once would take too many registers.
 #pragma once
 
 #ifdef __CUDACC__

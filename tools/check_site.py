@@ -29,14 +29,14 @@ SITE = "http://site.invalid/"
 
 
 class Reference(NamedTuple):
-    """Something that a page points to."""
+    """An address that a page refers to."""
 
     target: str
     loaded: bool
 
 
 class Page(HTMLParser):
-    """What a page points to, and the anchors that it has."""
+    """The references and anchors of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -64,12 +64,12 @@ class Page(HTMLParser):
 
 
 def styled(text: str) -> list[Reference]:
-    """What a style sheet loads."""
+    """The addresses that a style sheet loads."""
     return [Reference(found[1] or found[3], True) for found in IN_STYLE.findall(text)]
 
 
 def check(site: Path) -> tuple[list[str], dict[str, list[str]]]:
-    """The faults, and for each address outside the pages that link to it."""
+    """The faults, and by address outside the site the pages that link to it."""
     pages = {path: Page(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}
     sheets = {path: styled(path.read_text(encoding="utf-8")) for path in site.rglob("*.css")}
     faults: list[str] = []
@@ -77,7 +77,7 @@ def check(site: Path) -> tuple[list[str], dict[str, list[str]]]:
     every = {path: page.references for path, page in pages.items()} | sheets
     for path, references in every.items():
         where = path.relative_to(site).as_posix()
-        # A server shows the page of a missing one at any address, so its links start from the root.
+        # The page for missing addresses is shown at any address, so its links start from the root.
         base = SITE + ("" if where == "404.html" else where)
         for target, loaded in references:
             if target.startswith(("data:", "mailto:", "javascript:")):
@@ -93,7 +93,7 @@ def check(site: Path) -> tuple[list[str], dict[str, list[str]]]:
 
 
 def missing(site: Path, address: str, pages: dict[Path, Page]) -> Iterator[str]:
-    """What of an address within the site isn't there."""
+    """The part of an address within the site that doesn't exist, if any."""
     parts = urlsplit(address)
     path = site / unquote(parts.path).lstrip("/")
     if path.is_dir():
@@ -102,7 +102,7 @@ def missing(site: Path, address: str, pages: dict[Path, Page]) -> Iterator[str]:
         yield "no such file"
     elif parts.fragment and path in pages:
         anchor = unquote(parts.fragment)
-        # Material makes __-anchors for its own controls.
+        # The theme makes anchors that begin with __ for its own controls.
         if anchor not in pages[path].anchors and not anchor.startswith("__"):
             yield f"no anchor {anchor} in {path.relative_to(site).as_posix()}"
 

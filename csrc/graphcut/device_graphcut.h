@@ -7,7 +7,8 @@
 
 namespace puzzlemix {
 
-// One of the labellings by its engine, DeviceSwapEngine or DeviceExactEngine.
+// alpha_beta_swap or exact_labeling: Engine is DeviceSwapEngine or DeviceExactEngine, and kConvex
+// says whether the label cost has to be convex.
 template <typename Engine, bool kConvex>
 struct DeviceLabeling {
   using Problem = DeviceLabelingProblem;
@@ -43,9 +44,9 @@ struct DeviceLabeling {
     const int32_t* const label = work.label;
     int64_t* const out = problem.out + b * n;
     double* const energies = problem.energy + b;
-    team.step(n, [=](int i) { out[i] = label[i]; });
+    team.for_each(n, [=](int i) { out[i] = label[i]; });
     const double energy = labeling_energy(team, work.given, shape, work.cost, label);
-    team.step(1, [=](int) { *energies = energy; });
+    team.for_each(1, [=](int) { *energies = energy; });
   }
 };
 
@@ -59,8 +60,8 @@ struct DeviceMinCut {
     PUZZLEMIX_HD Work(Arena& arena, GridShape shape)
         : Work(arena, WarpGrid::fits(shape), shape.cells()) {}
 
-    WarpMinCut::Work warp;  // for small grids
-    DeviceCut cut;          // for others
+    WarpMinCut::Work warp;  // used for grids that fit a warp
+    DeviceCut cut;          // used for larger grids
     IntegerCut integers;
     GivenCut given;
 
@@ -90,7 +91,7 @@ struct DeviceMinCut {
     }
     double* const flows = problem.flow + b;
     const double flow = cut_capacity(team, work.given, shape, [=](int i) { return segment[i]; });
-    team.step(1, [=](int) { *flows = flow; });
+    team.for_each(1, [=](int) { *flows = flow; });
   }
 
  private:
@@ -102,13 +103,13 @@ struct DeviceMinCut {
     const GridGraph graph{
         n, shape.width, integers.right, integers.down, integers.right, integers.down, 1, nullptr, 0,
         0};
-    team.step(n, [=](int i) {
+    team.for_each(n, [=](int i) {
       cut.excess(i) = integers.excess[i];
       cut.clear(graph, i);
     });
     cut.solve(team, graph);
     const DeviceCut solved = cut;
-    team.step(n, [=](int i) { segment[i] = solved.on_sink_side(i); });
+    team.for_each(n, [=](int i) { segment[i] = solved.on_sink_side(i); });
   }
 };
 
@@ -136,7 +137,7 @@ struct DeviceLabelingEnergy {
     const int64_t* const labels = problem.out + b * shape.cells();
     const double energy = labeling_energy(team, work.given, shape, work.cost, labels);
     double* const energies = problem.energy + b;
-    team.step(1, [=](int) { *energies = energy; });
+    team.for_each(1, [=](int) { *energies = energy; });
   }
 };
 

@@ -20,11 +20,11 @@ struct MinCutCall {
   }
 };
 
-// The operators on a labelling problem share its fields and differ in what they do with it.
+// A call of one of the three operators on a labelling problem, whose device algorithm is Algorithm.
 template <typename Algorithm>
 struct LabelingCall {
   LabelingProblem problem;
-  int64_t max_cycles;              // of the swap
+  int64_t max_cycles;              // the most sweeps of alpha_beta_swap
   bool label_cost_in_host_memory;  // then it crosses to the device by value
 
   Status run(int threads) const {
@@ -44,7 +44,8 @@ struct LabelingCall {
     if (given.known) {
       const bool valid =
           read_label_cost(problem, given.known_cost) && (!kConvex || make_convex(given.known_cost));
-      // Its number among the tensors of the function: labels come before it in labeling_energy.
+      // The label cost's number among the tensors of the function: in labeling_energy the labels
+      // come first.
       if (!valid)
         return {Fault::label_cost, std::is_same_v<Algorithm, DeviceLabelingEnergy> ? 4 : 3, 0, 0};
     }

@@ -1,4 +1,4 @@
-// The graph cuts on CUDA: all that they do stands in device_graphcut.h.
+// Instantiates the kernels of the graph cuts, whose algorithms are in device_graphcut.h.
 #include "graphcut/device_graphcut.h"
 #include "launch.cuh"
 

@@ -1,4 +1,4 @@
-// The plan on CUDA: all that it does stands in device_puzzle.h.
+// Instantiates the kernels of the plan, whose algorithms are in device_puzzle.h.
 #include "launch.cuh"
 #include "puzzle/device_puzzle.h"
 

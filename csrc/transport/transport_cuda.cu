@@ -1,5 +1,5 @@
-// Assignment and transport on CUDA: all that they do stands in device_assignment.h and
-// device_transport.h.
+// Instantiates the kernels of assignment and transport, whose algorithms are in device_assignment.h
+// and device_transport.h.
 #include "launch.cuh"
 #include "transport/device_assignment.h"
 #include "transport/device_transport.h"

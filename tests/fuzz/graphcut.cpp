@@ -1,5 +1,5 @@
-// The graph cuts: labels in range whatever the values, the device algorithm's labels where the
-// values are allowed, and an error where they are not.
+// Fuzzes the graph cuts: labels are in range for any values; CPU and device algorithm agree if
+// values are allowed; and the CPU returns a fault if they are not.
 #include "graphcut/graphcut.h"
 
 #include "device_algorithm.h"
@@ -78,7 +78,7 @@ void cut(Input& input) {
   }
 }
 
-// Semimetrics of every kind, most of them convex; seldom none.
+// Label costs of several kinds: mostly convex semimetrics, rarely no semimetric.
 Values label_cost(Input& input, Dtype dtype, int labels) {
   Values cost = input.values(dtype, labels * labels, Input::capacities);
   const int64_t kind = input.range(0, 5);
@@ -103,7 +103,7 @@ enum class Function { swap, exact, energy };
 
 void label(Input& input, Function function) {
   const Grid grid(input);
-  // Many labels on small grids alone: a host team takes seconds for both.
+  // Many labels only on small grids, as a host team takes seconds for large grids with many labels.
   const bool many = input.chance(16) && grid.height * grid.width <= kSmall * kSmall;
   const int labels = static_cast<int>(many ? input.range(2, 16) : input.range(2, 5));
   const Values unary = input.values(grid.dtype(input), grid.cells * labels, Input::any);

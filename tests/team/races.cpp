@@ -47,7 +47,7 @@ std::vector<double> uniform(Random& random, size_t count) {
 
 Array array(const std::vector<double>& values) { return {values.data(), Dtype::float64}; }
 
-// Solves by both teams; `answer` is what they write. False where they differ.
+// Solves on both teams, which write `answer`; false if their answers differ.
 template <typename Algorithm, typename T>
 bool agree(const typename Algorithm::Problem& problem, std::vector<T>& answer) {
   solve_shuffled<Algorithm>(problem, 1);
@@ -106,7 +106,7 @@ bool transports_agree(Random& random, int height, int width, double xi) {
     agreed = agreed && agree<DeviceTransportApprox>(problem, source);
     agreed = agreed && agree<DeviceTransportExact>(problem, source);
   }
-  // A square, and what is left of it with fewer rows or fewer columns.
+  // A square matrix, one with fewer rows, and one with fewer columns.
   for (const int less : {0, 1, 2}) {
     const int rows = less == 1 ? (n + 1) / 2 : n, columns = less == 2 ? (n + 1) / 2 : n;
     std::vector<int64_t> rows_of(kBatch * columns);
