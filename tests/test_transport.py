@@ -34,7 +34,7 @@ def assert_permutations(source):
 
 
 def assert_matchings(source, rows):
-    """As many rows as there can be, each once; -1 elsewhere."""
+    """Sources must name min(N, M) rows, each once, and be -1 elsewhere."""
     for each in source:
         used = each[each != -1].tolist()
         assert len(used) == len(set(used)) == min(rows, source.shape[1])
@@ -42,7 +42,7 @@ def assert_matchings(source, rows):
 
 
 def total_of(cost, source):
-    """[B], of a matrix [B, N, M] whose rows are sources."""
+    """The totals [B] of sources for matrices [B, N, M]."""
     if cost.numel() == 0:
         return cost.new_zeros(len(cost))
     chosen = cost.gather(1, source.flatten(1).clamp(min=0)[:, None, :])[:, 0]
@@ -50,7 +50,7 @@ def total_of(cost, source):
 
 
 def slack_of(cost, least):
-    """What is promised of an exact total [B]: min(N, M) * U * 2**-28, and the sum's rounding."""
+    """The error allowed to an exact total [B]: min(N, M) * U * 2**-28, and the sum's rounding."""
     if cost.numel() == 0:
         return torch.zeros(len(cost))
     rows, columns = cost.shape[1:]
@@ -81,18 +81,18 @@ def test_assignment(kind, count):
 
 
 @pytest.mark.parametrize("kind", ["uniform", "ties", "equal", "agreed", "few integers"])
-def test_no_row_and_column_would_rather_have_each_other(kind):
+def test_the_matching_has_no_blocking_pair(kind):
     cost = problems.matrix(kind, count=12, batch=4)
     assert problems.blocking_pairs(cost, puzzlemix.assignment(cost).source) == 0
 
 
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 6), values=st.integers(1, 4))
-def test_best_for_the_rows(seed, count, values):
-    """Of the stable matchings, which ties make many."""
+def test_the_stable_matching_is_proposer_optimal(seed, count, values):
+    """It equals deferred acceptance one proposal at a time, also for costs with ties."""
     g = problems.generator(seed)
     cost = torch.randint(0, values, (1, count, count), generator=g).int()
     source = puzzlemix.assignment(cost).source
-    assert source[0].tolist() == problems.row_optimal_matching(cost[0])
+    assert source[0].tolist() == problems.proposer_optimal_matching(cost[0])
 
 
 def test_assignment_known_answers():
@@ -122,7 +122,7 @@ seeds = st.integers(0, 2**32)
 @given(cost=matrices, seed=seeds, share=st.sampled_from([0, 0.2, 0.6]), team=st.booleans())
 @pytest.mark.parametrize("filler", problems.FILLERS)
 def test_rectangles_fillers_and_forbidden_pairs(cost, filler, share, seed, team):
-    """SciPy solves the same; a filler in an assignment is as good as any other cost."""
+    """Totals equal SciPy's, which treats a filler as any other cost."""
     if cost.is_floating_point():
         cost = problems.filled(cost.double(), filler, share, seed)
     rows, wide = cost.shape[1], cost.double()
@@ -207,7 +207,7 @@ def test_stable_matchings_of_rectangles_with_forbidden_pairs(cost, share, seed):
     with Team(seed):
         by_team = puzzlemix.assignment(cost)
     assert_matchings(by_team.source, cost.shape[1])
-    expected = [problems.row_optimal_matching(each) for each in cost]
+    expected = [problems.proposer_optimal_matching(each) for each in cost]
     assert by_team.source.tolist() == expected
     totals = total_of(cost.double(), by_team.source)
     torch.testing.assert_close(by_team.total, totals)
@@ -222,7 +222,7 @@ def test_stable_matchings_of_rectangles_with_forbidden_pairs(cost, share, seed):
 @pytest.mark.parametrize("filler", problems.FILLERS)
 @pytest.mark.parametrize("shape", [(150, 150), (140, 200), (200, 150), (1100, 1100), (1050, 1200)])
 def test_large_matrices_with_fillers(shape, filler):
-    """Cores, whole rows, and rows that are made each time."""
+    """Matrices for which the engine lists cores of rows, scans whole rows, or makes rows anew."""
     rows, columns = shape
     cost = problems.matrix("uniform", batch=1, count=rows, columns=columns).double()
     cost = problems.filled(cost, filler, 0.9, 1)
@@ -234,7 +234,7 @@ def test_large_matrices_with_fillers(shape, filler):
 @pytest.mark.parametrize("kind", ["uniform", "agreed", "products", "few integers", "integers"])
 @pytest.mark.parametrize("shape", [(40, 150), (150, 40), (200, 260), (300, 299)])
 def test_rectangles_are_optimal_by_their_duals(kind, shape):
-    """Filled up to a square with rows that cost nothing: no cycle of rows gains."""
+    """Padded to a square with rows of cost 0, the assignment has no cycle of rows that gains."""
     rows, columns = shape
     cost = problems.matrix(kind, batch=1, count=rows, columns=columns)
     source = puzzlemix.assignment(cost, method="exact").source
@@ -245,7 +245,7 @@ def test_rectangles_are_optimal_by_their_duals(kind, shape):
 
 @pytest.mark.parametrize("shape", [(20, 20), (150, 190), (190, 150), (1100, 1100)])
 def test_large_matrices_without_an_assignment(shape):
-    """One row or column is forbidden altogether, or two rows share all that they may have."""
+    """A row or column is forbidden as a whole, or two rows are allowed one column only."""
     shorter = int(shape[0] > shape[1]) + 1
     cost = problems.matrix("uniform", batch=1, count=shape[0], columns=shape[1])
     none = cost.index_fill(shorter, torch.tensor(shape[shorter - 1] // 2), float("inf"))
@@ -265,8 +265,8 @@ def test_nothing_to_assign(backend, method):
         assert found.total.tolist() == [0, 0]
 
 
-def test_a_filler_takes_no_precision():
-    """By SciPy 2 whatever B is; the integers of the whole range would not tell 1 from 2."""
+def test_fillers_cost_no_precision():
+    """The total is 2 for any filler B; integers scaled to the range of B couldn't tell 1 from 2."""
     for big in problems.FILLERS:
         cost = torch.tensor([[[2, 1, big], [1, 2, big], [big, big, 0]]], dtype=torch.float64)
         assert puzzlemix.assignment(cost, method="exact").total.tolist() == [2]
@@ -282,7 +282,7 @@ def test_the_stable_matching_may_need_a_pair_that_an_exact_assignment_does_witho
 
 
 def test_assignment_of_a_large_matrix_on_which_all_agree():
-    """Scans alone would take N^3."""
+    """Without sorting, scans of this matrix would take N^3."""
     count = 1000
     steps = torch.arange(count, dtype=torch.int32)
     cost = -(steps[:, None] * steps)[None]
@@ -293,7 +293,7 @@ def test_assignment_of_a_large_matrix_on_which_all_agree():
 
 
 @given(problem=transports, xi=prices, weight=weights)
-def test_approx_is_the_reference_s(problem, xi, weight):
+def test_approximate_transports_equal_the_reference(problem, xi, weight):
     options = {"xi": xi, "weight": weight}
     ours = puzzlemix.masked_transport(*problem, **options)
     theirs = reference.masked_transport(*problem, **options)
@@ -336,7 +336,7 @@ def test_the_largest_grid(method):
 
 
 def test_transport_known_answer():
-    """The most salient block goes to the only place that shows; the other has to give way."""
+    """The most salient block goes to the only place shown, whose block goes to the place left."""
     saliency = torch.tensor([[[0.9, 0.0, 0.1]]], dtype=torch.float64)
     mask = torch.tensor([[[0.0, 1.0, 0.0]]], dtype=torch.float64)
     for method in METHODS:
@@ -375,7 +375,7 @@ def test_one_huge_saliency(huge, xi, seed):
     assert torch.equal(approx.source, reference.masked_transport(saliency, mask, xi=xi).source)
 
 
-def test_all_stays_where_nothing_is_to_be_gained():
+def test_blocks_stay_without_a_gain():
     for kind in ("no saliency", "shown", "hidden"):
         problem = problems.transport(kind, height=5, width=6)
         for method in METHODS:

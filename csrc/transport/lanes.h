@@ -78,8 +78,9 @@ inline void unpack(const P& x, T* to) {
   std::memcpy(to, &x, sizeof x);
 }
 
-// Minima of every kCount-th entry. A minimum of a row is found in one pass without a branch, and
-// the lane that holds it says which few entries to search for the index.
+// kCount partial minima of a row: lane l has that of the entries l, l + kCount, and so on. They are
+// found in one pass without a branch, and the lane that holds the row's minimum says which entries
+// to search for its index.
 template <int kCount>
 struct Lanes {
   double minimum() const {
@@ -91,7 +92,7 @@ struct Lanes {
     return rest[0];
   }
 
-  // The first entry, by lane, that has this value.
+  // The index of an entry with this value: the first one of the first lane that has it.
   template <typename Value>
   int find(double value, const Value& at) const {
     int j = 0;
