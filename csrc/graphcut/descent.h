@@ -18,11 +18,10 @@
 // optimum falls where going from a label to the next costs more, and rises where that costs less.
 // With each of these slopes raised to the largest of those before it the problem is convex, and its
 // lowest optimum bounds the sample's from below; with each lowered to the least of those after it,
-// from above. Between these bounds the slopes need to be changed less, so the next
-// two descents, which start at the bounds, find closer ones. Where the bounds meet the label is
-// known; where all costs between them are convex, a last descent finds it. Of 3 labels at 32x32
-// with unary costs 50 % off convex, 2 of 1024 cells stay undecided: Ishikawa's graph (ishikawa.h)
-// decides those.
+// from above. Between these bounds the slopes need to be changed less, so the next two descents,
+// which start at the bounds, find closer ones. Where the bounds meet the label is known; where all
+// costs between them are convex, a last descent finds it. Of 3 labels at 32x32 with unary costs
+// 50 % off convex, 2 of 1024 cells stay undecided: Ishikawa's graph (ishikawa.h) decides those.
 #pragma once
 
 #include <algorithm>
