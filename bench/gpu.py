@@ -36,7 +36,7 @@ from torch import Tensor
 import puzzlemix
 from bench import bench_calls, published
 from bench.instances import ImagePairs, image_pairs, labeling_problem, smooth_saliency
-from bench.paper.examples import nets
+from experiments.examples import nets
 from puzzlemix import _core
 
 Row = dict[str, Any]

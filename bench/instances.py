@@ -99,7 +99,7 @@ def real_saliency(batch: int, grid: Grid, seed: int) -> Tensor:
 @cache
 def photograph_saliency() -> Tensor:
     """EfficientNet-Lite0's gradient saliency on five photographs, [5, 224, 224]."""
-    from .saliency_kinds import photographs  # here, as it draws pictures and trains networks too
+    from experiments.saliency_kinds import photographs  # here, as it trains networks too
 
     loaded = photographs()
     if loaded is None:

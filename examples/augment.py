@@ -22,7 +22,8 @@ from nets import NETS
 from torch import Generator, Tensor
 from train_cifar import data_of, options, parse, settings_of
 
-from puzzlemix import ManifoldMixUp, augment
+from puzzlemix import ManifoldMixUp
+from puzzlemix.demo import augment
 
 CLASSIC: dict[str, tuple[float, Callable[[Tensor, Generator], Tensor]]] = {
     "crop": (1.0, partial(augment.crop_and_resize, scale=(0.4, 1.0))),

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .keywords import suggests_keywords
 from .mixers import MixUp
 from .plan import Plan
 
@@ -43,6 +44,7 @@ class ManifoldMixUp(nn.Module):
         TypeError, ValueError: naming the argument, what was expected and what came.
     """
 
+    @suggests_keywords
     def __init__(
         self,
         model: nn.Module,

@@ -14,8 +14,9 @@ from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import get_worker_info
+from torch.utils.data import default_collate, get_worker_info
 
+from .keywords import suggests_keywords
 from .ops.border import OPERATORS, library
 from .ops.puzzle import planned
 from .plan import Plan, expect_labels
@@ -70,6 +71,7 @@ class Mixer(nn.Module):
     _pairs = True
     """Whether each image gets a partner."""
 
+    @suggests_keywords
     def __init__(
         self,
         *,
@@ -114,6 +116,15 @@ class Mixer(nn.Module):
         """
         plan = self.plan(images, labels, saliency)
         return plan.images(images), plan.labels(labels)
+
+    def collate(self, samples: list[Any]) -> tuple[Tensor, Tensor]:
+        """Mix samples (image, label) or (image, label, saliency) of a data set as one batch.
+
+        For ``DataLoader(data, collate_fn=mixer.collate, num_workers=4)``: each worker mixes its own
+        batches. It can be sent to workers however they are started.
+        """
+        mixed: tuple[Tensor, Tensor] = self(*default_collate(samples))
+        return mixed
 
     def plan(
         self, images: Tensor, labels: Tensor | None = None, saliency: Tensor | None = None
@@ -342,12 +353,24 @@ class PuzzleMix(Mixer):
             and 4).
         saliency: called as ``saliency(images, labels)`` where the call of the mixer has no third
             argument; returns [N, Y', X'].
-        labels, beta, gamma, eta, xi, neighborhood, cut, transport: see ``puzzle_mix``.
-        transport_grid: see ``puzzle_mix``; counts for the grids that it is a multiple of, while
-            grids that are finer move their own blocks.
-        cycles, smoothness, mean, std: see ``puzzle_mix``.
+        labels: number of values of the mask, 2 to 16; with 2 each block shows one image.
+        beta: weight of label smoothness: the higher, the more neighbouring blocks agree.
+        gamma: weight of data smoothness, relative to beta: the higher, the more seams run where
+            the images fit together.
+        eta: weight of the prior: the higher, the closer each block is held to lambda.
+        xi: price of moving blocks: the lower, the farther salient ones go to be seen.
+        neighborhood: seams are compared after averaging over windows of at most this many pixels.
+        cut: "swap" for alpha-beta swap, "exact" for the optimal mask given the permutations.
+        transport: "approx" for the stable matching, "exact" for the cheapest permutation, None
+            to leave the blocks where they are.
+        transport_grid: blocks that move; counts for the grids that it is a multiple of, while
+            grids that are finer move their own blocks. None: the blocks of the mask.
+        cycles: how often mask and permutations are solved in turn, at most.
+        smoothness: "quadratic" as in the published code, "bilinear" as in the paper.
+        mean, std: what the images were normalised with, if they were; see ``puzzle_mix``.
     """
 
+    @suggests_keywords
     def __init__(
         self,
         *,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from . import validate
+from .keywords import suggests_keywords
 from .ops.mix import mixed
 from .ops.puzzle import planned
 from .results import PuzzleMixResult
@@ -19,6 +20,7 @@ from .validate import PerChannel, PuzzleOptions
 __all__ = ["puzzle_mix"]
 
 
+@suggests_keywords
 def puzzle_mix(
     x1: Tensor,
     x2: Tensor,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from puzzlemix import augment
+from puzzlemix.demo import augment
 
 DRAWN: list[Callable[[Tensor, Generator], Tensor]] = [
     augment.crop_and_resize,

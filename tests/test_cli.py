@@ -16,10 +16,12 @@ from matplotlib.text import Text
 from PIL import Image
 
 import puzzlemix
-from puzzlemix import cli, mix
-from puzzlemix.cli import main
-from puzzlemix.demo import AUGMENTATIONS, FIGURES, PHOTOGRAPHS
-from puzzlemix.figures import FIRST, MASK, SECOND, Mix, moves
+from puzzlemix import mix
+from puzzlemix.demo import cli
+from puzzlemix.demo.cli import main
+from puzzlemix.demo.figures import FIRST, MASK, SECOND, Mix, moves
+from puzzlemix.demo.photographs import PHOTOGRAPHS
+from puzzlemix.demo.pictures import AUGMENTATIONS, FIGURES
 from puzzlemix.puzzle import puzzle_mix
 
 SMALL = ("--size", "64", "--grid", "8", "--dpi", "30")
@@ -151,7 +153,7 @@ def test_one_figure_alone(
     assert "CutMix" not in out
 
     # The toy experiments need neither photographs nor the network.
-    monkeypatch.delattr("puzzlemix.demo._Network")
+    monkeypatch.delattr("puzzlemix.demo.pictures.Network")
     figures = ("--figure", "toy", "toy", "--images", "no.jpg", "no.jpg")
     status, out, err = run(capsys, "demo", "--dpi", "30", *figures, "--out", tmp_path / "two")
     assert (status, err) == (0, "")
@@ -212,7 +214,8 @@ def test_texts_stay_in_the_picture_and_off_each_other(
         (["--images", "coffee", "{cut}"], ["--images", "{cut}", "not a picture"]),
         (["--images", "coffee", "{folder}"], ["--images", "{folder}"]),
         (["--images", "coffee", "{deep}"], ["--images", "{deep}", "8 bits"]),
-        (["--grid", "7"], ["--grid", "7x7", "64x64"]),
+        (["--images", "coffee", "{bomb}"], ["--images", "{bomb}", "too large"]),
+        (["--grid", "7"], ["--grid: expected a grid that divides --size 64, got 7x7"]),
         (["--grid", "0"], ["--grid", "0"]),
         (["--grid", "65"], ["--grid", "65"]),
         (["--grid", "four"], ["--grid", "four"]),
@@ -240,13 +243,14 @@ def test_texts_stay_in_the_picture_and_off_each_other(
 def test_bad_input_is_told_in_a_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, argv: list[str], words: list[str]
 ) -> None:
-    files = {name: tmp_path / f"{name}.png" for name in ("text", "cut", "folder", "deep")}
+    files = {name: tmp_path / f"{name}.png" for name in ("text", "cut", "folder", "deep", "bomb")}
     files["text"].write_text("not a picture")
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     Image.fromarray(noise).save(files["cut"])
     files["cut"].write_bytes(files["cut"].read_bytes()[:3000])
     files["folder"].mkdir()
     Image.fromarray(256 * noise[..., 0].astype(np.uint16)).save(files["deep"])
+    Image.new("1", (20_000, 20_000)).save(files["bomb"])
     argv, words = ([part.format(**files) for part in parts] for parts in (argv, words))
     out = () if "--out" in argv else ("--out", tmp_path / "out")
     expect_error(run(capsys, "demo", *SMALL, *out, *argv), *words)
@@ -283,9 +287,9 @@ def test_a_folder_that_fills_up(
 def test_missing_extras(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, package: str
 ) -> None:
-    for name in ("demo", "figures", "play"):
-        monkeypatch.delitem(sys.modules, f"puzzlemix.{name}", raising=False)
-        monkeypatch.delattr(puzzlemix, name, raising=False)
+    for name in ("pictures", "figures", "play", "photographs", "network"):
+        monkeypatch.delitem(sys.modules, f"puzzlemix.demo.{name}", raising=False)
+        monkeypatch.delattr(puzzlemix.demo, name, raising=False)
     for name in list(sys.modules):
         if name.split(".")[0] == package:
             monkeypatch.delitem(sys.modules, name)
@@ -326,7 +330,7 @@ def test_play_opens_the_browser_unless_told(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("webbrowser.open", opened.append)
-    monkeypatch.setattr("puzzlemix.play.Server.serve_forever", interrupt)
+    monkeypatch.setattr("puzzlemix.demo.play.Server.serve_forever", interrupt)
     flags = () if browser else ("--no-browser",)
     status, out, err = run(capsys, "play", "--port", "0", *flags)
     assert (status, err) == (130, "")

@@ -25,6 +25,7 @@ labelings = st.builds(
     width=st.integers(1, 9),
     labels=st.integers(2, 6),
 )
+seeds = st.integers(0, 2**32)
 
 
 def assert_same(ours, theirs, problem):
@@ -121,7 +122,76 @@ def test_large_terminals_do_not_change_the_cut(filler, height, width, seed, floo
         assert torch.equal(puzzlemix.grid_min_cut(*whole).segment, found.segment)
 
 
+forbidding = st.sampled_from([1e3, 1e6, 1e8, 1e30, 1e300])
+"""What users write for the weight of an edge whose ends belong together."""
+
+
+class Tied:
+    """Edge weights in whole numbers, and some edges that no boundary may cross."""
+
+    def __init__(self, height, width, seed):
+        g = problems.generator(seed)
+        shapes = (1, height - 1, width), (1, height, width - 1)
+        self.weights = [torch.randint(0, 5, shape, generator=g).double() for shape in shapes]
+        self.tied = [torch.rand(shape, generator=g) < 0.2 for shape in shapes]
+        self.count = sum(part.numel() for part in self.tied)
+
+    def edges(self, weight):
+        return [w.masked_fill(t, weight) for w, t in zip(self.weights, self.tied, strict=True)]
+
+    def torn_by(self, labels):
+        apart = labels.diff(dim=1) != 0, labels.diff(dim=2) != 0
+        return any((a & t).any() for a, t in zip(apart, self.tied, strict=True))
+
+
+@given(filler=forbidding, height=st.integers(1, 7), width=st.integers(2, 7), seed=seeds)
+def test_edges_that_no_minimum_cut_crosses(filler, height, width, seed):
+    """A weight above half of all terminals is enough, and the cut is PyMaxflow's. A filler takes
+    precision from the others, by the unit of the integers and no more."""
+    grid = Tied(height, width, seed)
+    source, sink = torch.randint(0, 9, (2, 1, height, width), generator=problems.generator(seed))
+    edges = grid.edges(int((source - sink).abs().sum()) // 2 + 1)
+    flow, sink_side = problems.maxflow_cut(*(part[0].numpy() for part in (source, sink, *edges)))
+    right = puzzlemix.grid_min_cut(source.double(), sink.double(), *edges)
+    assert torch.equal(right.segment[0], torch.from_numpy(sink_side))
+    assert right.flow.item() == flow
+
+    found = puzzlemix.grid_min_cut(source.double(), sink.double(), *grid.edges(filler))
+    cells = height * width
+    unit = (8 * cells + grid.count) * filler * 2.0**-29
+    assert not grid.torn_by(found.segment.int())
+    assert flow <= found.flow.item() <= flow + (cells + grid.count) * unit
+
+
 # ---- Labellings ----
+
+
+@given(
+    filler=forbidding,
+    label_cost=st.sampled_from(["quadratic", "linear"]),
+    labels=st.integers(2, 3),
+    seed=seeds,
+)
+def test_edges_that_no_optimal_labeling_crosses(filler, label_cost, labels, seed):
+    """A weight above what all unary costs could gain is enough, and labels are right by dynamic
+    programming. A filler takes precision from the others, by the unit and no more."""
+    cells, shape = 12, (1, 4, 3, labels)
+    grid = Tied(*shape[1:3], seed)
+    unary = torch.randint(0, 9, shape, generator=problems.generator(seed)).double()
+    pair = problems.LABEL_COSTS[label_cost](labels)
+    pair = (pair / pair[0, 1]).round()
+    problem = problems.Labeling(unary, *grid.edges(8.0 * cells + 1), pair)
+    least, lowest = problems.best_labeling(problem)
+    assert torch.equal(puzzlemix.exact_labeling(*problem).labels[0], lowest)
+    assert torch.equal(
+        puzzlemix.alpha_beta_swap(*problem).labels[0], problems.maxflow_swap(problem)
+    )
+
+    found = puzzlemix.exact_labeling(unary, *grid.edges(filler), pair)
+    most = float(pair.max())
+    unit = (8 * cells + grid.count * filler * most) * 2.0**-29
+    assert not grid.torn_by(found.labels)
+    assert found.energy.item() <= least + (cells + grid.count * most) * unit
 
 
 @pytest.mark.parametrize("kind", [*problems.COSTS, "puzzle"])

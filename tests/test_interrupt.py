@@ -81,6 +81,11 @@ LONG: dict[str, tuple[Callable[..., Any], Callable[[], Iterable[torch.Tensor]]]]
         partial(puzzlemix.assignment, method="exact"),
         lambda: [-(SIDE[:, None] * SIDE)[None]],
     ),
+    # Searches alone, as columns are left over.
+    "assignment, a rectangle": (
+        partial(puzzlemix.assignment, method="exact"),
+        lambda: [-(SIDE[:2500, None] * SIDE[:2501])[None]],
+    ),
     "masked_transport": (
         partial(puzzlemix.masked_transport, xi=1e-4),
         lambda: many(hard_transport("equal", 64, 0), 20),

@@ -14,6 +14,7 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset, default_collate
 
+from puzzlemix.manifold import ManifoldMixUp
 from puzzlemix.mixers import CutMix, Cutout, Mixer, MixUp, PuzzleMix, _beta
 from puzzlemix.plan import Plan
 from puzzlemix.puzzle import puzzle_mix
@@ -328,6 +329,21 @@ def test_workers_with_a_collate_function_of_a_module(method: str) -> None:
     for mixed, weights in loader:
         assert mixed.shape == (3, 3, 16, 16)
         torch.testing.assert_close(weights.sum(1), torch.ones(3))
+
+
+def test_the_collate_function_of_a_mixer() -> None:
+    """Samples with saliency too, in this process and in a worker that is started anew."""
+    images, labels = batch()
+    mixer = make(PuzzleMix, saliency=None, generator=seeded())
+    data = TensorDataset(images, labels, brightness(images))
+    expected = copy.deepcopy(mixer)(images, labels, brightness(images))
+    found = mixer.collate([data[number] for number in range(len(data))])
+    assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+    loader = DataLoader(
+        data, 3, num_workers=1, collate_fn=mixer.collate, multiprocessing_context="spawn"
+    )
+    shapes = [(tuple(mixed.shape), tuple(weights.shape)) for mixed, weights in loader]
+    assert shapes == 2 * [((3, 3, 16, 16), (3, 10))]
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -745,6 +761,26 @@ def test_the_options_are_keywords_of_its_own() -> None:
         if parameter.default is not parameter.empty:
             assert ours[name].default == parameter.default
             assert ours[name].kind == parameter.KEYWORD_ONLY
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "meant"),
+    [
+        (PuzzleMix, "grid", "grids"),
+        (PuzzleMix, "n_labels", "labels"),
+        (MixUp, "alphas", "alpha"),
+        (Cutout, "probs", "prob"),
+        (ManifoldMixUp, "layer", "layers"),
+        (puzzle_mix, "grids", "grid"),
+    ],
+)
+def test_a_near_miss_is_answered_with_the_name_that_was_meant(
+    function: Any, given: str, meant: str
+) -> None:
+    with pytest.raises(TypeError, match=rf"argument '{given}'\. Did you mean '{meant}'\?$"):
+        function(**{given: 1})
+    with pytest.raises(TypeError, match="unexpected keyword argument 'wholly_else'"):
+        function(wholly_else=1)
 
 
 # ---- Compiled -----------------------------------------------------------------------------------

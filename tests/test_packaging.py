@@ -64,7 +64,7 @@ def test_types_are_announced() -> None:
 
 
 def test_the_page_is_installed(installed: metadata.Distribution) -> None:
-    assert "puzzlemix/play.html" in {str(file) for file in installed.files or []}
+    assert "puzzlemix/demo/play.html" in {str(file) for file in installed.files or []}
 
 
 def test_every_dependency_is_in_the_list_of_licences(installed: metadata.Distribution) -> None:

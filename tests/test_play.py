@@ -25,9 +25,10 @@ import pytest
 import torch
 from PIL import Image
 
-from puzzlemix import cli, objective, play, puzzle_mix, spectral_saliency
-from puzzlemix.demo import PHOTOGRAPHS
-from puzzlemix.figures import moves
+from puzzlemix import objective, puzzle_mix, spectral_saliency
+from puzzlemix.demo import cli, play
+from puzzlemix.demo.figures import moves
+from puzzlemix.demo.photographs import PHOTOGRAPHS
 
 ROOT = Path(__file__).parents[1]
 TERMS = ["saliency", "label_smoothness", "data_smoothness", "prior", "transport", "total"]
@@ -130,7 +131,7 @@ def test_saliency_of_the_network_and_without_one(monkeypatch: pytest.MonkeyPatch
     plane = found["EfficientNet-Lite0"](image(PAIR[0]))
     assert plane.shape == (1, 64, 64)
     assert float(plane.max()) > 0
-    monkeypatch.delitem(sys.modules, "puzzlemix.demo")
+    monkeypatch.delitem(sys.modules, "puzzlemix.demo.network")
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)  # type: ignore[arg-type]
     assert list(play.saliencies()) == ["spectral"]
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from puzzlemix import toy
+from puzzlemix.demo import toy
 
 
 class Steep(nn.Module):

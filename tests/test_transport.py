@@ -139,8 +139,64 @@ def test_rectangles_fillers_and_forbidden_pairs(cost, filler, share, seed, team)
         least = torch.tensor(problems.least_total(wide[b : b + 1]), dtype=torch.float64)
         torch.testing.assert_close(exact.total[b : b + 1], total_of(wide, exact.source)[b : b + 1])
         off = (exact.total[b] - least).abs()
-        assert off <= slack_of(wide[b : b + 1], least)
+        slack = slack_of(wide[b : b + 1], least)
+        assert off <= slack
         assert cost.is_floating_point() or off == 0
+        if wide.numel() and filler in (1e3, float("inf")):  # larger ones are beyond sums in double
+            square = as_square(wide[b : b + 1], exact.source[b : b + 1])
+            assert certificates.no_cycle_gains(*square, slack).all()
+
+
+@given(cost=matrices, seed=seeds, share=st.sampled_from([0, 0.2, 0.6]))
+@pytest.mark.parametrize("filler", problems.FILLERS)
+def test_lapx_finds_no_less(cost, filler, share, seed):
+    """Where fillers are large its own duals are rounded: it may find more."""
+    lap = pytest.importorskip("lap")
+    if cost.is_floating_point():
+        cost = problems.filled(cost.double(), filler, share, seed)
+    cost = cost[[not none for none in problems.infeasible(cost)]]
+    exact = puzzlemix.assignment(cost, method="exact")
+    wide = cost.double()
+    for matrix, total in zip(wide, exact.total, strict=True):
+        theirs = torch.tensor([lap.lapjv(matrix.numpy(), extend_cost=True)[0]], dtype=torch.float64)
+        assert total <= theirs + slack_of(matrix[None], theirs)
+        if filler == float("inf") or not cost.is_floating_point():
+            assert total >= theirs - slack_of(matrix[None], theirs)
+
+
+@given(cost=matrices, seed=seeds)
+def test_costs_of_64_bits(cost, seed):
+    """Exact to the last unit up to the ends of int32, by SciPy and by what no cycle gains."""
+    g = problems.generator(seed)
+    ends = torch.tensor([-(2**31), -(2**31) + 1, 0, 1, 2**31 - 1])
+    cost = torch.where(
+        torch.rand(cost.shape, generator=g) < 0.5,
+        ends[torch.randint(5, cost.shape, generator=g)],
+        cost.double().clamp(-(2**20), 2**20).long(),
+    )
+    exact = puzzlemix.assignment(cost, method="exact")
+    assert exact.total.tolist() == problems.least_total(cost)
+    assert torch.equal(puzzlemix.assignment(cost.int(), method="exact").source, exact.source)
+    assert torch.equal(puzzlemix.assignment(cost).source, puzzlemix.assignment(cost.int()).source)
+    if cost.numel():
+        assert certificates.no_cycle_gains(*as_square(cost, exact.source)).all()
+        beyond = cost.clone()
+        beyond[-1, -1, -1] = -(2**31) - 1
+        with pytest.raises(ValueError, match=r"^cost: .*-2147483649 .*fit into int32"):
+            puzzlemix.assignment(beyond, method="exact")
+
+
+def as_square(cost, source):
+    """Rows or columns that cost nothing fill a matrix up; those left over have each other."""
+    batch, rows, columns = cost.shape
+    size = max(rows, columns)
+    square = torch.zeros(batch, size, size, dtype=cost.dtype)
+    square[:, :rows, :columns] = cost
+    whole = torch.full((batch, size), -1)
+    whole[:, :columns] = source
+    for each in whole:
+        each[each < 0] = torch.tensor([i for i in range(size) if i not in each.tolist()]).long()
+    return square, whole
 
 
 @given(cost=matrices, seed=seeds, share=st.sampled_from([0, 0.2, 0.6]))
@@ -182,16 +238,9 @@ def test_rectangles_are_optimal_by_their_duals(kind, shape):
     rows, columns = shape
     cost = problems.matrix(kind, batch=1, count=rows, columns=columns)
     source = puzzlemix.assignment(cost, method="exact").source
-    size = max(rows, columns)
-    square = torch.zeros(1, size, size, dtype=cost.double().dtype)
-    square[:, :rows, :columns] = cost
-    whole = torch.full((1, size), -1)
-    whole[:, :columns] = source
-    left = sorted(set(range(size)) - set(whole[0].tolist()))
-    whole[whole < 0] = torch.tensor(left)
     spread = float(cost.double().max() - cost.double().min())
     slack = torch.tensor([0.0 if not cost.is_floating_point() else spread * 2.0**-28])
-    assert certificates.no_cycle_gains(square, whole, slack).all()
+    assert certificates.no_cycle_gains(*as_square(cost.double(), source), slack).all()
 
 
 @pytest.mark.parametrize("shape", [(20, 20), (150, 190), (190, 150), (1100, 1100)])
@@ -298,6 +347,32 @@ def test_transport_known_answer():
     source, total = puzzlemix.masked_transport(saliency, mask, xi=4, method="exact")
     assert source.tolist() == [[[0, 1, 2]]]
     assert total.item() == pytest.approx(0)
+
+
+@given(
+    huge=st.sampled_from([10.0, 1e5, 1e9, 1e30, 1e300]),
+    xi=st.sampled_from([0.1, 0.8]),
+    seed=seeds,
+)
+def test_one_huge_saliency(huge, xi, seed):
+    """It takes precision from the others, by the unit of the integers and no more; 4 xi above them
+    is as good as huge, and the answer is right by SciPy."""
+    saliency, mask = problems.transport("puzzle", seed=seed, batch=1, height=4, width=5)
+    mask = (mask > 0).double()
+    mask[0, 0, 0] = 1  # one place shows at least
+    enough = saliency.clone()
+    enough[0, 2, 3] = saliency.max() + 4.01 * xi
+    cost = problems.transport_cost(problems.Transport(enough, mask), xi, "indicator")
+    least = problems.least_total(cost)[0]
+    right = puzzlemix.masked_transport(enough, mask, xi=xi, method="exact")
+    assert total_of(cost, right.source).item() == pytest.approx(least, abs=1e-6)
+
+    saliency[0, 2, 3] = huge
+    found = puzzlemix.masked_transport(saliency, mask, xi=xi, method="exact")
+    unit = (xi * 25 / 16 + huge) * 2.0**-29
+    assert total_of(cost, found.source).item() <= least + 40 * unit + 1e-6
+    approx = puzzlemix.masked_transport(saliency, mask, xi=xi)
+    assert torch.equal(approx.source, reference.masked_transport(saliency, mask, xi=xi).source)
 
 
 def test_blocks_stay_without_a_gain():

@@ -128,7 +128,7 @@ class BlockExact {
     const double s = blocks.saliency()[i], move_cost = blocks.move_cost();
     const double base = search.base(i);
     const int home = home_[i];
-    looks_ -= rings_.begin[ring + 1] - rings_.begin[ring];
+    scans_left_ -= rings_.begin[ring + 1] - rings_.begin[ring];
     int count = 0;
     for (int k = rings_.begin[ring]; k < rings_.begin[ring + 1]; ++k) {
       const int cell = home + rings_.offset[k];
@@ -140,11 +140,12 @@ class BlockExact {
     for (int k = 0; k < count; ++k) {
       search.reach(matching_, i, found_[k].cell, found_[k].distance);
     }
-    return looks_ >= 0;
+    return scans_left_ >= 0;
   }
 
  private:
-  static constexpr int64_t kLooks = 24;  // n^2 of them take as long as the auction
+  // Moves that searches may scan, in units of n^2; the auction takes as long.
+  static constexpr int64_t kScanLimit = 24;
 
   struct Found {
     double distance;
@@ -167,7 +168,7 @@ class BlockExact {
   // Searches from the violators; where the prices are no good, every search spans the grid, and
   // then an auction takes less.
   void move(int64_t* source) {
-    looks_ = kLooks * n_ * n_;
+    scans_left_ = kScanLimit * n_ * n_;
     const bool repaired = std::all_of(violators_.begin(), violators_.end(), [this](int i) {
       return search_.assign(*this, matching_, i);
     });
@@ -238,7 +239,7 @@ class BlockExact {
   std::vector<int> index_;  // of the place; -1: off the grid
   std::vector<Found> found_;
   std::vector<double> row_;  // of costs
-  int64_t looks_ = 0;        // at a place, that are left to the searches
+  int64_t scans_left_ = 0;   // of single moves, for all searches
 };
 
 }  // namespace puzzlemix

@@ -15,7 +15,12 @@ __all__ = ["assignment", "masked_transport"]
 
 @accepts_numpy
 def assignment(cost: Tensor, *, method: str = "approx") -> Assignment:
-    """Assign rows (sources) to columns (targets): min(N, M) pairs of the least cost.
+    """Assign rows (sources) to columns (targets): min(N, M) pairs.
+
+    **The default is the stable matching, not the cheapest assignment**, which is
+    ``method="exact"``. For that and a square matrix ``source`` is the inverse of SciPy's
+    ``col_ind``: ``source[b] == np.argsort(linear_sum_assignment(cost[b])[1])`` where the optimum is
+    the only one.
 
     Args:
         cost: [B, N, M], N and M up to 4096, floats or integers of 32 bits (int64 where the values

@@ -19,11 +19,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 import puzzlemix
-from bench.paper import choices, corruption, localisation, ood, report, robustness
-from bench.paper.__main__ import main
-from bench.paper.examples import data, loop, nets
-from bench.paper.lab import CLEAN, HALF, PUZZLE, VANILLA, Case, Lab, Trained
-from bench.paper.tasks import cifar, tiny_imagenet
+from experiments import choices, corruption, localisation, ood, report, robustness
+from experiments.__main__ import main
+from experiments.examples import data, loop, nets
+from experiments.lab import CLEAN, HALF, PUZZLE, VANILLA, Case, Lab, Trained
+from experiments.tasks import cifar, tiny_imagenet
 
 ROOT = Path(__file__).parents[1]
 

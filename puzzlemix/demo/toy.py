@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .mixers import MixUp
+from ..mixers import MixUp
 
 __all__ = ["Between", "Experiment", "Result", "compare", "in_between", "rings", "surface", "train"]
 

@@ -1,7 +1,7 @@
 """Reproduce the lecture's tables, in miniature on a CPU, at full size on a GPU.
 
-python -m bench.paper generalisation --data path/to/data
-python -m bench.paper --all --smoke
+python -m experiments generalisation --data path/to/data
+python -m experiments --all --smoke
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ RESULTS = Path(__file__).parent / "results"
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m bench.paper", description=(__doc__ or "").split("\n")[0]
+        prog="python -m experiments", description=(__doc__ or "").split("\n")[0]
     )
     size = "full" if torch.cuda.is_available() else "miniature"
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=", ".join(TABLES))

@@ -1,4 +1,4 @@
-"""What each kind of saliency costs and keeps: `python -m bench.saliency_kinds`, nothing downloaded.
+"""What each kind of saliency costs and keeps: `python -m experiments.saliency_kinds`.
 
 A small ResNet learns, in seconds, to name the shape in pictures made for it: the object's pixels
 are known. Then each kind decides mixes of the same pairs with the same lambdas, and is judged by
@@ -9,7 +9,7 @@ are known. Then each kind decides mixes of the same pairs with the same lambdas,
   one half of either, whatever it is called.
 
 With the extra `puzzlemix[demo]` also the kept saliency of EfficientNet-Lite0 on five photographs.
-Prints a Markdown table.
+Prints a Markdown table; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ def photographs() -> tuple[nn.Module, Tensor] | None:
 
 def main() -> None:
     """Measure, and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m bench.saliency_kinds")
+    parser = argparse.ArgumentParser(prog="python -m experiments.saliency_kinds")
     parser.add_argument("--quick", action="store_true", help="a look at whether it runs")
     quick = parser.parse_args().quick
     torch.set_num_threads(1)

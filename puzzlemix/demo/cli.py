@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import torch
 
-from . import __version__, _core
-from .puzzle import puzzle_mix
-from .validate import CUTS, TRANSPORTS
+from .. import __version__, _core
+from ..puzzle import puzzle_mix
+from ..validate import CUTS, TRANSPORTS
 
 if TYPE_CHECKING:
-    from .demo import Written
+    from .pictures import Written
 
 __all__ = ["main"]
 
@@ -333,7 +333,7 @@ def _play(arguments: argparse.Namespace) -> None:
 
 def _demo(arguments: argparse.Namespace) -> None:
     try:
-        from . import demo
+        from . import pictures
     except ModuleNotFoundError as error:
         raise _missing("demo", error) from None
     given = vars(arguments)
@@ -342,8 +342,8 @@ def _demo(arguments: argparse.Namespace) -> None:
     if options["transport"] == "none":
         options["transport"] = None
     try:
-        written = demo.run(
-            demo.Demo(
+        written = pictures.run(
+            pictures.Demo(
                 images=tuple(arguments.images),
                 out=arguments.out,
                 lam=arguments.lam,
@@ -354,7 +354,7 @@ def _demo(arguments: argparse.Namespace) -> None:
                 figures=arguments.figure,
             )
         )
-    except demo.BadInput as error:
+    except pictures.BadInput as error:
         raise _Stop("puzzlemix demo", str(error), 2) from None
     print(_report(written))
 

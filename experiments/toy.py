@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from puzzlemix import toy
-from puzzlemix.figures import Curve, Surface, draw_toy
+from puzzlemix.demo import toy
+from puzzlemix.demo.figures import Curve, Surface, draw_toy
 
 from .lab import Lab, now
 from .report import Row, Table, save
