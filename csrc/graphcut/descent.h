@@ -105,8 +105,9 @@ class Descent {
   }
 
   void tabulate_edges() {
-    // edges_ is indexed by gap + labels_. At the widest gaps one end doesn't move, and then the
-    // value of f beyond them, which the clamp makes up, cancels.
+    // edges_ is indexed by gap + labels_. At an edge with the widest gap one end can't move, and
+    // what the edge costs the other end doesn't depend on f beyond that gap: so f may be clamped
+    // there.
     const LabelCost& cost = cost_;
     // In 64 bits: where all edges have weight 0, label costs may be as large as 2^31 - 1.
     const auto f = [&](int gap) -> int64_t {
