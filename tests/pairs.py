@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor
+
+from puzzlemix.objective import objective
+from puzzlemix.results import PuzzleMixResult, PuzzlePlan
 
 
 class Pairs(NamedTuple):
@@ -124,3 +127,25 @@ def make_mask(batch: int, rows: int, columns: int, labels: int, *, seed: int = 0
     generator = torch.Generator().manual_seed(seed)
     steps = torch.randint(labels, (batch, rows, columns), generator=generator)
     return steps.double() / (labels - 1)
+
+
+OF_THE_OBJECTIVE = ("labels", "beta", "gamma", "eta", "xi", "neighborhood", "smoothness", "std")
+"""The options that both solvers and ``objective`` take."""
+
+
+def objective_of(
+    pairs: Pairs, found: PuzzleMixResult | PuzzlePlan, options: dict[str, Any]
+) -> Tensor:
+    """What ``objective`` says of an answer, [B]."""
+    kept = {name: value for name, value in options.items() if name in OF_THE_OBJECTIVE}
+    return objective(*pairs, found.mask, found.source1, found.source2, **kept).total
+
+
+def same(one: tuple[Tensor | None, ...], other: tuple[Tensor | None, ...]) -> bool:
+    """Whether two answers are the same bits."""
+    return all(a is b or torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def part(found: PuzzleMixResult | PuzzlePlan, index: Any) -> tuple[Tensor | None, ...]:
+    """An answer of some of the samples."""
+    return tuple(None if field is None else field[index] for field in found)
