@@ -391,6 +391,25 @@ def test_hard_problems_are_valid_on_any_grid(grid):
         case.solve(*case.problem)
 
 
+@pytest.mark.parametrize("grid", [4, (1, 7)])
+def test_what_the_search_breeds_is_valid(grid):
+    """Any two of one solver have children that it takes."""
+    generator = torch.Generator().manual_seed(0)
+    cases = list(growth.worst_cases([grid], [5]))
+    for one, other in itertools.pairwise(cases):
+        if one.solver == other.solver:
+            child = growth._child(one, other, generator)
+            assert [part.shape for part in child] == [part.shape for part in one.problem]
+            one.solve(*child)
+
+
+def test_the_search_keeps_the_slowest(monkeypatch):
+    case = next(growth.worst_cases([2], []))
+    times = iter([3.0, 9.0, 4.0, 1.0])
+    monkeypatch.setattr(growth, "within", lambda seconds, solve: next(times))
+    assert growth.evolve([(5.0, case), (2.0, case)], 30, 4) == 9
+
+
 def test_a_spiral_goes_inwards():
     """From one cell to the next the way is wide, everywhere else it is not."""
     _, _, vertical, horizontal = instances.spiral_cut((3, 4), 0)

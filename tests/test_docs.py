@@ -27,6 +27,8 @@ from puzzlemix.demo import cli
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_RUN = '(not run)"'
+PEERS = ("gco", "lap", "maxflow", "scipy")
+"""What guides compare ours with: a block is skipped where its peer isn't installed."""
 
 
 def module(path: str) -> Any:
@@ -74,6 +76,9 @@ def test_python_runs(block, capsys, tmp_path, monkeypatch):
         for package in ("matplotlib", "skimage"):
             pytest.importorskip(package)
         monkeypatch.setenv("MPLBACKEND", "agg")
+    for peer in PEERS:
+        if re.search(rf"^(import|from) {peer}\b", block.text, re.MULTILINE):
+            pytest.importorskip(peer)
     torch.manual_seed(0)
     hooks.run(block.text, tmp_path)
     assert ("print(" in block.text) == bool(capsys.readouterr().out)
@@ -139,7 +144,13 @@ def check_command(words: list[str]) -> None:
     for setting in settings:
         assert f'"{setting.partition("=")[0]}"' in build, setting
     program, *rest = words[len(settings) :]
-    if program == "pip":
+    if program == "git":
+        assert rest[:2] == ["clone", clone_address()], rest
+    elif program == "cd":
+        assert rest == ["puzzlemix"], rest
+    elif program == "pip" and "torch" in rest:
+        assert rest == ["install", "torch", "--index-url", "https://download.pytorch.org/whl/cpu"]
+    elif program == "pip":
         assert rest[0] == "install"
         extras = re.fullmatch(r"\.(?:\[(.*)\])?", rest[-1])
         assert extras is not None, rest
@@ -161,6 +172,12 @@ def check_command(words: list[str]) -> None:
         assert (ROOT / "mkdocs.yml").is_file()
     else:
         assert words == ["pytest"], words
+
+
+def clone_address() -> str:
+    """What the package's metadata say; a word for it where they name no repository."""
+    named = re.search(r'^[Rr]epository = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.M)
+    return named[1] if named else "ADDRESS"
 
 
 def check_script(file: str, words: list[str]) -> None:
@@ -193,6 +210,8 @@ def example_options(path: Path) -> set[str]:
         "python -m bench.qualty",
         "PUZZLEMIX_CUD=ON pip install .",
         "rm -r .",
+        "git clone https://example.org/puzzlemix puzzlemix",
+        "pip install torch --index-url https://example.org",
     ],
 )
 def test_wrong_commands_are_found(command):

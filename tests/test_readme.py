@@ -20,5 +20,9 @@ def test_links_and_pictures_are_there():
     targets = re.findall(r"\]\(([^)]+)\)", README.read_text())
     assert len(targets) > 8
     for target in targets:
+        file, _, anchor = target.partition("#")
         if not target.startswith("https://"):
-            assert (README.parent / target).exists(), target
+            assert (README.parent / file).exists(), target
+        if not file:
+            heading = anchor.replace("-", " ")
+            assert re.search(rf"^## {heading}$", README.read_text(), re.MULTILINE | re.IGNORECASE)

@@ -3,12 +3,14 @@
 #
 # tools/wheel.sh [REQUIREMENT...]    what to install before the wheel, such as "torch==2.13.0"
 #
-# The wheel is left in dist/. PYTHON (default python3) is the Python that it is for, PUZZLEMIX_CUDA
-# and PUZZLEMIX_CUDA_ARCHITECTURES are the build's.
+# The wheel is left in dist/. PYTHON (default python3) is the Python that it is for. PUZZLEMIX_CUDA
+# (default: ON where nvcc is, for every architecture) and PUZZLEMIX_CUDA_ARCHITECTURES are the build's.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 python=${PYTHON:-python3}
+command -v nvcc >/dev/null && cuda=ON || cuda=OFF
+export PUZZLEMIX_CUDA=${PUZZLEMIX_CUDA:-$cuda}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 step() { printf '\n== %s (%ss)\n' "$1" "$SECONDS"; }
