@@ -51,7 +51,7 @@
 #include <vector>
 
 #include "interrupt.h"
-#include "numeric.h"
+#include "rounding.h"
 #include "transport/lanes.h"
 #include "transport/path_search.h"
 
