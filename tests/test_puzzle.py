@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pairs import make_pairs, objective_of, part, same
+from pairs import expect_consistent, make_pairs, objective_of, part, same
 
 from puzzlemix import ops, reference
 from puzzlemix.objective import objective
@@ -60,30 +60,9 @@ def test_the_result_has_the_documented_shapes_and_values(
 ) -> None:
     pairs = make_pairs(5, 16, 32, dtype=dtype)
     result = puzzle_mix(*pairs, **options)
-    grid = options["grid"] if isinstance(options["grid"], tuple) else (options["grid"],) * 2
-    fine = options.get("transport_grid", grid)
-    fine = fine if isinstance(fine, tuple) else (fine,) * 2
-    real = torch.float64 if dtype == torch.float64 else torch.float32
     assert result.images.dtype == dtype
     assert result.images.shape == pairs.x1.shape
-    assert result.mask.dtype == result.ratio.dtype == real
-    assert result.mask.shape == (5, *grid)
-    steps = result.mask.double() * (options.get("labels", 3) - 1)
-    torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-5)
-    torch.testing.assert_close(result.ratio, result.mask.mean((1, 2)))
-    if options.get("transport", "approx") is None:
-        assert result.source1 is None
-        assert result.source2 is None
-    else:
-        places = torch.arange(math.prod(fine)).expand(5, -1)
-        for source in (result.source1, result.source2):
-            assert source is not None
-            assert source.shape == (5, *fine)
-            assert source.dtype == torch.int64
-            assert torch.equal(source.flatten(1).sort(1).values, places)
-    assert result.objective.dtype == torch.float64
-    total = objective_of(pairs, result, options)
-    torch.testing.assert_close(result.objective, total, rtol=1e-12, atol=1e-14)
+    expect_consistent(pairs, result, options)
     mixed = ops.mix(pairs.x1, pairs.x2, result.mask, result.source1, result.source2)
     assert torch.equal(result.images, mixed)
 

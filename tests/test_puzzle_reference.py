@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pairs import (
     OF_THE_OBJECTIVE,
     Pairs,
+    expect_consistent,
     make_mask,
     make_pairs,
     make_sources,
@@ -394,29 +395,7 @@ def test_the_plan_has_the_documented_shapes_and_values(
 ) -> None:
     pairs = make_pairs(3, 16, 32, dtype=dtype)
     plan = reference.puzzle_plan(*pairs, **options)
-    grid = options["grid"] if isinstance(options["grid"], tuple) else (options["grid"],) * 2
-    fine = options.get("transport_grid", grid)
-    fine = fine if isinstance(fine, tuple) else (fine,) * 2
-    real = torch.float64 if dtype == torch.float64 else torch.float32
-    last = options.get("labels", 3) - 1
-    labels = (plan.mask.double() * last).round()
-    assert plan.mask.dtype == plan.ratio.dtype == real
-    assert plan.mask.shape == (3, *grid)
-    assert torch.equal(plan.mask, labels.to(real) / last)
-    assert torch.equal(plan.ratio, labels.sum((1, 2)).to(real) / (last * grid[0] * grid[1]))
-    if options.get("transport", "approx") is None:
-        assert plan.source1 is None
-        assert plan.source2 is None
-    else:
-        places = torch.arange(math.prod(fine)).expand(3, -1)
-        for source in (plan.source1, plan.source2):
-            assert source is not None
-            assert source.shape == (3, *fine)
-            assert source.dtype == torch.int64
-            assert torch.equal(source.flatten(1).sort(1).values, places)
-    assert plan.objective.dtype == torch.float64
-    total = objective_of(pairs, plan, options)
-    torch.testing.assert_close(plan.objective, total, rtol=1e-12, atol=1e-14)
+    expect_consistent(pairs, plan, options)
 
 
 SEVERAL: dict[str, Any] = {
