@@ -66,11 +66,6 @@ def one_at_a_time(base: Any, **axes: Iterable[Any]) -> list[Any]:
     return list(dict.fromkeys([*cases, base]))
 
 
-def departs(case: Any) -> list[str]:
-    """The axes on which a case is off the base point."""
-    return [name for name, base in case._field_defaults.items() if getattr(case, name) != base]
-
-
 def compared(cases: Sequence[Any], by: Callable[[Any], Iterable[str]]) -> pytest.MarkDecorator:
     """Parametrise a benchmark; those who do the same work run in a row."""
     pairs = [

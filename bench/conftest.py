@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from .cases import ON_GPU, SLOW_REFERENCE, THREADED, WAYS, Ours, departs
+from .cases import CPUS, ON_GPU, SLOW_REFERENCE, THREADED, WAYS, Ours
 from .instances import photograph_saliency
 
 FEW = 2
@@ -26,7 +28,37 @@ FLUSHED = 256 * 2**20
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--threads", type=int, default=1, help="threads of puzzlemix and PyTorch")
+    parser.addoption(
+        "--threads",
+        type=lambda text: CPUS if text == "all" else int(text),
+        default=1,
+        metavar="N|all",
+        help="threads of puzzlemix and PyTorch; their peers have one",
+    )
+
+
+PACKAGES = (
+    "torch", "numpy", "PyMaxflow", "gco-wrapper", "scipy", "lapx", "kornia", "torchvision", "timm",
+)  # fmt: skip
+
+
+def pytest_benchmark_update_machine_info(
+    config: pytest.Config, machine_info: dict[str, Any]
+) -> None:
+    """What else decides a time: threads, and versions of those that are timed."""
+    machine_info["threads"] = config.getoption("threads")
+    machine_info["versions"] = {}
+    for package in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            machine_info["versions"][package] = metadata.version(package)
+
+
+def pytest_benchmark_update_json(output_json: dict[str, Any]) -> None:
+    """The distance of the quartiles over the median, in place of all single times."""
+    for found in output_json["benchmarks"]:
+        stats = found["stats"]
+        stats.pop("data", None)
+        stats["spread"] = stats["iqr"] / stats["median"] if stats["rounds"] > 1 else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -66,11 +98,10 @@ class Timed:
         benchmark.name = by
         # What a time counts: a sample, or the whole call where calls are compared.
         counted = 1 if getattr(case, "per_call", False) else self.batch
-        self.note(work=case.work, by=by, batch=counted)
-        self.note(axes=case._asdict(), departs=departs(case))
+        self.note(batch=counted)
 
     def note(self, **facts: Any) -> None:
-        """Facts that go into the report beside the times."""
+        """Facts that go into the JSON beside the times."""
         self.benchmark.extra_info.update(facts)
 
     def __call__(self, solve: Callable[..., Any], fresh: Callable[[], Any] | None = None) -> Any:

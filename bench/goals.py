@@ -12,7 +12,7 @@ from typing import NamedTuple
 from . import bench_calls, bench_puzzle_mix, peers
 from .bench_mix import COPY
 from .cases import PUZZLEMIX
-from .report import Row, markdown_table, number, text_table, times_of
+from .report import Row, markdown_table, number, times_of
 
 DENSE_SOLVERS = ("SciPy", "lapx")
 GCO = ("gco, its solve",)
@@ -155,23 +155,13 @@ def judge(rows: Iterable[Row], goals: Iterable[Goal] = GOALS) -> list[Verdict]:
     return verdicts
 
 
-HEADS = ("work", "against", "goal", "measured", "")
-
-
-def _cells(verdicts: list[Verdict]) -> Iterator[tuple[str, ...]]:
+def table(verdicts: list[Verdict]) -> list[str]:
+    """Lines of Markdown."""
+    cells = []
     for verdict in verdicts:
         goal, peer, ratio, most = verdict
         by = "" if goal.by == PUZZLEMIX else f" (by {goal.by})"
-        met = "met" if verdict.met else "not met"
         measured = number(ratio) + (f"-{number(most)}" if most > ratio else "")
-        yield f"{goal.work}{by}", peer, f"{goal.ratio:g}x", f"{measured}x", met
-
-
-def text(verdicts: list[Verdict]) -> str:
-    """The table for the terminal."""
-    return text_table(HEADS, _cells(verdicts))
-
-
-def markdown(verdicts: list[Verdict]) -> list[str]:
-    """The table as Markdown, line by line."""
-    return markdown_table(HEADS, _cells(verdicts))
+        met = "met" if verdict.met else "not met"
+        cells.append((f"{goal.work}{by}", peer, f"{goal.ratio:g}x", f"{measured}x", met))
+    return markdown_table(("work", "against", "goal", "measured", ""), cells)

@@ -3,8 +3,8 @@
 Writes bench/results/growth.md:
 - the exponents of time against cells and against labels, fitted to typical problems;
 - the slowest inputs found: long thin paths, contrasts, checkerboards, plateaus, ties, unary costs
-  that are not convex, xi towards 0, random masks, and what a random search makes of the worst of
-  them; with a bound on the time over a typical sample's that holds for all of them.
+  that are not convex, xi towards 0, random masks, and what an evolutionary search over saliency,
+  masks and costs makes of the worst of them; with a bound on the time that holds for all of them.
 
 A case that takes longer than the limit is stopped, and reported.
 """
@@ -144,13 +144,14 @@ class Case(NamedTuple):
     kind: str
     solve: Callable[..., Any]
     problem: tuple[Tensor, ...]
-    changeable: int
-    """So many of the problem's parts, from the first, the search may change."""
+    limits: tuple[float, ...]
+    """What the search may raise the problem's parts to, from the first; it leaves the rest."""
 
 
 SHAPES: tuple[Grid, ...] = (16, 32, 64, (1, 64), (2, 64), (3, 64))
 COUNTS = (64, 256, 1024)
 XIS = (0.8, 0.1, 1e-2, 1e-4, 0.0)
+ANY = (math.inf,)
 
 
 def worst_cases(shapes: Iterable[Grid], counts: Iterable[int]) -> Iterator[Case]:
@@ -159,21 +160,28 @@ def worst_cases(shapes: Iterable[Grid], counts: Iterable[int]) -> Iterator[Case]
         height, width = (grid, grid) if isinstance(grid, int) else grid
         size = f"{height}x{width}", height * width
         for kind, make in CUTS.items():
-            yield Case("grid_min_cut", *size, kind, puzzlemix.grid_min_cut, make(grid, 0), 4)
+            yield Case("grid_min_cut", *size, kind, puzzlemix.grid_min_cut, make(grid, 0), ANY * 4)
         for labels, name in product((3, 16), ("alpha_beta_swap", "exact_labeling")):
             named, solve = f"{name}, {labels} labels", getattr(puzzlemix, name)
             typical = labeling_problem(1, grid, labels)
-            yield Case(named, *size, "smooth, convex", solve, typical, 3)
+            yield Case(named, *size, "smooth, convex", solve, typical, ANY * 3)
             for kind, (bend, what) in product(CUTS, ((0.0, "convex"), (0.5, "bent"))):
                 problem = hard_labeling(kind, grid, labels, 0, bend)
-                yield Case(named, *size, f"{kind} capacities, {what}", solve, problem, 3)
+                yield Case(named, *size, f"{kind} capacities, {what}", solve, problem, ANY * 3)
         for method, kind, xi in product(("approx", "exact"), TRANSPORTS, XIS):
             solve = partial(puzzlemix.masked_transport, method=method, xi=xi)
             problem = hard_transport(kind, grid, 0)
-            yield Case(f"masked_transport {method}", *size, f"{kind}, xi {xi:g}", solve, problem, 1)
+            yield Case(
+                f"masked_transport {method}",
+                *size,
+                f"{kind}, xi {xi:g}",
+                solve,
+                problem,
+                (math.inf, 1),
+            )
     for method, count, kind in product(("approx", "exact"), counts, MATRICES):
         solve, problem = partial(puzzlemix.assignment, method=method), MATRICES[kind](1, count, 0)
-        yield Case(f"assignment {method}", f"N = {count}", count, kind, solve, (problem,), 1)
+        yield Case(f"assignment {method}", f"N = {count}", count, kind, solve, (problem,), ANY)
 
 
 def within(seconds: float, solve: Solve) -> float:
@@ -204,33 +212,51 @@ class Worst(NamedTuple):
 
 
 def find_worst(cases: list[Case], limit: float, steps: int) -> Worst:
-    """Of one solver and size: time each, and make the slowest one slower still."""
+    """Of one solver and size: time each, and breed slower ones from the slowest."""
     times = [within(limit, partial(case.solve, *case.problem)) for case in cases]
     worst = max(times)
     case = cases[times.index(worst)]
-    searched = climb(case, worst, limit, steps)
+    searched = evolve(list(zip(times, cases, strict=True)), limit, steps)
     return Worst(case.solver, case.size, case.cells, times[0], case.kind, worst, searched)
 
 
-def climb(case: Case, took: float, limit: float, steps: int) -> float:
-    """The longest time in so many random changes, each kept if it made the case slower."""
-    generator, problem = Generator().manual_seed(0), case.problem
+KEPT = 4
+"""Inputs from which the search breeds."""
+
+
+def evolve(timed: list[tuple[float, Case]], limit: float, steps: int) -> float:
+    """The longest time in so many generations of one child, by a fixed seed.
+
+    Two of the slowest are crossed and the child mutated; it stays if it is slower than the fastest
+    of those kept.
+    """
+    generator = Generator().manual_seed(0)
+    kept = sorted(timed, key=lambda each: each[0])[-KEPT:]
     deadline = time.perf_counter() + limit
     for _ in range(steps):
-        if took == math.inf or time.perf_counter() > deadline:
+        if kept[-1][0] == math.inf or time.perf_counter() > deadline:
             break
-        changed = [_changed(part, generator) for part in problem[: case.changeable]]
-        changed += problem[case.changeable :]
-        slower = within(limit, partial(case.solve, *changed))
-        if slower > took:
-            problem, took = changed, slower
-    return took
+        one, other = (kept[int(k)][1] for k in torch.randint(len(kept), (2,), generator=generator))
+        child = one._replace(problem=_child(one, other, generator))
+        took = within(limit, partial(child.solve, *child.problem))
+        kept = sorted([*kept, (took, child)], key=lambda each: each[0])[-KEPT:]
+    return kept[-1][0]
 
 
-def _changed(part: Tensor, generator: Generator) -> Tensor:
-    """A tenth of the entries multiplied by something from 1/4 to 4."""
-    factor = 4 ** (2 * torch.rand(part.shape, generator=generator, dtype=torch.float64) - 1)
-    return torch.where(torch.rand(part.shape, generator=generator) < 0.1, part * factor, part)
+def _child(one: Case, other: Case, generator: Generator) -> tuple[Tensor, ...]:
+    """Of every part the upper rows of one and the lower ones of the other; then a tenth of the
+    entries change places, and a tenth are multiplied by something from 1/4 to 4."""
+    share = float(torch.rand((), generator=generator))
+    parts = []
+    for first, second, most in zip(one.problem, other.problem, one.limits, strict=False):
+        rows = round(share * first.shape[1])
+        flat = torch.cat([first[:, :rows], second[:, rows:]], 1).flatten()
+        chosen = torch.randperm(flat.numel(), generator=generator)[: flat.numel() // 10]
+        flat[chosen] = flat[chosen.roll(1)]
+        factor = 4 ** (2 * torch.rand(flat.shape, generator=generator, dtype=flat.dtype) - 1)
+        changed = torch.rand(flat.shape, generator=generator) < 0.1
+        parts.append((flat * factor.where(changed, 1)).clamp(max=most).view(first.shape))
+    return (*parts, *one.problem[len(one.limits) :])
 
 
 def worst_table(found: list[Worst]) -> Iterator[Cells]:
@@ -293,8 +319,8 @@ def report(limit: float, steps: int, shapes: Iterable[Grid], counts: Iterable[in
         "",
         "## Worst cases",
         "",
-        f"One sample a call, the slowest of all kinds tried, and what {steps} random changes made",
-        f"of it; inf: stopped after {limit:g} s.",
+        f"One sample a call, the slowest of all kinds tried, and what {steps} generations of an",
+        f"evolutionary search bred from the slowest {KEPT}; inf: stopped after {limit:g} s.",
         "",
         *markdown_table(
             (

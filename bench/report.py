@@ -1,15 +1,13 @@
-"""What a run of the benchmarks found: a report as JSON, as a table, and compared with another.
+"""What a run of the benchmarks found: as tables, and beside an earlier run.
 
-A report is a dictionary of ``facts`` (machine, versions), ``rows`` and what was ``left_out``.
+A run is the JSON of pytest-benchmark, where a group is a piece of work and a name is who did it;
+``conftest.py`` adds the facts that are used here.
 """
 
 from __future__ import annotations
 
-import datetime
-import importlib.metadata
 import json
 import math
-import platform
 import re
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,32 +16,24 @@ from typing import Any, NamedTuple
 
 from .cases import ON_GPU, PUZZLEMIX
 
-Report = dict[str, Any]
-
-PACKAGES = (
-    "torch", "numpy", "PyMaxflow", "gco-wrapper", "scipy", "lapx", "kornia", "torchvision", "timm",
-)  # fmt: skip
+Run = dict[str, Any]
+EMPTY: Run = {"benchmarks": []}
 
 
 class Row(NamedTuple):
-    """One line: somebody did some work."""
+    """The time that one name took for a piece of work."""
 
     node: str
-    """Of the benchmark, to run it again."""
+    """The benchmark's identifier in pytest, to run it again."""
     work: str
     by: str
     us: float
     """Microseconds a sample, of the fastest round: others' work on a shared machine can only add to
     a time. Processor time where one thread does all of the work, else time on the clock."""
-    spread: float | None
+    spread: float | None = None
     """Between the rounds: the distance of the quartiles over the median; None for one round."""
-    rounds: int
-    batch: int
-    calibration: float
-    """Microseconds of a fixed piece of work, just before."""
-    axes: dict[str, Any]
-    departs: list[str]
-    """The axes on which the case is off its base point."""
+    calibration: float = 1.0
+    """Seconds of a fixed piece of work, just before."""
     peak_mib: float | None = None
 
     @property
@@ -52,46 +42,22 @@ class Row(NamedTuple):
         return re.match("[A-Za-z_ ]*", self.work)[0].strip()
 
 
-def report_of(found: dict[str, Any], threads: int, left_out: list[str]) -> Report:
-    """From pytest-benchmark's JSON."""
-    rows = [_row(each) for each in found["benchmarks"]]
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    facts = {
-        "date": datetime.date.today().isoformat(),
-        "cpu": found["machine_info"]["cpu"].get("brand_raw", platform.machine()),
-        "threads": threads,
-        "versions": versions,
-    }
-    return {"facts": facts, "rows": [row._asdict() for row in rows], "left_out": left_out}
+def rows_of(run: Run) -> list[Row]:
+    rows = []
+    for found in run["benchmarks"]:
+        stats, extra = found["stats"], dict(found["extra_info"])
+        us = 1e6 * stats["min"] / extra.pop("batch")
+        rows.append(
+            Row(found["fullname"], found["group"], found["name"], us, stats["spread"], **extra)
+        )
+    return rows
 
 
-def _row(found: dict[str, Any]) -> Row:
-    stats, extra = found["stats"], dict(found["extra_info"])
-    several = stats["rounds"] > 1
-    extra["calibration"] = round(1e6 * extra["calibration"], 1)
-    return Row(
-        node=found["fullname"],
-        us=float(f"{1e6 * stats['min'] / extra['batch']:.4g}"),
-        spread=round(stats["iqr"] / stats["median"], 3) if several else None,
-        rounds=stats["rounds"],
-        **extra,
-    )
-
-
-def dumps(report: Report) -> str:
-    """JSON with a row to a line."""
-    rows = ",\n".join(map(json.dumps, report["rows"]))
-    rest = {name: value for name, value in report.items() if name != "rows"}
-    return f'{json.dumps(rest, indent=1)[:-2]},\n "rows": [\n{rows}\n]\n}}\n'
-
-
-def rows_of(report: Report) -> list[Row]:
-    return [Row(**row) for row in report["rows"]]
+def dumps(run: Run) -> str:
+    """JSON with a benchmark to a line."""
+    rest = {name: value for name, value in run.items() if name != "benchmarks"}
+    lines = ",\n".join(map(json.dumps, run["benchmarks"]))
+    return f'{json.dumps(rest, indent=1)[:-2]},\n "benchmarks": [\n{lines}\n]\n}}\n'
 
 
 def times_of(rows: Iterable[Row]) -> dict[tuple[str, str], float]:
@@ -101,27 +67,32 @@ def times_of(rows: Iterable[Row]) -> dict[tuple[str, str], float]:
 
 # ---- Tables ----
 
-
-class Line(NamedTuple):
-    """A row in words."""
-
-    work: str
-    by: str
-    us: str
-    spread: str
-    ratio: str
-    peak: str
+HEADS = ("work", "by", "µs a sample", "±", "x ours", "peak MiB")
 
 
-HEADS = Line("work", "by", "µs a sample", "±", "x ours", "peak MiB")
+def tables(run: Run) -> Iterator[str]:
+    """Lines of Markdown: the machine, and a table for each function."""
+    yield from ("", f"{machine(run)}.")
+    for function, rows in groupby(rows_of(run), lambda row: row.function):
+        yield from ("", f"## {function}", "", *markdown_table(HEADS, ratios(list(rows))))
 
 
-def lines(rows: list[Row]) -> Iterator[Line]:
-    """In words, beside ours: the ratios compare what was timed on the same work."""
+def machine(run: Run) -> str:
+    """Where and when a run was made, in one line."""
+    about = run["machine_info"]
+    versions = [f"{name} {version}" for name, version in about["versions"].items()]
+    day = run["datetime"][:10]
+    told = [about["cpu"].get("brand_raw", about["machine"]), f"threads: {about['threads']}", day]
+    return f"{', '.join(told)}; Python {', '.join([about['python_version'], *versions])}"
+
+
+def ratios(rows: list[Row]) -> Iterator[tuple[str, ...]]:
+    """Cells that compare what was timed on the same work: times, and how often ours goes into
+    them."""
     times = times_of(rows)
     for row in rows:
         ours = times.get((row.work, PUZZLEMIX))
-        yield Line(
+        yield (
             row.work,
             row.by,
             number(row.us),
@@ -131,56 +102,25 @@ def lines(rows: list[Row]) -> Iterator[Line]:
         )
 
 
-def text(rows: list[Row]) -> str:
-    """The table for the terminal, each work named once."""
-    cells = [list(line) for line in lines(rows)]
-    for line, above in zip(cells[:0:-1], cells[-2::-1], strict=True):
-        if line[0] == above[0]:
-            line[0] = ""
-    return text_table(HEADS, cells)
-
-
 def number(value: float) -> str:
     """Three digits, and all of those before the point."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def text_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Aligned columns: two of words, the rest of numbers."""
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Aligned, so that it can be read as text too: two columns of words, the rest of numbers."""
     table = [heads, *rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return "\n".join(
-        "  ".join(
+    widths = [max(3, *map(len, column)) for column in zip(*table, strict=True)]
+    lines = [
+        [
             cell.ljust(width) if place < 2 else cell.rjust(width)
             for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
+        ]
         for line in table
-    )
-
-
-def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The same as Markdown, line by line."""
-    ruler = ["---", "---", *["---:"] * (len(heads) - 2)]
-    return [f"| {' | '.join(line)} |" for line in (heads, ruler, *rows)]
-
-
-def markdown(report: Report) -> str:
-    """All of a report but its goals, which stand above it."""
-    facts = report["facts"]
-    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    told = [
-        f"{facts['cpu']}, threads: {facts['threads']}, {facts['date']}; {versions}.",
-        "",
-        "Microseconds a sample (a call, where the work is one) in the fastest round (processor",
-        "time where one thread does all of the work, else time on the clock); ± is half the",
-        "distance of the quartiles of all rounds, of their median; the last columns are the time",
-        "over ours on the same work, and the most memory resident during a call, above what was",
-        "before.",
     ]
-    for function, rows in groupby(rows_of(report), lambda row: row.function):
-        told += ["", f"## {function}", "", *markdown_table(HEADS, lines(list(rows)))]
-    told += ["", *(f"Left out: {reason}." for reason in report["left_out"])]
-    return "\n".join(told).rstrip() + "\n"
+    rulers = ["-" * width if place < 2 else f"{'-' * (width - 1)}:"
+              for place, width in enumerate(widths)]  # fmt: skip
+    return [f"| {' | '.join(line)} |" for line in (lines[0], rulers, *lines[1:])]
 
 
 # ---- Comparison with another run ----
@@ -199,19 +139,18 @@ class Slowdown(NamedTuple):
     allowed: float
 
 
-def slowdowns(old: Report, new: Report) -> list[Slowdown]:
-    """The rows of ours that are slower than in an older report, beyond the noise.
+def slowdowns(old: list[Row], new: list[Row]) -> list[Slowdown]:
+    """The rows of ours that are slower than in an older run, beyond the noise.
 
     Times count in two units, the calibration just before each and the median one of the run, and
     have to be slower in both. So a machine that is slower as a whole, or was for a moment, doesn't
     look like slower code, nor does a calibration that others' work has hit.
     """
-    before = {(row.work, row.by): row for row in rows_of(old)}
-    usual, usual_before = (
-        statistics.median(row.calibration for row in rows_of(report)) for report in (new, old)
-    )
+    before = {(row.work, row.by): row for row in old}
+    usual, usual_before = (statistics.median(row.calibration for row in rows)
+                           for rows in (new, old))  # fmt: skip
     found = []
-    for row in rows_of(new):
+    for row in new:
         other = before.get((row.work, row.by))
         if other is not None and row.by in (PUZZLEMIX, *ON_GPU):
             machine = max(row.calibration / other.calibration, usual / usual_before)
@@ -223,20 +162,7 @@ def slowdowns(old: Report, new: Report) -> list[Slowdown]:
     return found
 
 
-def best_of(first: Report, second: Report) -> Report:
-    """The first report with the rows of the second where they are faster."""
-    again = {(row.work, row.by): row for row in rows_of(second)}
-    rows = (
-        min(row, again.get((row.work, row.by), row), key=lambda each: each.us)
-        for row in rows_of(first)
-    )
-    return {**first, "rows": [row._asdict() for row in rows]}
-
-
-def differences(old: Report, new: Report) -> list[str]:
-    """What makes two reports hard to compare."""
-    return [
-        f"{name}: {old['facts'][name]} then, {new['facts'][name]} now"
-        for name in ("cpu", "threads", "versions")
-        if old["facts"][name] != new["facts"][name]
-    ]
+def best_of(first: list[Row], second: list[Row]) -> list[Row]:
+    """The first rows, or the second ones where these are faster."""
+    again = {(row.work, row.by): row for row in second}
+    return [min(row, again.get((row.work, row.by), row), key=lambda each: each.us) for row in first]

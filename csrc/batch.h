@@ -1,4 +1,4 @@
-// Solving the samples of a batch on threads, each with storage of its own.
+// Solving the samples of a batch on threads, each with a workspace of its own.
 #pragma once
 
 #include <memory>
@@ -10,8 +10,8 @@
 
 namespace puzzlemix {
 
-// The fault of the lowest sample solved, whichever thread finds it first. The Status may name
-// another sample, of a tensor in which this one has its partner.
+// Keeps the fault that was met solving the lowest sample number, whichever thread reports first.
+// `solved` is that number; the Status itself may name another sample, the partner of this one.
 class FirstFault {
  public:
   void add(int64_t solved, const Status& status) {
@@ -29,16 +29,17 @@ class FirstFault {
   int64_t lowest_ = 0;
 };
 
-// Solves a problem's batch on up to `threads` threads, `grain` samples being worth a thread. A
-// Workspace is made of a problem, says whether it fits another one, and solves one sample at a
-// time, with a Status. Each thread keeps its last one from call to call: tables and vectors cost as
-// much as several small samples.
+// Solves a problem's batch on up to `threads` threads; `grain` samples pay for waking a thread. A
+// Workspace is constructed from a problem; fits(problem) says whether it can serve another one, and
+// solve(problem, b) solves a sample and returns a Status. Each thread keeps its last workspace from
+// call to call, as making one takes as long as solving several small samples.
 template <typename Workspace, typename Problem>
 Status solve_batch(const Problem& problem, int64_t grain, int threads) {
   FirstFault fault;
   parallel_for(problem.batch, grain, threads, [&](int64_t begin, int64_t end) {
     thread_local std::unique_ptr<Workspace> kept;
-    // Out of the keeper's hands meanwhile: what a solve leaves behind that is interrupted is lost.
+    // Taken out of `kept` while in use, so that an exception destroys it: an interrupted solve
+    // leaves a workspace in an unknown state.
     std::unique_ptr<Workspace> mine = std::move(kept);
     if (!mine || !mine->fits(problem)) mine = std::make_unique<Workspace>(problem);
     for (int64_t b = begin; b < end; ++b) fault.add(b, mine->solve(problem, b));

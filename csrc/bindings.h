@@ -1,4 +1,5 @@
-// One binding file a noun. Python passes addresses and sizes; ops.py has checked them.
+// The binding files, one for each noun. Python passes addresses and sizes, which puzzlemix/ops has
+// checked.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -14,7 +15,8 @@ void bind_mix(pybind11::module_& module);
 void bind_device(pybind11::module_& module);
 void bind_interruption(pybind11::module_& module);
 
-// Addresses arrive as integers; a tensor without elements may have address 0.
+// A pointer from an address, which arrives as an integer; 0 is allowed for a tensor without
+// elements.
 template <typename T>
 T* pointer(uintptr_t address) {
   return reinterpret_cast<T*>(address);

@@ -1,5 +1,5 @@
-// What this build knows of CUDA. Importing the extension never touches the driver: a process that
-// forks later must find it untouched.
+// What this build knows of CUDA. Importing the extension doesn't call the driver, because a process
+// that has called it can't fork and use CUDA in the child.
 #pragma once
 
 #include <string>
@@ -8,12 +8,12 @@ namespace puzzlemix {
 
 struct CudaBuild {
   std::string toolkit;        // "13.0", or empty in a build without CUDA
-  std::string architectures;  // as CMake was told, "75-real;...;120"
+  std::string architectures;  // the list that CMake built for, such as "75-real;...;120"
 };
 
 CudaBuild cuda_build();
 
-// Devices that the driver shows, and what is wrong where it shows none.
+// How many devices the driver shows, and the reason if it shows none.
 struct CudaDevices {
   int count = 0;
   std::string problem;
@@ -21,7 +21,7 @@ struct CudaDevices {
 
 CudaDevices cuda_devices();
 
-// The text of a cudaError_t, and what to do where that is known.
+// The text of a cudaError_t, with advice where there is some.
 std::string cuda_error(int code);
 
 }  // namespace puzzlemix

@@ -17,7 +17,7 @@ std::string driver_too_old() {
          version(CUDART_VERSION) + ": update the driver, or build with an older toolkit";
 }
 
-// Of the current device; empty if it can't be had.
+// The compute capability of the current device, such as "90"; empty if there is no device.
 std::string compute_capability() {
   int device = 0, major = 0, minor = 0;
   if (cudaGetDevice(&device) != cudaSuccess) return "";
@@ -34,7 +34,7 @@ CudaDevices cuda_devices() {
   CudaDevices devices;
   const cudaError_t status = cudaGetDeviceCount(&devices.count);
   if (status == cudaSuccess) return devices;
-  cudaGetLastError();  // the next call starts clean
+  cudaGetLastError();  // clears the error, which later calls would report
   devices.count = 0;
   devices.problem = cuda_error(status);
   return devices;

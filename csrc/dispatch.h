@@ -1,17 +1,18 @@
-// Where a problem runs: on the CPU, or enqueued on a CUDA stream; tests run it on a host team.
+// Dispatch of an operator: to the CPU, to a CUDA stream, or, for tests, to a team of the host.
 //
-// What Python sees of an operator is a module with a function for each. All take the fields of the
-// problem by name, from which `make` makes a Call, a type with
+// Python sees an operator as a submodule with a function for each. All of them take the fields of
+// the problem by name; `make` turns these into a Call, a type with
 //
-// - Status run(int threads) const: the solver of the CPU;
+// - Status run(int threads) const: solves on the CPU;
 // - Status on_device(use) const: calls use(Chosen<Algorithm>(), problem) with the device algorithm
-//   that serves (see team_run.h); not where a label cost in the host's memory is refused.
+//   that serves the call (see device_algorithm.h), or returns the fault of a label cost that is in
+//   the host's memory.
 //
-// A Call that takes more than one algorithm, or kernels of its own, has device_bytes, enqueue and
-// run_on_team in place of the latter.
+// A Call that needs several algorithms, or kernels of its own, overloads device_bytes, enqueue and
+// run_on_team instead of having on_device.
 //
-// No object of the extension's own types crosses: making one takes pybind11 longer than the rest,
-// and it is lost where memory runs out meanwhile.
+// No object of an extension type crosses to Python: pybind11 takes longer to make one than for all
+// the rest of a call.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -22,7 +23,7 @@
 
 #include "bindings.h"
 #include "device.h"
-#include "team_run.h"
+#include "device_algorithm.h"
 
 namespace puzzlemix {
 
@@ -32,19 +33,21 @@ struct Chosen {
 };
 
 #ifdef PUZZLEMIX_HAS_CUDA
-// Enqueues on a cudaStream_t and returns at once: a cudaError_t. Instantiated by *_cuda.cu.
+// Enqueues on a cudaStream_t and returns a cudaError_t at once. Instantiated by the *_cuda.cu
+// files.
 template <typename Algorithm>
 int solve_cuda(const typename Algorithm::Problem& problem, void* scratch, void* stream);
 #endif
 
-// None where all is well, else the fault as a tuple in the order of Status.
+// None if there is no fault, else a tuple of the fields of Status, in order.
 inline pybind11::object outcome(const Status& status) {
   if (status.ok()) return pybind11::none();
   return pybind11::make_tuple(static_cast<int>(status.fault), status.argument, status.sample,
                               status.entry);
 }
 
-// The bytes of scratch memory depend on the sizes, the options and the types alone.
+// The bytes of scratch memory on the device. They depend on sizes, options and types, not on
+// values.
 template <typename Call>
 int64_t device_bytes(const Call& call) {
   int64_t bytes = 0;
@@ -55,7 +58,7 @@ int64_t device_bytes(const Call& call) {
 }
 
 #ifdef PUZZLEMIX_HAS_CUDA
-// `code` becomes a cudaError_t.
+// Enqueues a call; `code` becomes a cudaError_t.
 template <typename Call>
 Status enqueue(const Call& call, char* scratch, void* stream, int& code) {
   return call.on_device([&](auto chosen, const auto& problem) {
@@ -64,7 +67,7 @@ Status enqueue(const Call& call, char* scratch, void* stream, int& code) {
 }
 #endif
 
-// Counts on a team that takes the items of each in an order drawn from a seed.
+// Runs the device algorithm on a ShuffledTeam, whose order of items follows from the seed.
 template <typename Call>
 Status run_on_team(const Call& call, uint64_t seed, Waits& waits) {
   return call.on_device([&](auto chosen, const auto& problem) {
@@ -86,7 +89,8 @@ void bind_cpu(pybind11::module_& entries, Call (*make)(Fields...), const Names&.
         return outcome(status);
       },
       pybind11::arg("threads"), names...);
-  // By which a caller can hand them over in order: names cost three times as much.
+  // The names in order, so that callers can pass values by position: by name takes three times as
+  // long.
   entries.attr("fields") = pybind11::make_tuple(names.name...);
 }
 
@@ -116,7 +120,7 @@ void bind_cuda(pybind11::module_& entries, Call (*make)(Fields...), const Names&
 #endif
 }
 
-// For tests. Returns the outcome and what was waited for: phases, shuffles, votes.
+// The function for tests. Returns the outcome and the numbers of phases, shuffles and votes.
 template <typename Call, typename... Fields, typename... Names>
 void bind_team(pybind11::module_& entries, Call (*make)(Fields...), const Names&... names) {
   entries.def(

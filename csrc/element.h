@@ -33,7 +33,8 @@ PUZZLEMIX_HD inline double element(const Array& array, int64_t i) {
   }
 }
 
-// The elements of an array from one of them on, of a type that is known or asked for each time.
+// The elements of an array as doubles, counted from a given one: TypedElements where the type is
+// known at compile time, AnyElements where each access looks it up.
 template <typename T>
 struct TypedElements {
   PUZZLEMIX_HD double operator[](int64_t i) const { return as_double(data[i]); }
@@ -45,8 +46,8 @@ struct AnyElements {
   int64_t first;
 };
 
-// Calls body with the elements from `first` on. On the CPU a loop over them is compiled for each
-// type, so that it vectorises; a device asks, as it waits for memory anyway.
+// Calls body with the elements from `first` on. On the CPU body is compiled for each type, so that
+// its loops vectorise; on a device, which waits for memory anyway, each access looks the type up.
 template <typename Team, typename Body>
 PUZZLEMIX_HD void with_elements(const Array& array, int64_t first, const Body& body) {
   if constexpr (Team::kChecked) {
@@ -79,17 +80,17 @@ PUZZLEMIX_HD inline void load(const Array& array, int64_t first, int64_t count, 
   });
 }
 
-// On CUDA nobody looks at the values first: what is not finite, and what is negative where that is
-// forbidden, counts as 0.
+// An element of an array that is unchecked, as on CUDA: what is not finite counts as 0.
 PUZZLEMIX_HD inline double finite_element(const Array& array, int64_t i) {
   const double x = element(array, i);
   return x - x == 0 ? x : 0;
 }
-// A cost that may forbid a pair, by infinity.
+// An unchecked cost, where +infinity forbids a pair: -infinity and NaN count as 0.
 PUZZLEMIX_HD inline double forbidding_element(const Array& array, int64_t i) {
   const double x = element(array, i);
   return x - x == 0 || x == HUGE_VAL ? x : 0;
 }
+// An unchecked capacity: what is negative or not finite counts as 0.
 PUZZLEMIX_HD inline double capacity_element(const Array& array, int64_t i) {
   const double x = finite_element(array, i);
   return x > 0 ? x : 0;

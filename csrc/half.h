@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "portable.h"
+#include "cuda_macros.h"
 
 namespace puzzlemix {
 
@@ -33,9 +33,10 @@ PUZZLEMIX_HD inline float widen(BFloat16 x) { return from_bits(uint32_t{x.bits} 
 
 PUZZLEMIX_HD inline float widen(Half x) {
   const uint32_t sign = uint32_t{x.bits & 0x8000u} << 16;
-  const uint32_t rest = uint32_t{x.bits & 0x7fffu} << 13;  // exponent and mantissa in float's place
-  if (rest >= 0x0f800000u) return from_bits(sign | rest | 0x7f800000u);  // infinity, NaN
-  // The exponent's bias differs by 112; a product by 2^112 mends it and normalises subnormals.
+  const uint32_t rest = uint32_t{x.bits & 0x7fffu} << 13;  // exponent and mantissa, as in a float
+  if (rest >= 0x0f800000u) return from_bits(sign | rest | 0x7f800000u);  // infinity or NaN
+  // The biases of the exponents differ by 112; multiplying by 2^112 corrects that, and normalises
+  // subnormal numbers.
   return from_bits(sign | to_bits(from_bits(rest) * from_bits(0x77800000u)));
 }
 
@@ -50,10 +51,11 @@ PUZZLEMIX_HD inline Half narrow_half(float value) {
   const uint32_t sign = (bits >> 16) & 0x8000u;
   uint32_t rest = bits & 0x7fffffffu;
   if (rest > 0x7f800000u) return {static_cast<uint16_t>(sign | 0x7e00u)};
-  if (rest >= 0x47800000u) return {static_cast<uint16_t>(sign | 0x7c00u)};  // 65536 and above
+  if (rest >= 0x47800000u)
+    return {static_cast<uint16_t>(sign | 0x7c00u)};  // 65536 and above become infinity
   if (rest < 0x38800000u) {
-    // Subnormal: adding one half makes the sum's last mantissa bit worth 2^-24, so that the
-    // addition itself rounds to even.
+    // The result is subnormal. The last mantissa bit of the sum with 0.5 is worth 2^-24, the unit
+    // of such numbers, so the addition itself rounds half to even.
     return {static_cast<uint16_t>(sign | (to_bits(from_bits(rest) + 0.5f) - to_bits(0.5f)))};
   }
   rest += 0xfffu + ((rest >> 13) & 1u);

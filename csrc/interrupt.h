@@ -1,22 +1,24 @@
-// Long solves ask now and then whether the caller still wants the answer: Ctrl-C then ends any call
-// within a fraction of a second, whatever the size of its batch or of one sample.
+// Interruption of long solves: they check now and then whether the caller still wants the answer,
+// so that Ctrl-C ends any call within a fraction of a second, however large its batch or a sample.
 #pragma once
 
 #include <cstdint>
 
 namespace puzzlemix {
 
-// What a solve that is no longer wanted throws. The binding makes Python's exception of it.
+// Thrown by a solve that is to stop. The binding then raises the pending Python exception.
 struct Interrupted {};
 
-// Says whether the caller wants the calling thread to stop. Set once, by the binding.
+// A function that says whether the calling thread is to stop. Set once, by the binding.
 using Interruption = bool (*)();
 void ask_for_interruption(Interruption wanted);
 
-// Throws Interrupted where the thread is to stop. Looks at the clock and asks ten times a second.
+// Throws Interrupted if the thread is to stop. Cheap: it calls the binding's function ten times a
+// second at most.
 void check_interruption();
 
-// Counts work, in units of about a nanosecond, and asks each time that a millisecond's is done.
+// Counts work, in units of about a nanosecond, and checks for an interruption every millisecond of
+// it.
 class Patience {
  public:
   void spend(int64_t work) {

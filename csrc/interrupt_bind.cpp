@@ -7,8 +7,8 @@ namespace puzzlemix {
 
 namespace py = pybind11;
 
-// Runs Python's signal handlers, which only the main thread does; what one of them raises, such as
-// KeyboardInterrupt, stays set until the solve has unwound.
+// Lets solves run Python's signal handlers, which Python does in the main thread only. An exception
+// that a handler raises, such as KeyboardInterrupt, stays pending until the solve has unwound.
 void bind_interruption(py::module_&) {
   ask_for_interruption([] {
     const py::gil_scoped_acquire gil;
@@ -18,7 +18,7 @@ void bind_interruption(py::module_&) {
     try {
       std::rethrow_exception(error);
     } catch (const Interrupted&) {
-      // Python's exception is set.
+      // The exception of the signal handler is pending already.
     }
   });
 }

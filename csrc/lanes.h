@@ -1,30 +1,31 @@
 // The lanes of a warp: 32 threads in lockstep that pass numbers to each other without memory.
 //
-// What is written for lanes (graphcut/warp_cut.h) is one program of all 32. Its numbers are of the
-// types Int and Bits, one in each lane; plain numbers are the same in all lanes. On CUDA
-// (WarpLanes) an Int is a register of each thread; on the host (HostLanes) it is 32 numbers, and
-// what a lane gets of another one is taken from there: the same source, so that tests need no GPU.
-// Integers wrap.
+// Code for lanes (graphcut/warp_cut.h) is written once, for all 32 together. Its variables are of
+// the types Int and Bits, which hold one number for each lane; plain numbers are the same in all
+// lanes. On CUDA (WarpLanes) an Int is a register of each thread; on the host (HostLanes) it is an
+// array of 32 numbers, so that tests need no GPU. Integers wrap on overflow.
 //
-//   number()               0 to 31
-//   from(x, lane)          what x is in another lane, its number taken modulo 32
+//   number()               the number of each lane, 0 to 31
+//   from(x, lane)          the value of x in another lane, whose number is taken modulo 32
 //   any(bits)              whether a bit is set in some lane
-//   in(lanes, bits)        `bits` in the lanes whose bit is set in `lanes`, elsewhere 0
+//   in(lanes, bits)        `bits` in the lanes whose bit is set in `lanes`, 0 in the others
 //   keep(bits, i, x)       x where bit i is set, else 0
 //   negate(bits, i, x)     -x where bit i is set, else 0
 //   push_sign(bits, x)     bits << 1, with the sign of x as bit 0
 //   most(x), least(x, y)   the larger of x and 0; the smaller of x and y
-//   flow(e, in, c)         what e + in sends through a capacity of c >= 0: within 0 and c
-//   load(p, at), store     a number at p[at], which is in shared memory on CUDA
+//   flow(e, in, c)         e + in clamped to [0, c], for c >= 0: what a cell with excess e and
+//   inflow
+//                          `in` sends along an arc of capacity c
+//   load(p, at), store     the number at p[at], which is in shared memory on CUDA
 //   load_one(p, i)         p[i], the same in all lanes
 //
-// Nothing but load and store is memory: a lane reads what it has stored itself, or what was there
-// before the warp began.
+// Only load and store access memory. A lane may load what it has stored itself, or what was there
+// before the warp's code began.
 #pragma once
 
 #include <cstdint>
 
-#include "portable.h"
+#include "cuda_macros.h"
 
 namespace puzzlemix {
 
@@ -77,7 +78,8 @@ struct WarpLanes {
  private:
   static constexpr unsigned kAll = 0xffffffffu;
 
-  // What p points to is nowhere else: a load that asks where takes twice as long.
+  // p must point to shared memory. A generic load, which finds out at run time, takes twice as
+  // long.
   template <typename T>
   __device__ __forceinline__ static unsigned address(const T* p) {
     static_assert(sizeof(T) == 4, "numbers of 32 bits");
@@ -87,7 +89,7 @@ struct WarpLanes {
 
 #endif
 
-// A number for each lane. Arithmetic is that of unsigned numbers, which wrap.
+// A number for each lane, on the host. Arithmetic is done on unsigned numbers, which wrap.
 template <typename T>
 struct LaneNumbers {
   LaneNumbers() = default;
@@ -138,7 +140,8 @@ struct LaneNumbers {
   T of[kWarp];
 };
 
-// Counts what lanes wait for each other for.
+// The lanes of one warp on the host; counts shuffles and votes, for which lanes wait for each
+// other.
 class HostLanes {
  public:
   using Int = LaneNumbers<int32_t>;

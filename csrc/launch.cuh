@@ -1,14 +1,16 @@
-// Launching a device algorithm (see team_run.h): a block a sample, as many threads as items.
+// Launches a device algorithm (device_algorithm.h): a block for each sample, a thread for each item
+// up to kMostThreads.
 #pragma once
 
 #include <new>
 #include <utility>
 
-#include "team_run.h"
+#include "device_algorithm.h"
 
 namespace puzzlemix {
 
-// 512 threads leave each 128 registers; grids beyond that have several cells a thread.
+// With 512 threads a block, each thread has 128 registers; larger grids have several cells a
+// thread.
 constexpr int kMostThreads = 512;
 
 template <typename Algorithm>
@@ -18,7 +20,7 @@ __global__ void __launch_bounds__(kMostThreads, 1)
   using Work = decltype(Algorithm::layout(std::declval<Arena&>(), problem));
   extern __shared__ __align__(16) char fast[];
   __shared__ BlockTeam::Shared shared;
-  // Addresses are looked up where they are needed; there are too many for registers.
+  // The addresses that Work holds are kept in shared memory, as they are too many for registers.
   __shared__ __align__(16) char room[sizeof(Work)];
   static_assert(kFastBytes + sizeof(shared) + sizeof(room) <= 48 * 1024, "all shared memory");
   if (threadIdx.x == 0) {
@@ -33,7 +35,7 @@ __global__ void __launch_bounds__(kMostThreads, 1)
   }
 }
 
-// Enqueues on the stream and returns at once; the result is a cudaError_t.
+// Enqueues the kernel on the stream and returns at once; the result is a cudaError_t.
 template <typename Algorithm>
 int solve_cuda(const typename Algorithm::Problem& problem, void* scratch, void* stream) {
   if (problem.batch == 0) return cudaSuccess;

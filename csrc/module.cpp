@@ -4,9 +4,9 @@
 
 namespace py = pybind11;
 
-// What outlives a call is the pool, whose threads never touch Python and whose locks are its own:
-// no GIL is needed. Only the main interpreter may load this, as with PyTorch: the question whether
-// to stop is asked of one interpreter.
+// The module needs no GIL: the one thing that outlives a call is the thread pool, whose threads
+// never touch Python and which has locks of its own. Only the main interpreter may load the module,
+// as with PyTorch, because checks for interruption call one interpreter.
 PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   module.doc() = "The compiled solvers of puzzlemix: addresses and sizes in, a status out.";
   puzzlemix::bind_device(module);

@@ -1,4 +1,4 @@
-// Memory of the host for what takes its memory from an arena (team.h).
+// Host memory for a type that takes its memory from an arena (team.h).
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace puzzlemix {
 
-// Owned<Work>(sizes...) is Work(arena, sizes...) with memory of just that size, zeros at first.
+// Owned<Work>(sizes...) holds a Work(arena, sizes...) and its memory, which starts as zeros.
 template <typename Work>
 class Owned {
  public:

@@ -1,5 +1,5 @@
-// The team of one CPU thread, which takes the items of a phase in their order: what is written for
-// teams (team.h) runs on the CPU as plain loops, which compilers vectorise.
+// The team of one CPU thread: it takes the items of a phase in ascending order, so that code
+// written for teams (team.h) runs as plain loops, which compilers vectorise.
 #pragma once
 
 #include "team.h"
@@ -12,13 +12,13 @@ class PlainTeam {
   static constexpr int kWide = 64;
 
   template <typename F>
-  void step(int n, F f) {
+  void for_each(int n, F f) {
     expect_values_captured(f);
     for (int i = 0; i < n; ++i) f(i);
   }
 
   template <typename F>
-  void step(int rows, int columns, F f) {
+  void for_each(int rows, int columns, F f) {
     expect_values_captured(f);
     for (int y = 0; y < rows; ++y) {
       for (int x = 0; x < columns; ++x) f(y, x);
@@ -33,7 +33,8 @@ class PlainTeam {
     return some;
   }
 
-  // In lanes, which vectorise; one alone would wait for each operation.
+  // With 8 partial results, which vectorise; a single one would make each operation wait for the
+  // last.
   template <typename T, typename F, typename Op>
   T reduce(int n, T none, F f, Op op) {
     expect_values_captured(f);

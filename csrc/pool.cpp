@@ -18,14 +18,14 @@
 namespace puzzlemix {
 namespace {
 
-constexpr auto kAsked = std::chrono::milliseconds(100);  // between two questions to the caller
+constexpr auto kInterval = std::chrono::milliseconds(100);  // between checks for an interruption
 
-// Set where this thread works for another one: that the other one wants it to stop.
+// On a worker, the flag by which the thread that it works for tells it to stop; else null.
 thread_local const std::atomic<bool>* called_off = nullptr;
 
 std::atomic<Interruption> interruption{nullptr};
 
-// One parallel_for: chunks are taken off `next_` until none is left.
+// One call of parallel_for. Threads take chunks from `next_` on until none is left.
 class Job {
  public:
   Job(int64_t count, int64_t chunk, const std::function<void(int64_t, int64_t)>& body)
@@ -42,14 +42,14 @@ class Job {
     }
   }
 
-  // The same on a thread that the caller waits for.
+  // Does the work of the job on a worker.
   void help() {
     called_off = &failed_;
     work();
     called_off = nullptr;
   }
 
-  // For the caller, while it waits for helpers.
+  // Called by the caller while it waits for workers: stops the job if it is interrupted.
   void ask() { attempt(check_interruption); }
 
   void rethrow() const {
@@ -90,8 +90,8 @@ class Pool {
     wake_.notify_all();
     job.work();
     std::unique_lock<std::mutex> lock(mutex_);
-    wanted_ = 0;  // whoever has not started by now is not needed
-    while (!done_.wait_for(lock, kAsked, [this] { return active_ == 0; })) {
+    wanted_ = 0;  // workers that have not started by now are not needed
+    while (!done_.wait_for(lock, kInterval, [this] { return active_ == 0; })) {
       lock.unlock();
       job.ask();
       lock.lock();
@@ -103,7 +103,7 @@ class Pool {
     try {
       for (; workers_ < helpers; ++workers_) std::thread([this] { serve(); }).detach();
     } catch (const std::system_error&) {
-      // No more threads to be had: those that are there, or the caller alone, do the work.
+      // The system gives no more threads: those that exist, or the caller alone, do the work.
     }
   }
 
@@ -127,8 +127,8 @@ class Pool {
   int workers_ = 0, wanted_ = 0, active_ = 0;
 };
 
-// Never freed: at exit a worker may still sleep in it, and a forked child, whose copy has lost its
-// workers and may hold a lock for ever, starts afresh with another.
+// The pool and the lock of its user. Never freed, because at exit a worker may still sleep in it. A
+// forked child makes another one: its copy has no workers, and a lock in it may be held for ever.
 struct Shared {
   std::mutex busy;
   Pool pool;
@@ -152,7 +152,7 @@ void check_interruption() {
   thread_local std::chrono::steady_clock::time_point next;
   const auto now = std::chrono::steady_clock::now();
   if (now < next) return;
-  next = now + kAsked;
+  next = now + kInterval;
   const Interruption wanted = interruption.load(std::memory_order_relaxed);
   if (wanted && wanted()) throw Interrupted();
 }
@@ -161,7 +161,7 @@ void parallel_for(int64_t count, int64_t grain, int threads,
                   const std::function<void(int64_t, int64_t)>& body) {
   if (count <= 0) return;
   grain = std::max<int64_t>(grain, 1);
-  // So small that a thread is never far from asking whether it should stop.
+  // Chunks are so small that a thread soon checks again whether it should stop.
   const int64_t largest = 64 * std::min(grain, count);
   const int helpers = static_cast<int>(std::min<int64_t>(threads, count / grain)) - 1;
   Shared& mine = *shared;
@@ -171,7 +171,8 @@ void parallel_for(int64_t count, int64_t grain, int threads,
     return job.rethrow();
   }
   const std::lock_guard<std::mutex> lock(mine.busy, std::adopt_lock);
-  // A few chunks a thread: samples differ in cost, and an atomic is cheap beside a sample.
+  // Several chunks for each thread, because samples differ in cost; the atomic operation that takes
+  // one is cheap beside a sample.
   const int64_t chunk = std::max<int64_t>(1, count / (int64_t{8} * (helpers + 1)));
   Job job(count, std::min(chunk, largest), body);
   mine.pool.run(job, helpers);

@@ -1,4 +1,5 @@
-// The team that runs device algorithms where there is no device. See team.h.
+// The team of the tests: one host thread that takes the items of every phase in random order. See
+// team.h.
 #pragma once
 
 #include <cstddef>
@@ -9,13 +10,12 @@
 
 namespace puzzlemix {
 
-// What threads wait for each other for: phases, which are barriers on the device, and of those that
-// one warp does alone the numbers that lanes pass to each other, and votes.
+// How often threads of a device would wait for each other: at phases, each of which ends with a
+// barrier, and, in phases that one warp does alone, at shuffles and votes.
 struct Waits {
   int64_t phases = 0, shuffles = 0, votes = 0;
 };
 
-// One thread that takes the items of every phase in an order drawn from a seed.
 class ShuffledTeam {
  public:
   static constexpr bool kChecked = false;
@@ -24,21 +24,21 @@ class ShuffledTeam {
   explicit ShuffledTeam(uint64_t seed) : random_(seed) {}
 
   template <typename F>
-  void step(int n, F f) {
+  void for_each(int n, F f) {
     expect_values_captured(f);
     for (int i : order(n)) f(i);
     ++waits_.phases;
   }
 
   template <typename F>
-  void step(int rows, int columns, F f) {
-    step(rows * columns, [=](int i) { f(i / columns, i % columns); });
+  void for_each(int rows, int columns, F f) {
+    for_each(rows * columns, [=](int i) { f(i / columns, i % columns); });
   }
 
   template <typename F>
   bool mask(int n, uint32_t* words, F f) {
     expect_values_captured(f);
-    // Whoever reads the words within the phase finds garbage.
+    // Random words until the phase ends, so that reading them within the phase shows in the result.
     std::vector<uint32_t> made(word_count(n));
     for (int w = 0; w < word_count(n); ++w) words[w] = random_();
     for (int i : order(n)) made[i >> 5] |= static_cast<uint32_t>(f(i)) << (i & 31);
@@ -66,7 +66,7 @@ class ShuffledTeam {
     return all;
   }
 
-  // Not shuffled: a sum of doubles has an order.
+  // Not shuffled, as the order of a sum of doubles matters; every team's is fixed.
   template <typename F>
   double add(int n, F f) {
     expect_values_captured(f);

@@ -1,40 +1,47 @@
 // How a device algorithm is written: once, in phases, for a team of threads that solves one sample.
 //
-// A phase is a loop over items: every item is done by some thread, in any order and at any pace,
-// and then all threads wait. So within a phase an item may write only what no other item of the
-// phase reads or writes, but for atomic_min and atomic_add, which commute. What is between phases
-// every thread does for itself and alike; it may read what phases have left, but for what the next
-// one writes (another thread may be ahead), and must write nothing.
+// A phase is a loop over items. Every item is done by some thread, in any order and at any pace,
+// and at the end of the phase all threads wait for each other. So within a phase an item may write
+// only what no other item of the phase reads or writes, except by atomic_min and atomic_add, which
+// commute.
+//
+// The code between phases is executed by every thread, with the same result. It may read what
+// phases have written, except what the next phase writes (another thread may be ahead), and must
+// not write.
 //
 // Four teams run the same code: BlockTeam is CUDA's thread block (a single warp for small grids),
-// PlainTeam (plain_team.h) one thread of the CPU, ShuffledTeam one thread of the host that takes
-// the items of each phase in random order, and ThreadedTeam (tests/team) real threads for
-// ThreadSanitizer. An answer that depends on the order is a race.
+// PlainTeam (plain_team.h) one thread of the CPU, ShuffledTeam (shuffled_team.h) one thread of the
+// host that takes the items of each phase in random order, and ThreadedTeam (tests/team) real
+// threads, for ThreadSanitizer. An answer that depends on the order is a race.
 //
-//   kChecked                   values are checked once they are read, so they are read as they are;
-//                              else what is forbidden counts as 0 (see element.h).
-//   kWide                      the most cells in a row that an item takes where that is a choice: a
-//                              loop that compilers vectorise on the CPU, one on the device.
-//   step(n, f)                 f(i) for 0 <= i < n.
-//   step(rows, columns, f)     f(y, x): on the CPU without a division.
-//   mask(n, words, f)          bit i of `words` becomes f(i), n bits in 32-bit words (the rest of
-//                              the last word 0); true if one is set.
+//   kChecked                   whether values are checked after they are read. If not, forbidden
+//                              values count as 0 (element.h, integers.h).
+//   kWide                      how many neighbouring cells an item takes where there is a choice:
+//                              enough to vectorise on the CPU, one on the device.
+//   for_each(n, f)             f(i) for 0 <= i < n.
+//   for_each(rows, columns, f) f(y, x) for all y < rows, x < columns.
+//   mask(n, words, f)          sets bit i of `words` to f(i): n bits in 32-bit words, the rest of
+//   the
+//                              last word 0. Returns whether a bit is set.
 //   any(n, f)                  whether f(i) is true for some i.
-//   reduce(n, none, f, op)     all f(i) by op, which commutes and associates; `none` for n = 0.
-//   rows(m, n, none, f, op, g) g(r, all f(r, i) by op) for each of m rows: a warp a row.
+//   reduce(n, none, f, op)     all f(i) combined by op, which commutes and associates; `none` if
+//                              n = 0.
+//   rows(m, n, none, f, op, g) calls g(r, all f(r, i) combined by op) for each of m rows; on CUDA a
+//                              warp does a row.
 //   add(n, f)                  the sum of doubles f(i), in an order that the team's size fixes.
 //   warp(f)                    f(lanes), once, by 32 threads in lockstep (lanes.h).
 //
-// Functors capture by value: a captured reference would be shared on the host and private on the
-// device. The teams refuse them, as a closure with references has no standard layout.
+// Functors capture by value: what a reference captures would be shared on the host and private to
+// each thread on the device. The teams refuse them, as a closure with references has no standard
+// layout.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
 
+#include "cuda_macros.h"
 #include "lanes.h"
-#include "portable.h"
 
 namespace puzzlemix {
 
@@ -69,8 +76,8 @@ struct Sum {
 
 #ifdef __CUDACC__
 
-// A thread block; its size is a multiple of the warp's. One barrier a phase: what reductions leave
-// in `shared` alternates between two places, so that nobody overwrites what another still reads.
+// A thread block, whose size is a multiple of the warp's. A phase has one barrier: reductions write
+// to two arrays in turn, so that no warp overwrites what another one still reads.
 class BlockTeam {
  public:
   static constexpr bool kChecked = false;
@@ -82,15 +89,15 @@ class BlockTeam {
   __device__ explicit BlockTeam(Shared& shared) : shared_(shared) {}
 
   template <typename F>
-  __device__ void step(int n, F f) {
+  __device__ void for_each(int n, F f) {
     expect_values_captured(f);
     for (int i = threadIdx.x; i < n; i += blockDim.x) f(i);
     __syncthreads();
   }
 
   template <typename F>
-  __device__ void step(int rows, int columns, F f) {
-    step(rows * columns, [=](int i) { f(i / columns, i % columns); });
+  __device__ void for_each(int rows, int columns, F f) {
+    for_each(rows * columns, [=](int i) { f(i / columns, i % columns); });
   }
 
   template <typename F>
@@ -150,7 +157,7 @@ class BlockTeam {
   template <typename F>
   __device__ void warp(F f) {
     expect_values_captured(f);
-    // The shuffle tells the compiler that no warp does this in part.
+    // The shuffle makes the condition the same in all lanes, which the compiler then knows.
     if (__shfl_sync(kAll, threadIdx.x / kWarp, 0) == 0) {
       WarpLanes lanes;
       f(lanes);
@@ -176,7 +183,7 @@ class BlockTeam {
     return mine;
   }
 
-  // Any trivial type of whole 32-bit words.
+  // __shfl_xor_sync for any trivially copyable type of whole 32-bit words.
   template <typename T>
   __device__ static T shuffled(T value, int apart) {
     static_assert(sizeof(T) % 4 == 0 && std::is_trivially_copyable<T>::value, "words to shuffle");
@@ -193,8 +200,9 @@ class BlockTeam {
 
 #endif
 
-// Memory for one sample, handed out in order: from the fast region (CUDA's shared memory) while it
-// lasts, then from the slow one. What is used most is asked for first. Without regions it counts.
+// Hands out memory for one sample: from the fast region (CUDA's shared memory) while that lasts,
+// then from the slow one; so what is used most is taken first. An arena of null regions only counts
+// bytes.
 class Arena {
  public:
   PUZZLEMIX_HD Arena(char* fast, int64_t fast_bytes, char* slow)
@@ -211,8 +219,8 @@ class Arena {
     return at<T>(slow_, slow_used_ - bytes);
   }
 
-  // What this hands out next lies beyond all that `other` has, which began as a copy of this: what
-  // either has handed out meanwhile may be used, not both.
+  // For alternatives that share memory: `other` began as a copy of this arena, and either what this
+  // one has handed out since or what `other` has will be used. Goes on beyond both.
   PUZZLEMIX_HD void go_beyond(const Arena& other) {
     fast_used_ = Most()(fast_used_, other.fast_used_);
     slow_used_ = Most()(slow_used_, other.slow_used_);
@@ -222,7 +230,7 @@ class Arena {
   PUZZLEMIX_HD int64_t slow_used() const { return slow_used_; }
 
  private:
-  // An arena that only counts starts nowhere.
+  // Null from an arena that only counts.
   template <typename T>
   PUZZLEMIX_HD static T* at(char* start, int64_t offset) {
     return start ? reinterpret_cast<T*>(start + offset) : nullptr;
@@ -234,9 +242,9 @@ class Arena {
   int64_t fast_used_ = 0, slow_used_ = 0;
 };
 
-// What the arena of a block may hold in CUDA's shared memory: every device has 48 KB for every
-// block without asking, of which some are the team's own, and an H100 has room for four such blocks
-// on a multiprocessor.
+// The size of an arena's fast region on CUDA. Every device gives every block 48 KB of shared memory
+// by default, part of which BlockTeam takes; a multiprocessor of an H100 has room for four such
+// blocks.
 constexpr int64_t kFastBytes = 46 * 1024;
 
 }  // namespace puzzlemix

@@ -1,5 +1,4 @@
-// Algorithms for any team, made of its phases. Where one CPU thread has a better way, PlainTeam has
-// an overload.
+// Sorting and selection for any team; overloads for PlainTeam use the standard library.
 #pragma once
 
 #include <algorithm>
@@ -12,15 +11,15 @@ namespace puzzlemix {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// Sorts n values by a strict order, before(a, b): a bitonic sort (Batcher 1968). Every comparison
-// moves the later value up, also that of a merge's first phase, which mirrors one half; so a length
-// that is no power of two is as if padded with values that stay behind. 36 phases for n = 256, 78
-// for 4096.
+// Sorts n values by a strict order, before(a, b): a bitonic sort (Batcher 1968), in
+// O(log(n)^2) phases, 36 for n = 256 and 78 for 4096. Each merge starts by comparing with a
+// mirrored half, so that every comparison puts the later value at the higher index; a length that
+// is no power of two then behaves as if padded with values that come last.
 template <typename Team, typename T, typename Before>
 PUZZLEMIX_HD void sort_values(Team& team, int n, T* values, Before before) {
   expect_values_captured(before);
   const auto compare = [&](int flip) {
-    team.step(n, [=](int i) {
+    team.for_each(n, [=](int i) {
       const int k = i ^ flip;
       if (k <= i || k >= n) return;
       const T a = values[i], b = values[k];
@@ -39,8 +38,9 @@ void sort_values(PlainTeam&, int n, T* values, Before before) {
   std::sort(values, values + n, before);
 }
 
-// Of n values the k-th smallest of those below infinity, from 0; there are more than k of these.
-// One phase, in which every thread counts for its values; may change the order of the values.
+// The k-th smallest, counted from 0, of the values below infinity, of which there are more than k.
+// One phase, in which each thread counts how many values come before its own: O(n^2) work. May
+// change the order of the values.
 template <typename Team>
 PUZZLEMIX_HD double select_value(Team& team, int n, int k, double* values) {
   return team.reduce(
@@ -60,7 +60,7 @@ inline double select_value(PlainTeam&, int n, int k, double* values) {
   int count = 0;
   for (int i = 0; i < n; ++i) {
     const double value = values[i];
-    values[count] = value;  // overwritten unless counted: no branch to mispredict
+    values[count] = value;  // always written, kept only if counted: no branch to mispredict
     count += value < kInfinity;
   }
   std::nth_element(values, values + k, values + count);

@@ -1,7 +1,7 @@
-// What a tensor is on this side of the border: a pointer and an element type. Sizes are named by
-// the struct of each operation; layouts are dense and row-major, Python makes them so.
+// A tensor as C++ sees it: a pointer and an element type. Its sizes are fields of each operation's
+// struct. Layouts are dense and row-major; Python makes them so.
 //
-// Letters, everywhere: B batch, H W grid, n = H*W cells, L labels, C channels, Y X pixels,
+// Letters used everywhere: B batch, H W grid, n = H*W cells, L labels, C channels, Y X pixels,
 // N rows and M columns of an assignment.
 #pragma once
 
@@ -18,7 +18,7 @@ struct Array {
   Dtype dtype;
 };
 
-// The limits of the contract.
+// The largest grid side and number of labels that the functions accept.
 constexpr int kMaxSide = 64;
 constexpr int kMaxLabels = 16;
 

@@ -116,99 +116,135 @@ def train(
         A row an epoch, with the values of ``COLUMNS``: the loss that was trained on, its mean over
         the epoch, and test errors in percent.
     """
-    rank, world = _rank(), _world()
-    quiet = quiet or rank > 0
-    device = next(model.parameters()).device
-    inside = model.module if isinstance(model, DistributedDataParallel) else model
-    data = data.to(device)
-    count = len(data.train)
-    batch_size = min(settings.batch_size, count)
-    if batch_size % world:
-        raise ValueError(f"batch_size: expected a multiple of {world} processes, got {batch_size}")
-    steps = count // batch_size
-    optimizer = torch.optim.SGD(
-        model.parameters(),
-        lr=settings.lr,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        nesterov=settings.momentum > 0,
-    )
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, partial(_share_of_lr, settings.schedule, settings.epochs * steps)
-    )
-    order = seeded(settings.seed, "order")  # the same in every process
-    draws = seeded(settings.seed, f"augment {rank}")
-    rows: list[dict[str, float]] = []
-
-    parts = {"model": inside, "optimizer": optimizer, "scheduler": scheduler}
-    made_with = asdict(settings) | {"mixer": repr(mixer), "processes": world}
+    run = Run(model, data, mixer, settings, augment)
+    quiet = quiet or run.rank > 0
     path = None if out is None else out / "checkpoint.pt"
     if path is not None and resume and path.exists():
-        state = load_checkpoint(path, made_with)
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-        own = state["own"][rank]
-        if mixer is not None:
-            mixer.load_state_dict(own["mixer"])
-        order.set_state(state["order"])
-        draws.set_state(own["draws"])
-        set_random_state(own["random"])
-        rows = state["rows"]
+        run.load(path)
         if not quiet:
-            print(f"resumed {path} after epoch {len(rows)}")
+            print(f"resumed {path} after epoch {len(run.rows)}")
 
     last = settings.epochs if stop_after is None else min(stop_after, settings.epochs)
-    for epoch in range(len(rows) + 1, last + 1):
+    for epoch in range(len(run.rows) + 1, last + 1):
         began = time.perf_counter()
-        model.train()
-        total = torch.zeros((), dtype=torch.float64, device=device)
-        batches = torch.randperm(count, generator=order)[: steps * batch_size].view(steps, -1)
-        lr = scheduler.get_last_lr()[0]
-        for batch in _progress(batches, f"epoch {epoch}/{settings.epochs}", quiet):
-            own_share = batch[rank::world].to(device)
-            images = floating(data.train[own_share])
-            saliency = None
-            if data.saliency is not None:
-                saliency = enlarged(data.saliency[own_share], images)
-            if augment is not None:
-                images, saliency = augmented(augment, images, saliency, draws)
-            optimizer.zero_grad()
-            labels = data.train_labels[own_share]
-            total += backward(model, images, labels, mixer, settings, saliency)
-            optimizer.step()
-            scheduler.step()
-        loss = float(_sum(total)) / (steps * world)
-        if world > 1:
-            # Each process has seen its own share; the statistics of the first are those saved.
-            for buffer in inside.buffers():
-                dist.broadcast(buffer, 0)
-        top1, top5 = evaluate(inside, data.test, data.test_labels, amp=settings.amp)
+        lr = run.scheduler.get_last_lr()[0]
+        loss = run.train_one_epoch(f"epoch {epoch}/{settings.epochs}", quiet)
+        top1, top5 = evaluate(run.inside, run.data.test, run.data.test_labels, amp=settings.amp)
         row = dict(zip(COLUMNS, (epoch, lr, loss, top1, top5), strict=True))
-        rows.append(row)
+        run.rows.append(row)
         if path is not None:
-            own = {
-                "mixer": None if mixer is None else mixer.state_dict(),
-                "draws": draws.get_state(),
-                "random": random_state(),
-            }
-            every = _gather(own)
-            if rank == 0:
-                states = {name: part.state_dict() for name, part in parts.items()}
-                everything = states | {"order": order.get_state(), "own": every, "rows": rows}
-                # In this order: a run that is killed in between does the epoch again, and both.
-                write_csv(path.with_name("log.csv"), rows, COLUMNS)
-                save_checkpoint(path, everything, made_with)
+            run.save(path)
         if not quiet:
-            print(
-                f"epoch {epoch}: loss {loss:.4f}, test error {top1:.2f} % (top 5: {top5:.2f} %), "
-                f"{time.perf_counter() - began:.1f} s",
-                flush=True,
-            )
+            told = f"loss {loss:.4f}, test error {top1:.2f} % (top 5: {top5:.2f} %)"
+            print(f"epoch {epoch}: {told}, {time.perf_counter() - began:.1f} s", flush=True)
         if after_epoch is not None:
             after_epoch(row)
-    if path is not None and rank == 0 and rows and not plot(path.with_name("curves.png"), rows):
-        print("no plot: matplotlib is not installed")
-    return rows
+    if path is not None and run.rank == 0 and run.rows:
+        plot(path.with_name("curves.png"), run.rows)
+    return run.rows
+
+
+class Run:
+    """A model in training: what an epoch does to it, and all that a checkpoint holds.
+
+    The arguments are those of ``train``.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Data,
+        mixer: nn.Module | None,
+        settings: Settings,
+        augment: Augment | None,
+    ) -> None:
+        self.rank, self.world = _rank(), _world()
+        self.model, self.mixer, self.settings, self.augment = model, mixer, settings, augment
+        self.inside = model.module if isinstance(model, DistributedDataParallel) else model
+        self.device = next(model.parameters()).device
+        self.data = data.to(self.device)
+        self.batch_size = min(settings.batch_size, len(data.train))
+        if self.batch_size % self.world:
+            raise ValueError(
+                f"batch_size: expected a multiple of {self.world} processes, got {self.batch_size}"
+            )
+        self.steps = len(data.train) // self.batch_size
+        self.optimizer = torch.optim.SGD(
+            model.parameters(),
+            lr=settings.lr,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+            nesterov=settings.momentum > 0,
+        )
+        self.scheduler = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, partial(_share_of_lr, settings.schedule, settings.epochs * self.steps)
+        )
+        self.order = seeded(settings.seed, "order")  # the same in every process
+        self.draws = seeded(settings.seed, f"augment {self.rank}")
+        self.rows: list[dict[str, float]] = []
+
+    def train_one_epoch(self, title: str, quiet: bool = True) -> float:
+        """Every image once, in a new order; returns the mean of the loss."""
+        self.model.train()
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        order = torch.randperm(len(self.data.train), generator=self.order)
+        batches = order[: self.steps * self.batch_size].view(self.steps, -1)
+        for batch in _progress(batches, title, quiet):
+            images, labels, saliency = self._batch(batch[self.rank :: self.world])
+            self.optimizer.zero_grad()
+            total += backward(self.model, images, labels, self.mixer, self.settings, saliency)
+            self.optimizer.step()
+            self.scheduler.step()
+        if self.world > 1:
+            # Each process has seen its own share; the statistics of the first are those saved.
+            for buffer in self.inside.buffers():
+                dist.broadcast(buffer, 0)
+        return float(_sum(total)) / (self.steps * self.world)
+
+    def _batch(self, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Images, labels and, where it was made beforehand, saliency, all augmented."""
+        chosen = chosen.to(self.device)
+        images, saliency = floating(self.data.train[chosen]), None
+        if self.data.saliency is not None:
+            saliency = enlarged(self.data.saliency[chosen], images)
+        if self.augment is not None:
+            images, saliency = augmented(self.augment, images, saliency, self.draws)
+        return images, self.data.train_labels[chosen], saliency
+
+    def save(self, path: Path) -> None:
+        """Write the log and the checkpoint, once, whatever the number of processes."""
+        own = {
+            "mixer": None if self.mixer is None else self.mixer.state_dict(),
+            "draws": self.draws.get_state(),
+            "random": random_state(),
+        }
+        every = _gather(own)
+        if self.rank == 0:
+            states = {name: part.state_dict() for name, part in self._parts().items()}
+            everything = states | {"order": self.order.get_state(), "own": every, "rows": self.rows}
+            # In this order: a run that is killed in between does the epoch again, and both.
+            write_csv(path.with_name("log.csv"), self.rows, COLUMNS)
+            save_checkpoint(path, everything, self._made_with())
+
+    def load(self, path: Path) -> None:
+        """Go on from where ``save`` was called."""
+        state = load_checkpoint(path, self._made_with())
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        own = state["own"][self.rank]
+        if self.mixer is not None:
+            self.mixer.load_state_dict(own["mixer"])
+        self.order.set_state(state["order"])
+        self.draws.set_state(own["draws"])
+        set_random_state(own["random"])
+        self.rows = state["rows"]
+
+    def _parts(self) -> dict[str, Any]:
+        return {"model": self.inside, "optimizer": self.optimizer, "scheduler": self.scheduler}
+
+    def _made_with(self) -> dict[str, Any]:
+        """What has to be the same when a run goes on."""
+        return asdict(self.settings) | {"mixer": repr(self.mixer), "processes": self.world}
 
 
 def backward(
@@ -404,12 +440,13 @@ def write_csv(path: Path, rows: Sequence[dict[str, float]], columns: Sequence[st
     replace_file(path, text.getvalue().encode())
 
 
-def plot(path: Path, rows: Sequence[dict[str, float]]) -> bool:
-    """Draw loss and test error over the epochs; False without matplotlib."""
+def plot(path: Path, rows: Sequence[dict[str, float]]) -> None:
+    """Draw loss and test error over the epochs, where matplotlib is installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        return False
+        print("no plot: matplotlib is not installed")
+        return
     figure = Figure(figsize=(8, 3), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [row["epoch"] for row in rows]
@@ -423,7 +460,6 @@ def plot(path: Path, rows: Sequence[dict[str, float]]) -> bool:
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=120)
     replace_file(path, image.getvalue())
-    return True
 
 
 def _share_of_lr(schedule: str, steps: int, step: int) -> float:

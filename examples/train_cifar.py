@@ -1,5 +1,8 @@
 """Train on CIFAR-10, or on synthetic images, with any of the mixers.
 
+Without ``--data`` the images are synthetic: gratings, a class for each direction and colour, which
+show that training works and nothing more. An epoch of the default network takes minutes on a CPU.
+
 python examples/train_cifar.py --smoke --mixer puzzle
 python examples/train_cifar.py --data path/to/data --mixer puzzle --clean-weight 1 --epochs 200
 python examples/train_cifar.py --data path/to/data --mixer puzzle --saliency precomputed
@@ -130,6 +133,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--clean-weight and --adversarial-prob don't go with --mixer {args.mixer}")
     device = start(args.seed)
     data = data_of(args)
+    if args.data is None and not args.smoke:
+        print(
+            "no --data: synthetic images; on a CPU an epoch takes minutes, all of --smoke seconds"
+        )
     if args.mixer == "puzzle" and args.saliency == "precomputed":
         data = data._replace(saliency=precomputed(args, data))
     model = NETS[args.net](data.num_classes).to(device)

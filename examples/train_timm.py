@@ -12,9 +12,12 @@ small network beside this file and the same loss.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -107,7 +110,41 @@ def make_loader(data: Data, batch_size: int, order: Generator) -> DataLoader[Any
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+class Checkpoint:
+    """Everything that changes while a model is trained, in one file that is replaced whole."""
+
+    def __init__(
+        self,
+        path: Path,
+        parts: dict[str, Any],
+        generators: dict[str, Generator],
+        made_with: dict[str, Any],
+    ) -> None:
+        self.path, self.parts, self.generators = path, parts, generators
+        self.made_with = made_with
+
+    def save(self, rows: list[dict[str, float]]) -> None:
+        """Save the states, and the rows of the log so far."""
+        states = {name: part.state_dict() for name, part in self.parts.items()}
+        draws = {name: generator.get_state() for name, generator in self.generators.items()}
+        write_csv(self.path.with_name("log.csv"), rows, COLUMNS)  # first: see Run.save in loop.py
+        everything = states | draws | {"random": random_state(), "rows": rows}
+        save_checkpoint(self.path, everything, self.made_with)
+
+    def load(self) -> list[dict[str, float]]:
+        """Set the states; returns the rows, none where nothing was saved."""
+        if not self.path.exists():
+            return []
+        state = load_checkpoint(self.path, self.made_with)
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        for name, generator in self.generators.items():
+            generator.set_state(state[name])
+        set_random_state(state["random"])
+        return state["rows"]
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = options(__doc__ or "", out="runs/timm")
     parser.add_argument("--model", default="resnet18", help="a name of timm's, where it's there")
     parser.add_argument("--smoothing", type=float, default=0.1, help="label smoothing")
@@ -117,25 +154,39 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--mixer: a mixup_fn mixes images, which {args.mixer} does not")
     if args.clean_weight or args.adversarial_prob or args.amp:
         parser.error("--clean-weight, --adversarial-prob and --amp are of train_cifar.py")
-    device = start(args.seed)
-    data = data_of(args)
-    if timm is None:
-        print("timm is not installed: a small network instead of timm's")
-        model: nn.Module = SmallNet(data.num_classes).to(device)
-    else:
-        model = timm.create_model(args.model, num_classes=data.num_classes).to(device)
-    draws, order = seeded(args.seed, "augment"), seeded(args.seed, "order")
+    return args
+
+
+def make_model(name: str, num_classes: int) -> nn.Module:
+    """One of timm's, or the small network where timm isn't installed."""
+    if timm is not None:
+        return timm.create_model(name, num_classes=num_classes)
+    print("timm is not installed: a small network instead of timm's")
+    return SmallNet(num_classes)
+
+
+def make_mixup_fn(args: argparse.Namespace, model: nn.Module, num_classes: int) -> MixupFn:
+    """The mixer that the options name, as timm calls it."""
     mixer = make_mixer(
         args.mixer,
         model,
-        data.num_classes,
+        num_classes,
         saliency=args.saliency,
         alone=True,
         alpha=args.alpha,
         generator=seeded(args.seed, "mixer"),
     )
     assert mixer is not None
-    mixup_fn = MixupFn(mixer, data.num_classes, args.smoothing)
+    return MixupFn(mixer, num_classes, args.smoothing)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    device = start(args.seed)
+    data = data_of(args)
+    model = make_model(args.model, data.num_classes).to(device)
+    mixup_fn = make_mixup_fn(args, model, data.num_classes)
+    order, draws = seeded(args.seed, "order"), seeded(args.seed, "augment")
     loader = make_loader(data, args.batch_size, order)
     optimizer = torch.optim.SGD(
         model.parameters(),
@@ -145,48 +196,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         nesterov=True,
     )
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, args.epochs * len(loader))
+    loss_fn = SoftTargetCrossEntropy()
+    augment = partial(crop_and_flip, generator=draws) if args.data else nn.Identity()
 
-    def augment(images: Tensor) -> Tensor:
-        return images if args.data is None else crop_and_flip(images, draws)
-
-    parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "mixer": mixer}
-    made_with = asdict(settings_of(args)) | {
-        "mixer": repr(mixer),
-        "model": args.model if timm is not None else "small",
-        "smoothing": args.smoothing,
-    }
-    path = args.out / "checkpoint.pt"
-    rows: list[dict[str, float]] = []
-    if args.resume and path.exists():
-        state = load_checkpoint(path, made_with)
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-        order.set_state(state["order"])
-        draws.set_state(state["draws"])
-        set_random_state(state["random"])
-        rows = state["rows"]
+    mixer = mixup_fn.mixer
+    checkpoint = Checkpoint(
+        args.out / "checkpoint.pt",
+        {"model": model, "optimizer": optimizer, "scheduler": scheduler, "mixer": mixer},
+        {"order": order, "draws": draws},
+        asdict(settings_of(args))
+        | {"mixer": repr(mixer), "model": type(model).__name__, "smoothing": args.smoothing},
+    )
+    rows = checkpoint.load() if args.resume else []
     for epoch in range(len(rows) + 1, min(args.stop_after or args.epochs, args.epochs) + 1):
-        if args.mixup_off_epoch and epoch > args.mixup_off_epoch:
-            mixup_fn.mixup_enabled = False
+        mixup_fn.mixup_enabled = not 0 < args.mixup_off_epoch < epoch
         lr = scheduler.get_last_lr()[0]
         loss = train_one_epoch(
-            epoch,
-            model,
-            loader,
-            optimizer,
-            SoftTargetCrossEntropy(),
-            device,
-            augment,
-            scheduler,
-            mixup_fn,
+            epoch, model, loader, optimizer, loss_fn, device, augment, scheduler, mixup_fn
         )
         top1, top5 = evaluate(model, data.test.to(device), data.test_labels.to(device))
         rows.append(dict(zip(COLUMNS, (epoch, lr, loss, top1, top5), strict=True)))
-        states = {name: part.state_dict() for name, part in parts.items()}
-        generators = {"order": order.get_state(), "draws": draws.get_state()}
-        everything = states | generators | {"random": random_state(), "rows": rows}
-        write_csv(args.out / "log.csv", rows, COLUMNS)  # first: see train in loop.py
-        save_checkpoint(path, everything, made_with)
+        checkpoint.save(rows)
         print(f"epoch {epoch}: loss {loss:.4f}, test error {top1:.2f} %", flush=True)
     return 0
 

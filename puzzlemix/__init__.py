@@ -7,8 +7,9 @@ Mixup", ICML 2020.
 from importlib import metadata as _metadata
 from pkgutil import extend_path
 
-# In a checkout the sources hide the installed package, and with it the compiled extension; this
-# finds the extension there, so that `python -m pytest` works from the project's root.
+# In a checkout the sources hide the installed package, and the compiled extension with it. This
+# line lets the import find the extension there, so that `python -m pytest` works from the project's
+# root.
 __path__ = extend_path(__path__, __name__)
 
 from . import reference
@@ -34,7 +35,7 @@ from .stored import StoredSaliency, store_saliency
 from .training import puzzle_mix_backward
 
 try:
-    __version__ = _metadata.version("puzzlemix")  # pyproject.toml's
+    __version__ = _metadata.version("puzzlemix")  # the version in pyproject.toml
 except _metadata.PackageNotFoundError:  # sources on the path that were never installed
     __version__ = "0+unknown"
 

@@ -1,4 +1,4 @@
-"""NumPy at the border: arrays come in as tensors and results go back as arrays."""
+"""NumPy arrays as arguments: they become tensors, and the results become arrays."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ R = TypeVar("R")
 def accepts_numpy(function: Callable[P, R]) -> Callable[P, R]:
     """Let a function of tensors be called with NumPy arrays too.
 
-    The annotations say which parameters are arrays: ``Tensor`` and ``Tensor | None`` take nothing
-    else, while in a wider union (``float | Tensor``) only what is an array is looked at. Where
-    arrays are given all of them become tensors on the CPU (without a copy where PyTorch can share
-    the memory), and the tensors of the result, alone or in a named tuple, become arrays.
+    The annotations say which parameters take arrays: one of type ``Tensor`` or ``Tensor | None``
+    takes nothing else; for a wider union (``float | Tensor``) an array is converted and anything
+    else is left alone. If arrays are given, all of them become tensors on the CPU (without a copy
+    where PyTorch can share the memory), and the tensors of the result, alone or in a named tuple,
+    become arrays.
 
     The decorated function raises TypeError, naming the argument, for anything that is no array
     (a list, say), for an array of a type that PyTorch doesn't have, and for arrays and tensors
@@ -33,7 +34,7 @@ def accepts_numpy(function: Callable[P, R]) -> Callable[P, R]:
     """
     signature = inspect.signature(function, eval_str=True)
     names = tuple(signature.parameters)
-    # Parameter name -> whether only an array (or None, where that is allowed) may stand there.
+    # By parameter, whether it takes nothing but an array (or None, where that is allowed).
     strict: dict[str, bool] = {}
     optional: set[str] = set()
     for name, parameter in signature.parameters.items():
@@ -45,7 +46,7 @@ def accepts_numpy(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        # Nearly every call: tensors in their order, and options that are no arrays.
+        # The usual call: tensors by position, and no arrays among the options.
         for value in args:
             if not isinstance(value, Tensor):
                 return call_with_any(*args, **kwargs)
@@ -56,7 +57,8 @@ def accepts_numpy(function: Callable[P, R]) -> Callable[P, R]:
 
     def call_with_any(*args: P.args, **kwargs: P.kwargs) -> R:
         has_array = has_tensor = False
-        # No more names than arguments: the compiler of PyTorch 2.4 wants a zip of equal lengths.
+        # Names are cut to the number of arguments, as the compiler of PyTorch 2.4 needs equal
+        # lengths.
         for name, value in chain(zip(names[: len(args)], args, strict=False), kwargs.items()):
             if name not in strict or (value is None and name in optional):
                 continue
@@ -91,7 +93,7 @@ def accepts_numpy(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _mixture(given: dict[str, Any]) -> TypeError:
-    """The error for arrays and tensors in one call: it names the first that differs."""
+    """The error for arrays and tensors in one call, naming the first argument that differs."""
     first, *rest = (n for n, v in given.items() if isinstance(v, Tensor | np.ndarray))
     expected, other = "a NumPy array", "a tensor"
     if isinstance(given[first], Tensor):
@@ -107,7 +109,7 @@ def _to_tensor(name: str, array: np.ndarray[Any, Any]) -> Tensor:
             try:
                 return torch.from_numpy(array)
             except ValueError:
-                pass  # strides that a tensor can't have: negative ones, or within an element
+                pass  # a tensor can't have such strides: negative, or no multiple of the element
         return torch.from_numpy(np.array(array, dtype=native, order="C", copy=True))
     except TypeError:
         raise TypeError(

@@ -1,8 +1,8 @@
 """From the caller's costs to the integers that decide, in double and by maxima only.
 
-Every backend takes its decisions on the integers made here, so that all decide alike. Maxima
-don't depend on the order of evaluation, and a scale that is a power of two adds no rounding of
-its own. int32 and int64 costs are integers already and pass through unchanged.
+Every backend decides by these integers, so that all decide the same. Maxima don't depend on the
+order of evaluation, and multiplying by a power of two doesn't round. int32 and int64 costs are
+integers already and pass through unchanged.
 
 Letters: B batch, H x W grid, L labels. ``vertical`` [B, H-1, W] joins a cell to the one below it,
 ``horizontal`` [B, H, W-1] to the one on its right.
@@ -37,12 +37,12 @@ BITS = 30
 
 
 class LabelCost(NamedTuple):
-    """A label cost as integers: ``cost * unit`` is what the caller gave, up to rounding."""
+    """A label cost as integers: ``cost * unit`` is the caller's label cost, up to rounding."""
 
     cost: Tensor
     """[L, L] int64."""
     unit: float
-    """d: what one unit of ``cost`` is worth; it goes into the edge weights."""
+    """d, the value of one unit of ``cost``; edge weights are multiplied by it."""
     integral: bool
     """Whether the caller's costs are these integers, up to a common factor."""
 
@@ -57,7 +57,7 @@ class LabelingIntegers(NamedTuple):
 
 
 def power_of_two(sums: Tensor) -> Tensor:
-    """2**k, double, with the largest k <= 1000 for which sum * 2**k < 2**30; 1 where it is 0."""
+    """2**k, double, with the largest k <= 1000 for which sum * 2**k < 2**30; 1 if the sum is 0."""
     scales = [
         math.ldexp(1.0, min(1000, BITS - math.frexp(value)[1])) if value > 0 else 1.0
         for value in sums.tolist()
@@ -72,7 +72,7 @@ def to_integers(values: Tensor, scale: Tensor) -> Tensor:
 
 
 def largest(*values: Tensor) -> Tensor:
-    """The largest entry in each sample [B], double, and 0 where none is above."""
+    """The largest entry of each sample [B], double; 0 if none is positive."""
     parts = [value.double().flatten(1) for value in values]
     return torch.cat([parts[0].new_zeros(len(parts[0]), 1), *parts], 1).amax(1)
 
@@ -94,7 +94,7 @@ def label_integers(label_cost: Tensor) -> LabelCost:
     )
     shift = 0
     if not integral:
-        # most = f * 2**e with f in [1/2, 1); a power of two reaches 1024, others stay below.
+        # most = f * 2**e with f in [1/2, 1): scaled, a power of two becomes 1024, others less.
         fraction, exponent = math.frexp(most)
         shift = (11 if fraction == 0.5 else 10) - exponent
     scale = math.ldexp(1.0, shift)
@@ -105,8 +105,8 @@ def label_integers(label_cost: Tensor) -> LabelCost:
 def is_convex(label_cost: Tensor) -> bool:
     """Whether D[a,b] + D[a+1,b+1] <= D[a,b+1] + D[a+1,b] for all labels a, b.
 
-    Judged on the integers where the caller's costs are integers up to a factor, else on those
-    costs with a slack of 1e-6 of the largest.
+    If the caller's costs are integers up to a factor, the integers decide; otherwise the caller's
+    costs do, with a slack of 1e-6 of the largest.
     """
     cost, _, integral = label_integers(label_cost)
     judged = (cost if integral else label_cost.double()).tolist()
@@ -115,9 +115,9 @@ def is_convex(label_cost: Tensor) -> bool:
 
 
 def convex_label_cost(cost: Tensor) -> Tensor:
-    """D': integers D [L, L] without the negative bends that rounding alone has made.
+    """D': the integers D [L, L] made convex in the label order, where rounding alone broke that.
 
-    Where D is convex in the label order, D' is D.
+    Second differences that are negative become 0. If D is convex, D' is D.
     """
     convex = cost.tolist()
     bends = _bends(convex)
@@ -159,7 +159,7 @@ def cut_integers(
 def labeling_magnitude(
     unary: Tensor, vertical: Tensor, horizontal: Tensor, label_cost: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """cells*u and edges*p, [B] double each: what the unary and the pair costs can add up to."""
+    """cells*u and edges*p, [B] double each: bounds on the sums of unary and of pair costs."""
     return _lowered(unary, vertical, horizontal, label_cost)[1:]
 
 
@@ -177,7 +177,7 @@ def _scale(costs: Tensor, sums: Tensor) -> Tensor:
 def _excess(
     source_caps: Tensor, sink_caps: Tensor, vertical: Tensor, horizontal: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Source less sink capacity, cut off where it decides the cell anyway; what all can sum to."""
+    """Source minus sink capacity, clamped where it decides the cell anyway; bounds on costs."""
     _, height, width = source_caps.shape
     edge = largest(vertical, horizontal)
     # Every cut pays the smaller terminal. A cell's four edges cost at most 4 * edge.
@@ -189,11 +189,11 @@ def _excess(
 def _lowered(
     unary: Tensor, vertical: Tensor, horizontal: Tensor, label_cost: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Unary costs above each cell's cheapest label, cut off where no label survives; both sums."""
+    """Unary costs above each cell's cheapest label, clamped beyond all ever paid; both bounds."""
     _, height, width, labels = unary.shape
     cost, unit, _ = label_integers(label_cost)
     pair = (largest(vertical, horizontal) * unit) * cost.max().item()
-    # A cell's four edges cost at most 4p: no optimum and no chain of swaps pays this limit.
+    # A cell's four edges cost at most 4p: no optimum and no sequence of swaps pays this limit.
     limit = torch.where(pair > 0, 4 * (labels + 1) * pair, math.inf)
     lowered = unary.double()
     lowered = lowered - lowered.amin(3, keepdim=True)
@@ -202,7 +202,7 @@ def _lowered(
 
 
 def _bends(cost: list[list[float]]) -> list[list[float]]:
-    """D[a,b+1] + D[a+1,b] - D[a,b] - D[a+1,b+1] for all a, b: nowhere negative if convex."""
+    """D[a,b+1] + D[a+1,b] - D[a,b] - D[a+1,b+1] for all a, b: not negative if D is convex."""
     steps = range(len(cost) - 1)
     return [
         [cost[a][b + 1] + cost[a + 1][b] - cost[a][b] - cost[a + 1][b + 1] for b in steps]

@@ -1,4 +1,4 @@
-"""Manifold mixup: the mix happens somewhere inside the network."""
+"""Manifold mixup: hidden states of a network are mixed instead of images."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .keywords import suggests_keywords
 from .mixers import MixUp
 from .plan import Plan
 
 __all__ = ["ManifoldMixUp"]
 
 INPUT = "input"
-"""The name of the images among the layers."""
+"""The name in ``layers`` that stands for the images themselves."""
 
 
 class ManifoldMixUp(nn.Module):
     """Mixes hidden states (Verma et al., Manifold Mixup, ICML 2019).
 
     A call draws lambda and the partners as ``MixUp`` does, and one of the layers; the network runs
-    with the output of that layer, [N, ...], replaced by its mix, and each sample's label is mixed
-    alike:
+    with the output of that layer, [N, ...], replaced by its mix, and labels are mixed with the same
+    lambda and partners:
 
         outputs, weights = mixer(images, labels)
         loss = F.cross_entropy(outputs, weights)
 
-    The model stays the caller's: it isn't registered as a module of this one. So ``parameters``,
-    ``train`` and ``to`` of the mixer don't reach it, and ``state_dict()`` holds the generator's
-    state alone, without a second copy of the model's.
+    The model is not registered as a submodule: ``parameters``, ``train`` and ``to`` of the mixer
+    don't reach it, and ``state_dict()`` holds the generator's state only.
 
-    The layer has to run once in a forward pass, outside of regions that activation checkpointing
-    runs again. Within a compiled model a layer can't be mixed: compiled code takes no notice of a
-    hook that comes, and would keep one that goes.
+    The layer has to run once in a forward pass, and not within a region that activation
+    checkpointing runs again. Layers within a compiled model are refused: compiled code ignores a
+    hook that is added later, and would keep one that is removed.
 
     Args:
         model: called as ``model(images)``.
@@ -44,6 +44,7 @@ class ManifoldMixUp(nn.Module):
         TypeError, ValueError: naming the argument, what was expected and what came.
     """
 
+    @suggests_keywords
     def __init__(
         self,
         model: nn.Module,
@@ -63,13 +64,13 @@ class ManifoldMixUp(nn.Module):
             if layer not in names:
                 listed = ", ".join(map(repr, names))
                 raise ValueError(f"layers: expected names among {listed}, got {layer!r}")
-        self._model = (model,)  # in a tuple, so that it isn't registered
+        self._model = (model,)  # a tuple, so that it isn't registered as a submodule
         self.layers = tuple(layers)
         self.mixup = MixUp(alpha=alpha, num_classes=num_classes, generator=generator)
 
     @property
     def model(self) -> nn.Module:
-        """The network, as it was given."""
+        """The network that the constructor was given."""
         return self._model[0]
 
     def forward(self, images: Tensor, labels: Tensor) -> tuple[Any, Tensor]:
@@ -112,14 +113,15 @@ class ManifoldMixUp(nn.Module):
         return f"layers={self.layers}"
 
     def _expect_uncompiled(self, layer: str) -> None:
-        """Refuse a layer whose hooks would be part of compiled code."""
+        """Refuse a layer within a compiled model."""
         if layer == INPUT:
             return
         parts = layer.split(".") if layer else []
         for depth in range(len(parts) + 1):
             name = ".".join(parts[:depth])
             module = self.model.get_submodule(name)
-            # ``module.compile()`` takes its own hooks in, the wrapper of ``torch.compile`` doesn't.
+            # ``module.compile()`` compiles the module's own hooks too, ``torch.compile(module)``
+            # doesn't.
             if getattr(module, "_compiled_call_impl", None) is not None or (
                 depth < len(parts) and hasattr(module, "_orig_mod")
             ):

@@ -1,6 +1,6 @@
-"""Mixers of a batch with itself, with the conventions of torchvision's transforms of this kind.
+"""Mixers: modules that mix a batch with itself, with the conventions of torchvision's transforms.
 
-Each draws from its distribution, decides a ``Plan``, and applies it to images and labels.
+Each draws random numbers, makes a ``Plan`` of them, and applies it to images and labels.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate, get_worker_info
 
+from .keywords import suggests_keywords
 from .ops.border import OPERATORS, library
 from .ops.puzzle import planned
 from .plan import Plan, expect_labels
@@ -43,25 +44,24 @@ __all__ = ["CutMix", "Cutout", "MixUp", "Mixer", "PuzzleMix"]
 
 _STATE = "_extra_state"  # PyTorch's name for what get_extra_state returns
 DEFAULT_GRIDS = (2, 4, 8, 16)
-"""Of these, as published, a mixer that isn't told its grids takes those that divide the images."""
+"""The published grids. Without ``grids`` a mixer uses those of them that divide the images."""
 
 Rng = torch.Generator | None
 Drawn = tuple[Tensor | None, float | Tensor, Any]
-"""Partners, lambda (a number, or one a sample on the CPU in float64), and what a method draws more:
-the centre of a box, or the number of a grid."""
+"""Partners, lambda (a number, or a float64 tensor [N] on the CPU), and what else a method draws:
+the centre of a box, or the index of a grid."""
 
 
 class Mixer(nn.Module):
-    """What all mixers share: the draws, and the call.
+    """The base of all mixers: their arguments, their draws, and their call.
 
-    A mixer mixes in ``eval()`` too, as torchvision's does: leave it out where nothing is to be
-    mixed.
+    A mixer mixes in ``eval()`` mode too, as torchvision's does: don't call it in validation.
 
     Args:
         alpha: lambda is drawn from Beta(alpha, alpha), once a batch.
-        num_classes: K, needed where labels are integers.
+        num_classes: K, needed if labels are integers.
         prob: the probability with which a batch is mixed at all.
-        per_sample: draw lambda (and what follows from it) for each sample on its own.
+        per_sample: draw lambda (and what follows from it) once for each sample, not once a batch.
         generator: the source of all draws, on the CPU; the global random state is then left alone,
             and the generator's state is part of ``state_dict()`` (without one a mixer has no
             state). In a ``DataLoader`` worker the worker's seed is mixed in, so that workers and
@@ -71,6 +71,7 @@ class Mixer(nn.Module):
     _pairs = True
     """Whether each image gets a partner."""
 
+    @suggests_keywords
     def __init__(
         self,
         *,
@@ -128,7 +129,7 @@ class Mixer(nn.Module):
     def plan(
         self, images: Tensor, labels: Tensor | None = None, saliency: Tensor | None = None
     ) -> Plan:
-        """Draw and decide, without mixing yet; the arguments are those of the call."""
+        """Draw a plan without applying it; the arguments are those of the call."""
         expect_tensor("images", images)
         expect_dtype("images", images, FLOATS)
         self._expect(images, saliency)
@@ -146,7 +147,7 @@ class Mixer(nn.Module):
         return None if self.generator is None else self.generator.get_state()
 
     def set_extra_state(self, state: Tensor | None) -> None:
-        """Resume the draws where ``get_extra_state`` was called."""
+        """Set the generator to the state that ``get_extra_state`` returned."""
         if self.generator is not None and state is not None and state.numel():
             self.generator.set_state(state.cpu())
 
@@ -200,7 +201,7 @@ class Mixer(nn.Module):
             missing_keys.remove(key)
 
     def _expect(self, images: Tensor, saliency: Tensor | None) -> None:
-        """Refuse what can't be mixed, before any draw."""
+        """Refuse images and labels that can't be mixed, before any draw."""
         raise NotImplementedError
 
     def _decide(
@@ -209,7 +210,7 @@ class Mixer(nn.Module):
         raise NotImplementedError
 
     def _one_block(self, index: Tensor | None, images: Tensor, lam: float | Tensor) -> Plan:
-        """The plan of one lambda for a whole image."""
+        """The plan whose mask has one block, of value lambda."""
         lam = _numbers(lam, images)
         mask = lam.view(len(images), 1, 1)
         return Plan(index, lam, mask, num_classes=self.num_classes)
@@ -218,20 +219,21 @@ class Mixer(nn.Module):
         worker = get_worker_info()
         if self.generator is None or worker is None:
             return self.generator
-        # All workers hold copies of one generator, and their seeds differ, from epoch to epoch too.
+        # Workers hold copies of one generator; their seeds differ between workers and epochs.
         seed = int(torch.randint(2**63 - 1, (), generator=self.generator, device="cpu"))
         return torch.Generator().manual_seed(seed ^ worker.seed)
 
     def _is_traced(self) -> bool:
-        """Whether a compiler traces the call, which then draws by an operator."""
+        """Whether a compiler is tracing the call; draws then happen in an operator."""
         return torch.compiler.is_compiling()
 
     def _takes(self, rng: Rng) -> bool:
-        """Whether this batch is mixed."""
+        """Draw whether this batch is mixed."""
         return self.prob == 1 or float(_uniform(1, rng)) < self.prob
 
     def _drawn(self, images: Tensor, rng: Rng, choices: int = 0) -> Drawn:
-        """What is drawn for a batch, in this order; partners come to where the images are."""
+        """Draw partners, lambda and what else the method needs, in this order; partners on the
+        device of the images."""
         if self._is_traced():
             index, lam, more = OPERATORS.draw.default(_turn, self._key, len(images), choices)
             lam = lam.expand(len(images))
@@ -270,7 +272,7 @@ class MixUp(Mixer):
 
 
 class _Box(Mixer):
-    """A box of another image, or of none, over each image: 1 - lambda of it, where it fits."""
+    """The base of methods that put a box into each image, of area 1 - lambda before clipping."""
 
     def _expect(self, images: Tensor, saliency: Tensor | None) -> None:
         if images.dim() < 3:
@@ -282,11 +284,11 @@ class _Box(Mixer):
         return Plan(index, *box(images, lam, centre), num_classes=self.num_classes)
 
     def _draw_more(self, lam: float | Tensor, rng: Rng, choices: int) -> Any:
-        """Centres, of which the sides of an image count as 1: one, or by axes [2, N]."""
+        """Centres of boxes, in units of the image's sides: one for the batch, or [2, N]."""
         return _uniform((2, len(lam)) if isinstance(lam, Tensor) else 2, rng)
 
     def _box(self, images: Tensor, lam: Any, centre: Tensor) -> tuple[Tensor, Tensor]:
-        """Ratio [N] and mask [N, Y, X]: 0 in the box, and the box ends where the image does."""
+        """Ratio [N] and mask [N, Y, X] for one box, clipped at the border: the mask is 0 inside."""
         height, width = images.shape[-2:]
         (row, column), reach = centre.tolist(), math.sqrt(1 - lam) / 2
         top, bottom = _ends(row, reach, height)
@@ -297,7 +299,7 @@ class _Box(Mixer):
         return _numbers(ratio, images), mask.expand(len(images), -1, -1)
 
     def _boxes(self, images: Tensor, lam: Any, centre: Tensor) -> tuple[Tensor, Tensor]:
-        """A box for each sample."""
+        """Ratio [N] and mask [N, Y, X] for a box for each sample."""
         sizes = torch.tensor(images.shape[-2:], dtype=torch.float64, device="cpu")[:, None]
         reach = (1 - lam).sqrt() / 2
         ends = torch.stack((centre - reach, centre + reach)).clamp(0, 1).mul(sizes).round()
@@ -319,15 +321,15 @@ class _Box(Mixer):
 class CutMix(_Box):
     """A box of the partner pasted into each image (Yun et al., ICCV 2019).
 
-    The box is centred uniformly and clipped at the border; the label counts the pixels really
-    there. For the arguments see ``Mixer``.
+    The box is centred uniformly and clipped at the border; labels are mixed by the areas that
+    result. For the arguments see ``Mixer``.
     """
 
 
 class Cutout(_Box):
     """A box of zeros in each image, the label left alone (DeVries and Taylor, 2017).
 
-    The box is drawn as that of ``CutMix``. For the arguments see ``Mixer``.
+    The box is drawn as in ``CutMix``. For the arguments see ``Mixer``.
     """
 
     _pairs = False
@@ -351,12 +353,24 @@ class PuzzleMix(Mixer):
             and 4).
         saliency: called as ``saliency(images, labels)`` where the call of the mixer has no third
             argument; returns [N, Y', X'].
-        labels, beta, gamma, eta, xi, neighborhood, cut, transport: see ``puzzle_mix``.
-        transport_grid: see ``puzzle_mix``; counts for the grids that it is a multiple of, while
-            grids that are finer move their own blocks.
-        cycles, smoothness, mean, std: see ``puzzle_mix``.
+        labels: number of values of the mask, 2 to 16; with 2 each block shows one image.
+        beta: weight of label smoothness: the higher, the more neighbouring blocks agree.
+        gamma: weight of data smoothness, relative to beta: the higher, the more seams run where
+            the images fit together.
+        eta: weight of the prior: the higher, the closer each block is held to lambda.
+        xi: price of moving blocks: the lower, the farther salient ones go to be seen.
+        neighborhood: seams are compared after averaging over windows of at most this many pixels.
+        cut: "swap" for alpha-beta swap, "exact" for the optimal mask given the permutations.
+        transport: "approx" for the stable matching, "exact" for the cheapest permutation, None
+            to leave the blocks where they are.
+        transport_grid: blocks that move; counts for the grids that it is a multiple of, while
+            grids that are finer move their own blocks. None: the blocks of the mask.
+        cycles: how often mask and permutations are solved in turn, at most.
+        smoothness: "quadratic" as in the published code, "bilinear" as in the paper.
+        mean, std: what the images were normalised with, if they were; see ``puzzle_mix``.
     """
 
+    @suggests_keywords
     def __init__(
         self,
         *,
@@ -442,7 +456,7 @@ class PuzzleMix(Mixer):
         self._dividing(images, saliency)
 
     def _dividing(self, images: Tensor, saliency: Tensor | None) -> list[tuple[Grid, Grid]]:
-        """The grids that there are for images, and for their saliency once it is known."""
+        """The grids that divide the images, and their saliency if that is given."""
         sizes = {"images": images}
         if saliency is not None:
             expect_saliency("saliency", saliency, "images", images)
@@ -470,7 +484,7 @@ class PuzzleMix(Mixer):
         return Plan(index, plan.ratio, *plan[:1], *plan[2:4], num_classes=self.num_classes)
 
     def _is_traced(self) -> bool:
-        # One operator can't choose between shapes of masks, nor whether there is anything to solve.
+        # A traced operator has one shape of mask and always solves.
         return self.prob == 1 and len(self.grids) == 1 and super()._is_traced()
 
     def _draw_more(self, lam: float | Tensor, rng: Rng, choices: int) -> Any:
@@ -478,7 +492,7 @@ class PuzzleMix(Mixer):
 
 
 def _in_words_of_a_mixer(decide: Callable[..., PuzzlePlan], *problem: Any) -> PuzzlePlan:
-    """Name what a mixer was given: both images of a pair, and both maps, are of one batch."""
+    """Reword an error for a mixer's arguments: both images, and both maps, come from one batch."""
     try:
         return decide(*problem)
     except (TypeError, ValueError) as error:
@@ -492,7 +506,7 @@ _NAMES = {"x": "images", "saliency": "saliency"}
 def _with_transport(
     grids: Sequence[Grid], fine: int | Sequence[int] | None, any_will_do: bool
 ) -> list[tuple[Grid, Grid]]:
-    """Each grid of a cut, and the grid on which its blocks move."""
+    """Each grid with the grid on which its blocks move."""
     if fine is None:
         return [(grid, grid) for grid in grids]
     rows, columns = grid_of("transport_grid", fine)
@@ -518,14 +532,14 @@ def _real(images: Tensor) -> torch.dtype:
 
 
 def _numbers(value: float | Tensor, images: Tensor) -> Tensor:
-    """A number, or one a sample, as [N] beside the images."""
+    """A number or a tensor [N], as a tensor [N] on the images' device."""
     if isinstance(value, Tensor):
         return value.to(images.device, _real(images), non_blocking=True)
     return torch.full((len(images),), value, dtype=_real(images), device=images.device)
 
 
 def _ends(centre: float, reach: float, size: int) -> tuple[int, int]:
-    """The pixels from which and up to which a box reaches along an axis."""
+    """The first pixel of a box along an axis, and the one after its last."""
     low, high = (min(max(end, 0.0), 1.0) for end in (centre - reach, centre + reach))
     return round(low * size), round(high * size)
 
@@ -537,20 +551,21 @@ def _uniform(shape: int | tuple[int, ...], rng: torch.Generator | None) -> Tenso
 def _beta(alpha: float, count: int, rng: torch.Generator | None) -> Tensor:
     """Draws from Beta(alpha, alpha), [count] float64.
 
-    Gamma(alpha) is Gamma(alpha + 1) times U^(1/alpha). The quotient is taken by logarithms: for a
-    small alpha both variates would underflow, and their quotient would be anything.
+    A Beta variate is X / (X + Y) of two Gamma(alpha) variates, and Gamma(alpha) is
+    Gamma(alpha + 1) times U^(1/alpha). Computed by logarithms, as for a small alpha X and Y would
+    both underflow to 0.
     """
     if count == 1:
         return torch.tensor([_beta_number(alpha, rng)], dtype=torch.float64, device="cpu")
     shape = torch.full((2, count), alpha + 1, dtype=torch.float64, device="cpu")
     gamma = torch._standard_gamma(shape, generator=rng)
-    # Not `log`, whose threads (MKL's) may wait milliseconds for a busy core.
+    # xlogy rather than log, because MKL's threads in log may wait milliseconds for a busy core.
     logarithm = torch.xlogy(1.0, gamma) + (-_uniform((2, count), rng)).log1p() / alpha
     return (logarithm[0] - logarithm[1]).sigmoid()
 
 
 def _beta_number(alpha: float, rng: torch.Generator | None) -> float:
-    """One draw, in Python's numbers: eight operations on a tensor would take 10 us."""
+    """One draw as a Python number, without the eight tensor operations of `_beta` (10 us)."""
     shape = torch.full((2,), alpha + 1, dtype=torch.float64, device="cpu")
     gamma1, gamma2 = torch._standard_gamma(shape, generator=rng).tolist()
     uniform1, uniform2 = _uniform(2, rng).tolist()
@@ -565,18 +580,18 @@ def _beta_number(alpha: float, rng: torch.Generator | None) -> float:
 _mixers: WeakValueDictionary[int, Mixer] = WeakValueDictionary()
 _keys = itertools.count()
 _turn = torch.zeros(1, device="cpu")
-"""Written, or so compilers are told, by each draw: they keep the order, and merge no two draws."""
+"""Each draw declares to compilers that it writes this: so they keep draws in order and apart."""
 
 
 def _registered(mixer: Mixer) -> int:
-    """A number by which the operator finds a mixer: compilers pass no generators on."""
+    """A key by which the operator finds a mixer, as generators can't be arguments of operators."""
     key = next(_keys)
     _mixers[key] = mixer
     return key
 
 
 def _draw(turn: Tensor, key: int, count: int, choices: int) -> tuple[Tensor, Tensor, Tensor]:
-    """What a mixer would draw by itself; lambda is 1 for a batch that isn't to be mixed."""
+    """The draws of a mixer as an operator; lambda is 1 for a batch that isn't to be mixed."""
     mixer = _mixers[key]
     index, lams, more = _draw_like(turn, key, count, choices)
     rng = mixer._rng()

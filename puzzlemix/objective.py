@@ -16,8 +16,8 @@ strips on which two blocks touch. With omega = (d12 + d21 - d11 - d22)/2 the pub
 out omega*(z_i(1 - z_i) + z_j(1 - z_j)), which is 0 for two labels: ``smoothness="quadratic"``.
 ``"bilinear"`` is exact.
 
-All of it is plain PyTorch, in double, and follows the formula: it calls nothing compiled and shares
-nothing with the solvers, which are held against it.
+All of it is plain PyTorch, in double, and follows the formula. It calls nothing compiled and shares
+no code with the solvers, so that tests can check them against it.
 
 Letters: B batch, C channels, Y x X pixels, h x w the cut's grid, h' x w' the transport's, Y' x X'
 windows of pixels.
@@ -48,7 +48,7 @@ from .validate import (
 __all__ = ["Objective", "objective"]
 
 CLOSEST_LAM = 1e-6
-"""The prior takes lambda as no closer to 0 and 1 than this."""
+"""The prior clamps lambda to [CLOSEST_LAM, 1 - CLOSEST_LAM]."""
 
 
 class Objective(NamedTuple):
@@ -146,7 +146,7 @@ def objective(
 
 
 def _overlap(shown: Tensor, shares: Tensor) -> Tensor:
-    """<shown, shares> of [B, h, w] and of shares on that grid or on a finer one."""
+    """<shown, shares> [B]: ``shown`` is [B, h, w], the shares are on that grid or a finer one."""
     of_blocks = _in_blocks(shares, (shown.shape[1], shown.shape[2])).sum((2, 4))
     return (shown * of_blocks).sum((1, 2))
 
@@ -154,8 +154,8 @@ def _overlap(shown: Tensor, shares: Tensor) -> Tensor:
 def _shares(saliency: Tensor, fine: Grid, source: Tensor | None) -> Tensor:
     """The share of each block in its image's saliency, as the blocks stand after the move.
 
-    [B, h', w'], uniform where its sum is 0 or not finite. Where values can't be checked, what is no
-    saliency counts as 0.
+    [B, h', w']. Uniform if the sum of saliency is 0 or not finite. If values are unchecked, a
+    negative or non-finite one counts as 0.
     """
     blocks = _in_blocks(saliency.double(), fine).sum((2, 4))
     if not reads_values(blocks):
@@ -183,7 +183,7 @@ def _data_smoothness(z: Tensor, first: Tensor, second: Tensor, smoothness: str) 
 
 
 def _phi(z_i: Tensor, z_j: Tensor, apart: list[list[Tensor]], smoothness: str) -> Tensor:
-    """phi of edges from i to j, ``apart[a][b]`` the distance of image a at i from image b at j."""
+    """phi of edges from i to j; ``apart[a][b]`` is the distance of image a at i to image b at j."""
     (d11, d12), (d21, d22) = apart
     phi = (
         z_i * z_j * d11
@@ -223,7 +223,7 @@ def _largest_divisor(size: int, limit: int) -> int:
 
 
 def _steps(mask: Tensor, last: int) -> Tensor:
-    """m*z [B, h, w] in double, where it is a label up to the mask's own rounding exactly that."""
+    """m*z [B, h, w] in double; exactly a label k if z is k/m up to the rounding of its dtype."""
     steps = mask.double() * last
     nearest = steps.round()
     return torch.where(
@@ -236,14 +236,14 @@ def _log_binomial(steps: Tensor, lam: float | Tensor, trials: int) -> Tensor:
     if isinstance(lam, Tensor):
         lam = lam.double()[:, None, None]
     else:
-        lam = torch.full((), lam, dtype=torch.float64, device="cpu")  # a number to the kernels
+        lam = torch.full((), lam, dtype=torch.float64, device="cpu")  # a scalar to kernels
     lam = lam.clamp(CLOSEST_LAM, 1 - CLOSEST_LAM)
     ways = math.lgamma(trials + 1) - torch.lgamma(steps + 1) - torch.lgamma(trials + 1 - steps)
     return ways + steps * lam.log() + (trials - steps) * torch.log1p(-lam)
 
 
 def _distance_moved(source: Tensor | None, z: Tensor) -> Tensor:
-    """<P, C>: how far the blocks of one image move, [B] beside z [B, h, w]."""
+    """<P, C> [B]: how far the blocks of one image move; on the device of z."""
     if source is None or source.shape[1] * source.shape[2] == 1:
         return z.new_zeros(len(z))
     _, height, width = source.shape
@@ -266,7 +266,7 @@ def _moved(planes: Tensor, source: Tensor | None) -> Tensor:
 
 
 def _indices(source: Tensor) -> Tensor:
-    """A permutation as [B, h'*w'] int64; clamped, for where its values can't be checked."""
+    """A permutation as [B, h'*w'] int64, clamped to valid indices in case it is unchecked."""
     return source.flatten(1).long().clamp(0, source.shape[1] * source.shape[2] - 1)
 
 

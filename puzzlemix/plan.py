@@ -25,7 +25,7 @@ from .validate import FLOATS, INTEGERS, expect_dtype, expect_tensor, reads_value
 
 __all__ = ["Plan", "expect_labels", "weights_of"]
 
-# As what integers and booleans are mixed: whole numbers that a float holds exactly.
+# For each integer type, a type of equal size as which its bits are mixed: whole numbers stay exact.
 _SIGNED = {
     torch.bool: torch.uint8,
     torch.uint16: torch.int16,
@@ -57,21 +57,21 @@ class Plan:
     source2: Tensor | None = None
     """[N, h', w'] int64, the permutation of the partner's blocks."""
     num_classes: int | None = None
-    """K, by which integer labels become weights."""
+    """K, the number of classes, which integer labels need to become weights."""
 
     def images(self, x: Tensor, batch: Tensor | None = None) -> Tensor:
         """Mix images, or whatever is aligned with them.
 
         Integers and booleans are not averaged, as the mean of two class numbers is another class:
-        each pixel is that of the one that shows more, the own one where both show alike. So a
-        segmentation map keeps its classes; without a partner what is hidden is 0.
+        each pixel is taken from the image with the larger share there, the sample's own on a tie.
+        So a segmentation map keeps its classes; without a partner hidden pixels become 0.
 
         Args:
             x: [N, ..., Y, X] of a floating or integer dtype, or bool; grids divide the last two
-                dimensions. Where no grid has more than one row, [N, X] will do, and with one block
+                dimensions. If no grid has more than one row, [N, X] is allowed, and with one block
                 [N].
-            batch: what ``index`` points into, if not ``x`` itself: the whole batch, where the plan
-                is a part of one.
+            batch: the tensor that ``index`` points into, if that isn't ``x``: the whole batch, if
+                the plan is a part of one.
 
         Returns:
             A new tensor like ``x``, of its dtype and memory format; where that is a floating one,
@@ -85,7 +85,7 @@ class Plan:
         whole = None if self.index is None else self._whole("x", x, batch)
         try:
             return self._mixed(x, whole) if x.dtype in FLOATS else self._chosen(x, whole)
-        except ValueError:  # which may be about partners: where they come from, the plan knows
+        except ValueError:  # it may be about partners, which the plan can name better
             self._expect_partners("x" if batch is None else "batch", whole)
             raise
 
@@ -94,7 +94,7 @@ class Plan:
 
         Args:
             y: [N] integers, which need ``num_classes``, or weights [N, K].
-            batch: what ``index`` points into, if not ``y`` itself.
+            batch: the labels that ``index`` points into, if these aren't ``y``.
 
         Returns:
             Weights [N, K] float32.
@@ -126,7 +126,7 @@ class Plan:
         *,
         non_blocking: bool = False,
     ) -> Plan:
-        """The plan on a device; ``dtype`` is for ratio and mask."""
+        """The plan on a device; ratio and mask get the ``dtype``."""
 
         def moved(tensor: Tensor) -> Tensor:
             own = dtype if tensor.is_floating_point() else None
@@ -180,7 +180,7 @@ class Plan:
         return _shaped(mixed, x)
 
     def _chosen(self, x: Tensor, whole: Tensor | None) -> Tensor:
-        """Of integers and booleans, pixel by pixel, the one that shows more."""
+        """Mix integers or booleans: each pixel is taken from the image with the larger share."""
         plan = replace(self, mask=(self.mask >= 0.5).to(self.mask.dtype))
         kind = _SIGNED[x.dtype]
         real = torch.float64 if kind.itemsize > 2 else torch.float32
@@ -193,12 +193,12 @@ class Plan:
 
         if kind != torch.int64:
             return mixed(lambda part: part).view(x.dtype)
-        # A double holds 53 bits: the upper and the lower half apart.
+        # A double holds 53 bits, so the upper and the lower 32 bits are mixed separately.
         upper, lower = mixed(lambda part: part >> 32), mixed(lambda part: part & 0xFFFFFFFF)
         return (upper << 32 | lower).view(x.dtype)
 
     def _mixed_classes(self, y: Tensor, whole: Tensor, name: str) -> Tensor:
-        """Weights of class numbers on the CPU, in one pass."""
+        """The mixed weights of class numbers on the CPU, in one pass."""
         count = expect_labels("y", y, self.num_classes)
         if whole is not y:
             expect_labels(name, whole, self.num_classes)
@@ -208,7 +208,7 @@ class Plan:
         return weights
 
     def _whole(self, name: str, x: Tensor, batch: Tensor | None) -> Tensor:
-        """What ``index`` points into."""
+        """The batch that ``index`` points into, checked."""
         if batch is None:
             return x
         if batch.shape[1:] != x.shape[1:]:
@@ -221,7 +221,7 @@ class Plan:
         return batch
 
     def _expect_partners(self, name: str, whole: Tensor | None) -> None:
-        """Refuse an index that points beyond the batch, once something has gone wrong."""
+        """Refuse an index that points beyond the batch; called after something else has failed."""
         if whole is None or self.index is None or not reads_values(self.index) or not len(self):
             return
         least, most = int(self.index.min()), int(self.index.max())
@@ -242,7 +242,7 @@ class Plan:
 
 
 def weights_of(name: str, y: Tensor, num_classes: int | None) -> Tensor:
-    """Labels as weights [N, K] float32; the argument's name is for errors."""
+    """Labels as weights [N, K] float32; ``name`` is the argument's, for errors."""
     count = expect_labels(name, y, num_classes)
     if y.dim() == 2:
         return y.to(torch.float32)
@@ -250,15 +250,15 @@ def weights_of(name: str, y: Tensor, num_classes: int | None) -> Tensor:
         weights = torch.empty((len(y), count), dtype=torch.float32, device="cpu")
         mix_labels(y, None, None, None, weights)
         return weights
-    # Where values can't be looked at, a class that there isn't has no weight.
+    # If values are unchecked, a class out of range gives a row of zeros.
     return (y[:, None] == torch.arange(count, device=y.device)).to(torch.float32)
 
 
 def expect_labels(name: str, y: Tensor, num_classes: int | None, rows: int | None = None) -> int:
-    """Refuse what is neither class numbers [N] nor weights [N, K]; returns K.
+    """Refuse labels that are neither class numbers [N] nor weights [N, K]; returns K.
 
-    Class numbers are looked at where that waits for no device. ``rows``: the N there has to be, as
-    in the images.
+    Class numbers are checked unless that would wait for a device. ``rows`` is N, the number of
+    images.
     """
     expect_tensor(name, y)
     if rows is not None and (y.dim() not in (1, 2) or len(y) != rows):
@@ -289,7 +289,7 @@ def expect_labels(name: str, y: Tensor, num_classes: int | None, rows: int | Non
 
 
 def _expect_weights(name: str, y: Tensor, num_classes: int | None) -> int:
-    """Class numbers [N, 1] would pass for weights, which they are not."""
+    """Check weights [N, K], and refuse class numbers [N, 1], which look like weights."""
     width = y.shape[1]
     if num_classes is not None and width != num_classes:
         raise ValueError(
@@ -305,19 +305,19 @@ def _expect_weights(name: str, y: Tensor, num_classes: int | None) -> int:
 
 
 def _are_here(y: Tensor) -> bool:
-    """In memory that compiled code can read."""
+    """Whether tensors have memory on the CPU that the compiled code can read."""
     return type(y) is Tensor and y.is_cpu and not torch.compiler.is_compiling()
 
 
 def _planes(x: Tensor) -> Tensor:
-    """[N, ..., Y, X], [N, X] or [N] as [N, C, Y, X]."""
+    """A tensor [N, ..., Y, X], [N, X] or [N] viewed as [N, C, Y, X]."""
     shape = x.shape
     plane = (1,) * (3 - x.dim()) + tuple(shape[-2:] if x.dim() > 2 else shape[1:])
     return x.reshape(len(x), math.prod(shape[1:-2]), *plane[-2:])
 
 
 def _shaped(mixed: Tensor, x: Tensor) -> Tensor:
-    """The mix in the shape and the memory format of x."""
+    """The mix, reshaped to the shape and memory format of x."""
     mixed = mixed.reshape(x.shape)
     volumes = torch.channels_last_3d
     if x.dim() == 5 and not x.is_contiguous() and x.is_contiguous(memory_format=volumes):

@@ -1,4 +1,4 @@
-"""Puzzle Mix: what is decided by ``ops.puzzle_plan``, applied by ``ops.mix``.
+"""Puzzle Mix as a function: ``ops.puzzle_plan`` decides, ``ops.mix`` applies the decision.
 
 Kim, Choo and Song, Puzzle Mix: Exploiting Saliency and Local Statistics for Optimal Mixup, ICML
 2020, section 4. The objective and its letters are those of ``objective``.
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from . import validate
+from .keywords import suggests_keywords
 from .ops.mix import mixed
 from .ops.puzzle import planned
 from .results import PuzzleMixResult
@@ -19,6 +20,7 @@ from .validate import PerChannel, PuzzleOptions
 __all__ = ["puzzle_mix"]
 
 
+@suggests_keywords
 def puzzle_mix(
     x1: Tensor,
     x2: Tensor,
@@ -50,12 +52,13 @@ def puzzle_mix(
 
     Args:
         x1, x2: images [B, C, Y, X], float16, bfloat16, float32 or float64. Gradients flow to them
-            through the mix; what is decided counts as constant.
+            through the mix; mask and permutations count as constants.
         saliency1, saliency2: [B, Y', X'], not negative, any floating dtype, at any resolution that
-            the grids divide. It is summed over blocks and normalised; all zero is uniform.
+            the grids divide. It is summed over blocks and normalised; a map of zeros counts as
+            uniform.
         lam: lambda in [0, 1], the expected share of x1; a number or [B]. For images on the GPU, [B]
-            may be on the CPU: it is copied, which a CUDA graph can't capture, and nothing else is.
-            Under ``torch.compile`` each new number compiles again, so give [B].
+            may be on the CPU: it is then copied, which a CUDA graph can't capture. Under
+            ``torch.compile`` each new number compiles again, so give [B].
         grid: blocks of the cut, a side or (rows, columns), each up to 64.
         labels: number of values of z, 2 to 16: multiples of 1/(labels - 1).
         beta: weight of label smoothness.
@@ -67,12 +70,13 @@ def puzzle_mix(
         cut: "swap" for alpha-beta swap, "exact" for the optimal mask given the permutations.
         transport: "approx" for the stable matching, "exact" for the cheapest permutation, None
             to leave the blocks where they are.
-        transport_grid: blocks that move, as ``grid``, and a multiple of it; None for the same.
-        cycles: how often both are solved, at most; a sample stops once its objective does not fall.
+        transport_grid: the grid of the blocks that move, a multiple of ``grid``; None for ``grid``.
+        cycles: how often mask and permutations are solved at most; a sample stops once its
+            objective does not fall.
         smoothness: "quadratic" as in the published code, "bilinear" for data smoothness as in the
-            paper; they differ from three labels on.
+            paper; they are the same for two labels.
         mean, std: what the images were normalised with, a number, one a channel, or a tensor of
-            either: distances between pixels count in [0, 1]. None: they are in [0, 1].
+            either, so that distances between pixels count in [0, 1]. None: images are in [0, 1].
 
     Returns:
         ``images`` like x1; ``ratio`` [B], the mean of the mask; ``mask`` [B, h, w]; ``source1`` and

@@ -1,7 +1,7 @@
-"""What the functions return: named tuples of tensors (of NumPy arrays when NumPy came in).
+"""The results of the functions: named tuples of tensors, or of NumPy arrays if arrays were given.
 
-B is the batch, H x W the grid of blocks (h x w and h' x w' where the mask has one and the
-permutations another), C channels, Y x X pixels.
+B is the batch, H x W the grid of blocks (h x w the mask's and h' x w' the permutations', if they
+differ), C channels, Y x X pixels.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class Labeling(NamedTuple):
 
 
 class Assignment(NamedTuple):
-    """A permutation in gather form: target j takes what stands at source[j]."""
+    """An assignment in gather form: target j gets source[j]."""
 
     source: Tensor
-    """[B, N], or [B, H, W] where the things assigned are blocks of a grid; int64."""
+    """[B, M], or [B, H, W] if the things assigned are blocks of a grid; int64."""
     total: Tensor
-    """[B] float64, the cost of the permutation in the caller's own units."""
+    """[B] float64, the cost of the assignment in the caller's own units."""
 
 
 class PuzzleMixResult(NamedTuple):
-    """Mixed images and everything that was decided on the way."""
+    """Mixed images, and the mask, permutations and objective that made them."""
 
     images: Tensor
     """[B, C, Y, X], of the images' own type."""
@@ -58,13 +58,13 @@ class PuzzleMixResult(NamedTuple):
 
 
 class PuzzlePlan(NamedTuple):
-    """What is decided for pairs of images: how they are mixed, not the mix."""
+    """How pairs of images are to be mixed, without the mix itself."""
 
     mask: Tensor
     """[B, h, w], z in [0, 1]: the share of the first image in each block; float64 for images of
     float64, else float32."""
     ratio: Tensor
-    """[B], the share of the first image: the mean of the mask, of its type."""
+    """[B], the share of the first image: the mean of the mask, in the mask's type."""
     source1: Tensor | None
     """[B, h', w'] int64, the permutation of the first image's blocks; None without transport."""
     source2: Tensor | None

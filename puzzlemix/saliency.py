@@ -1,7 +1,7 @@
-"""Where an image matters: to a network, or at a glance.
+"""Saliency: where an image matters, to a network or by its own statistics.
 
 ``PuzzleMix`` calls its saliency as ``saliency(images, labels)``. ``spectral_saliency`` is such a
-function; ``functools.partial`` makes ones of ``gradient_saliency``:
+function; ``functools.partial`` makes one of ``gradient_saliency``:
 
     PuzzleMix(saliency=partial(gradient_saliency, model))
     PuzzleMix(saliency=partial(gradient_saliency, model, downscale=2))
@@ -44,10 +44,11 @@ __all__ = [
 
 Loss = Callable[[Any, Tensor], Tensor]
 SPECTRAL_SIDE = 64
-"""The longer side at which spectra are taken; larger images are averaged down to it, as published.
-Saliency at a glance is of the scale of the whole."""
+"""The longer side at which spectra are taken; larger images are averaged down to it, as published,
+because the method looks for structure on the scale of the whole image."""
 SPECTRAL_SIGMA = 2.5 / 64
-"""The Gaussian that smooths spectral saliency, as a share of the longer side: the authors' code."""
+"""Standard deviation of the Gaussian that smooths spectral saliency, as a share of the longer side;
+from the authors' code."""
 
 
 def gradient_saliency(
@@ -60,12 +61,12 @@ def gradient_saliency(
 ) -> Tensor:
     """How much the loss depends on each pixel (Simonyan, Vedaldi and Zisserman, 2013).
 
-    The root over the mean of channels of the squared gradient of the loss, a mean over the batch,
-    with respect to the images: one forward pass and a backward pass that reaches the images only.
-    The model runs in its current mode and, but for the state of random generators that its layers
-    may draw from, is left as it was: running statistics and all other buffers, ``requires_grad``
-    and ``.grad`` of its parameters. Works under ``no_grad``, ``inference_mode`` and autocast, with
-    compiled models, and with those that change their input in place. Of a
+    The square root of the mean over channels of the squared gradient of the loss, a mean over the
+    batch, with respect to the images: one forward pass, and a backward pass that computes no
+    gradients of parameters. The model runs in its current mode. It is left unchanged, with running
+    statistics and all other buffers, ``requires_grad`` and ``.grad`` of its parameters; only random
+    generators that its layers draw from advance. Works under ``no_grad``, ``inference_mode`` and
+    autocast, with compiled models, and with those that change their input in place. Of a
     ``DistributedDataParallel`` model the module inside is run, so that processes don't wait for
     each other.
 
@@ -92,7 +93,7 @@ def gradient_saliency(
     _expect_images(images)
     expect_tensor("labels", labels)
     assert labels is not None
-    # How many classes there are, the model says later.
+    # The number of classes is known only when the model has run.
     expect_labels("labels", labels, labels.shape[1] if labels.dim() == 2 else _ANY, len(images))
     expect_integer("downscale", downscale, least=1)
     if images.shape[2] % downscale or images.shape[3] % downscale:
@@ -112,24 +113,25 @@ _ANY = 2**31 - 1
 
 
 def spectral_saliency(images: Tensor, labels: Tensor | None = None) -> Tensor:
-    """What stands out from an image's own statistics (Hou and Zhang, CVPR 2007); no network.
+    """What stands out from an image's own statistics: the spectral residual (Hou and Zhang, CVPR
+    2007), which needs no network.
 
-    The spectral residual: the logarithm of the amplitude spectrum less its mean over 3 x 3
-    frequencies, with the phase left as it is, back to the image plane, squared, and smoothed.
-    Where the paper leaves room:
+    From the logarithm of the amplitude spectrum its mean over 3 x 3 frequencies is subtracted. With
+    the phase unchanged the result is transformed back to the image plane, squared, and smoothed.
+    Where the paper leaves a choice:
 
     - the image is the mean of its channels, averaged down to ``SPECTRAL_SIDE`` pixels on its longer
       side where it is larger; saliency is then interpolated back to H x W;
     - the spectrum is periodic, and so is its local mean;
     - the Gaussian has ``SPECTRAL_SIGMA`` of the longer side and is cut and normalised at borders;
-    - amplitudes below the rounding of the sum over pixels count as that, so that a constant image
-      comes out constant.
+    - amplitudes are at least the rounding error of a sum over pixels, so that a constant image has
+      a constant saliency.
 
-    It depends on nothing but the image: not on its scale, nor on the rest of the batch.
+    The result doesn't depend on the scale of pixel values, nor on the rest of the batch.
 
     Args:
         images: [N, C, H, W] of a floating dtype; half precision is computed in float32.
-        labels: not read; there so that a mixer can call it.
+        labels: ignored; a mixer passes them.
 
     Returns:
         [N, H, W], not negative; float64 for float64 images, else float32.
@@ -144,22 +146,22 @@ def spectral_saliency(images: Tensor, labels: Tensor | None = None) -> Tensor:
         return images.new_zeros((len(images), *sides), dtype=dtype)
     share = min(SPECTRAL_SIDE / max(sides), 1)
     small = max(round(sides[0] * share), 1), max(round(sides[1] * share), 1)
-    # Autocast would take the smoothing to half precision.
+    # Without autocast, which would do the smoothing in half precision.
     with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
         wanted = sides, small, dtype, images.device
         made = _constants(*wanted) if _is_passing(images) else _kept_constants(*wanted)
         plane = images.to(dtype).mean(1)
         if small != sides:
             plane = F.adaptive_avg_pool2d(plane, small)
-        # Half of the spectrum: that of a real image has the other half in it. MKL transforms one
-        # plane by itself in other bits than among others.
+        # A real image's spectrum is symmetric, so half of it is enough. Never of a single plane,
+        # for which MKL's result has other bits than for the plane in a batch.
         spectrum = torch.fft.rfft2(plane.expand(max(len(plane), 2), -1, -1))[: len(plane)]
         size = torch.linalg.vector_norm(plane, 1, (1, 2), keepdim=True)
         rounding = torch.add(made.tiny, size, alpha=torch.finfo(dtype).eps)
         log = torch.maximum(spectrum.abs(), rounding).log_()
         around = log.flatten(1).index_select(1, made.around)
         mean = F.avg_pool2d(around.view(-1, small[0] + 2, small[1] // 2 + 3), 3, stride=1)
-        # The residual's amplitude beside the phase is exp(log - mean) / exp(log) of the spectrum.
+        # exp(log amplitude - mean) at the same phase is the spectrum times exp(-mean).
         residual = torch.fft.irfft2(spectrum.div_(mean.exp_()), small, norm="forward")
         rows, columns = (matrix.expand(len(images), -1, -1) for matrix in made[:2])
         saliency: Tensor = rows.bmm(residual.square_()).bmm(columns)
@@ -167,12 +169,12 @@ def spectral_saliency(images: Tensor, labels: Tensor | None = None) -> Tensor:
 
 
 def magnitude(gradient: Tensor) -> Tensor:
-    """Saliency [N, H, W] of a gradient [N, C, H, W]: the root over the mean of its squares."""
+    """Saliency [N, H, W] of a gradient [N, C, H, W]: the root of the mean of its squares."""
     return real(gradient).square().mean(1).sqrt()
 
 
 def real(values: Tensor) -> Tensor:
-    """In float32, where it isn't in float64."""
+    """A tensor in float32, or as it is if in float64."""
     return values if values.dtype == torch.float64 else values.float()
 
 
@@ -180,16 +182,16 @@ def real(values: Tensor) -> Tensor:
 
 
 class FirstPass(NamedTuple):
-    """What the pass over the batch as it enters leaves behind."""
+    """The results of the first pass of a training step, over the batch before it is mixed."""
 
     loss: Tensor | None = None
-    """The clean term, unscaled."""
+    """The clean term of the loss, unscaled."""
     gradient: Tensor | None = None
-    """Of the loss, a mean over the batch, with respect to the images, unscaled: float64 for float64
-    images, or float32."""
+    """The gradient of the loss, a mean over the batch, with respect to the images, unscaled:
+    float64 for float64 images, else float32."""
     parameters: Sequence[Tensor] = ()
     gradients: Sequence[Tensor] = ()
-    """Of the clean term with respect to the parameters, scaled."""
+    """The gradients of the clean term with respect to the parameters, scaled."""
 
 
 def first_pass(
@@ -204,12 +206,12 @@ def first_pass(
 ) -> FirstPass:
     """One forward and one backward pass, for the images, the parameters or both.
 
-    The partners x2 are the batch itself in another order, so that both losses of the clean term
-    have one mean and one gradient: half their sum is that of the batch, and one pass gives it.
+    The partners x2 are the batch itself in another order. So the losses of x1 and of x2 have the
+    same mean and gradient, half their sum is the loss of the batch, and one pass is enough.
     """
-    inside = getattr(model, "_orig_mod", model)  # of a compiled model
+    inside = getattr(model, "_orig_mod", model)  # the module within a compiled model
     if isinstance(inside, DistributedDataParallel):
-        model = inside = inside.module  # by itself it starts no communication
+        model = inside = inside.module  # within DistributedDataParallel; it doesn't communicate
     clean = clean_weight > 0
     parameters: list[Tensor] = []
     if clean:
@@ -220,11 +222,11 @@ def first_pass(
         labels = labels.clone() if labels.is_inference() else labels
         leaf = images.clone() if images.is_inference() else images.detach()
         leaf.requires_grad_(wants_gradient)
-        # A clone, as a model may write to what it is given, and nobody may write to a leaf.
+        # A clone: a model may write to its input, and writing to a leaf of autograd is an error.
         with _silence_on_leaves(inside is not model or inside._compiled_call_impl is not None):
             outputs = model(leaf.clone())
         loss = loss_of(loss_fn, outputs, labels)
-        # Where only the images' gradient counts, a sum over the batch keeps it away from underflow
+        # If only the images' gradient is wanted, a sum over the batch keeps it from underflow
         # in half precision.
         factor = clean_weight if clean else float(max(len(images), 1))
         term = factor * loss
@@ -238,8 +240,8 @@ def first_pass(
             raise ValueError("model: expected outputs that depend on the images, got constant ones")
         gradient = real(gradient) / factor
         if scaler is not None:
-            # A scale that is still too large overflows, and then the scaler skips the step; until
-            # it knows, what overflowed counts as zero.
+            # With too large a scale gradients overflow, and the scaler skips the optimiser's step;
+            # until it notices, what overflowed counts as zero.
             gradient = gradient / scaler.scale(torch.ones((), device=gradient.device))
             gradient = gradient.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
     used = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None]
@@ -252,7 +254,7 @@ def first_pass(
 
 
 def loss_of(loss_fn: Loss, outputs: Any, labels: Tensor) -> Tensor:
-    """The loss of what a model returned, in its precision, or in float32 where that is half."""
+    """The loss of a model's output, computed in its precision, or in float32 for half precision."""
     logits = _logits_of(outputs)
     if logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()
@@ -276,7 +278,7 @@ def loss_of(loss_fn: Loss, outputs: Any, labels: Tensor) -> Tensor:
 
 
 def _logits_of(outputs: Any) -> Tensor:
-    """A tensor, as it is or inside of what some libraries return."""
+    """The logits in a model's output: a tensor, or in a structure such as some libraries return."""
     found = outputs if isinstance(outputs, Tensor) else getattr(outputs, "logits", None)
     if found is None and isinstance(outputs, Mapping):
         found = outputs.get("logits", next(iter(outputs.values()), None))
@@ -292,13 +294,13 @@ def _logits_of(outputs: Any) -> Tensor:
 
 @contextmanager
 def _undisturbed(model: nn.Module, *, frozen: bool) -> Iterator[None]:
-    """Run a model without touching its buffers, and with its parameters frozen.
+    """Within this context a model runs with frozen parameters and leaves its buffers unchanged.
 
-    Frozen parameters need no gradient: layers then keep less for the backward pass.
+    As frozen parameters need no gradient, layers keep less memory for the backward pass.
     """
     parameters = [p for p in model.parameters() if frozen and p.requires_grad]
-    # Batch norms normalise the same without tracking, and then nothing has to be copied. Others
-    # (instance norms) read it otherwise, and spectral norms move vectors of their own.
+    # With tracking off batch norms give the same output, and their buffers need no copy. Others
+    # (instance norms) change their output then, and spectral norms update vectors of their own.
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     kept = [
         (module, name, buffer, buffer.clone(), _version(buffer))
@@ -326,7 +328,7 @@ def _undisturbed(model: nn.Module, *, frozen: bool) -> Iterator[None]:
 
 @contextmanager
 def _silence_on_leaves(compiled: bool) -> Iterator[None]:
-    """Compilers look at ``.grad`` of what they are given, at which PyTorch warns of non-leaves."""
+    """Silence PyTorch's warning when a compiler reads ``.grad`` of inputs that aren't leaves."""
     if not compiled:
         yield
         return
@@ -339,7 +341,7 @@ _RUNNING = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def _version(tensor: Tensor) -> int | None:
-    """A count of the writes to it, where PyTorch counts them."""
+    """PyTorch's count of writes to a tensor, or a constant if it keeps none."""
     return None if tensor.is_inference() else tensor._version
 
 
@@ -350,18 +352,19 @@ def _expect_images(images: Tensor) -> None:
         raise ValueError(f"images: expected shape [N, C, H, W], got {list(images.shape)}")
 
 
-# ---- What spectral saliency needs but for the images --------------------------------------------
+# ---- Constants of spectral saliency, by size of the images ---------------------------------------
 
 
 class _Constants(NamedTuple):
     rows: Tensor
-    """[H, h], smooths and enlarges along an axis, and takes the scale of the Fourier transforms."""
+    """[H, h], a matrix that smooths and enlarges columns; includes the scale of the transforms."""
     columns: Tensor
-    """[w, W]."""
+    """[w, W], a matrix that smooths and enlarges rows."""
     around: Tensor
-    """[(h + 2)(w // 2 + 3)], where the half spectrum and what borders on it stand in the half."""
+    """[(h + 2)(w // 2 + 3)], for the half spectrum with a margin of one frequency, the index in the
+    half spectrum of each amplitude."""
     tiny: Tensor
-    """The least amplitude, whose logarithm is finite."""
+    """The amplitude that smaller ones are raised to, so that logarithms are finite."""
 
 
 def _constants(
@@ -375,7 +378,7 @@ def _constants(
     half = width // 2 + 1
     row = (torch.arange(height + 2, device=device) - 1)[:, None] % height
     column = (torch.arange(half + 2, device=device) - 1) % width
-    # The amplitude at (-r, -c) is that at (r, c).
+    # The amplitude at frequency (-r, -c) equals that at (r, c).
     mirrored = (-row % height) * half + -column % width
     around = torch.where(column < half, row * half + column, mirrored).flatten()
     tiny = torch.full((), torch.finfo(dtype).tiny, dtype=dtype, device=device)
@@ -386,7 +389,7 @@ _kept_constants = lru_cache(maxsize=16)(_constants)
 
 
 def _is_passing(images: Tensor) -> bool:
-    """Whether what is made beside these images must not be kept: it has no values yet."""
+    """Whether constants for these images must not be cached, as they have no values yet."""
     return (
         torch.compiler.is_compiling()
         or type(images) is not Tensor
@@ -397,7 +400,7 @@ def _is_passing(images: Tensor) -> bool:
 def _smoothing(
     side: int, small: int, sigma: float, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
-    """A Gaussian along one axis as a matrix, each row with the sum 1, enlarged to [side, small]."""
+    """A Gaussian along one axis as a matrix of rows with sum 1, enlarged to [side, small]."""
     places = torch.arange(small, device=device, dtype=dtype)
     gaussian = (-((places[:, None] - places) ** 2) / (2 * sigma**2)).softmax(1)
     if side == small:

@@ -1,4 +1,4 @@
-"""Saliency made once: small maps of a whole data set, in one file beside it.
+"""Saliency computed once for a whole data set, as small maps in one file.
 
     store_saliency("cifar10.npz", data, spectral_saliency)
     data = StoredSaliency(data, "cifar10.npz", transform=flips_and_crops)
@@ -43,15 +43,15 @@ def store_saliency(
         path: the file to write, ``.npz``, with float16 ``maps`` [N, side, side], the largest number
             of each being 1; replaced as a whole. 50,000 maps of 16 x 16 are 26 MB.
         data: samples (image, label, ...), images [C, Y, X] of a floating dtype and one size; as
-            they are, without random flips and crops, which come later and move image and map.
+            without random flips and crops: those come later and move image and map together.
         saliency: called as ``saliency(images, labels)``, as by ``PuzzleMix``: ``spectral_saliency``
             needs no network, ``partial(gradient_saliency, model.eval())`` takes any.
-        side: rows and columns of a map; at least as many as the finest grid of the mixer will do.
+        side: rows and columns of a map; as many as the finest grid of the mixer has are enough.
         batch_size, num_workers: of the ``DataLoader`` that reads the data.
         device: where the saliency is computed.
 
     Returns:
-        The maps, as they were stored.
+        The maps that were stored.
 
     Raises:
         TypeError, ValueError: naming the argument, what was expected and what came.
@@ -73,7 +73,7 @@ def store_saliency(
         maps.append((small / most.clamp_min(torch.finfo(torch.float32).tiny)).half().cpu())
     whole = torch.cat(maps) if maps else torch.empty((0, side, side), dtype=torch.float16)
     path = Path(path)
-    # Beside the file, so that it is replaced in one step.
+    # Written beside the target, so that the rename that replaces it is atomic.
     written = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with written.open("wb") as file:
@@ -87,10 +87,10 @@ def store_saliency(
 class StoredSaliency(Dataset[tuple[Any, Any, Tensor]]):
     """A data set whose samples come with their stored saliency: (image, label, map).
 
-    A batch of them is what a mixer takes: ``mixer(images, labels, saliency)``. ``transform`` moves
-    image and map alike, and is called with both. For torchvision's transforms (v2) the map is a
-    ``tv_tensors.Mask``, which they flip, crop and resize with the image, and leave alone when they
-    change colours.
+    A batch of them is what a mixer takes: ``mixer(images, labels, saliency)``. ``transform`` is
+    called with image and map, and moves both together. For torchvision's transforms (v2) the map is
+    a ``tv_tensors.Mask``, which they flip, crop and resize with the image, and leave alone when
+    they change colours.
 
     Args:
         data: samples (image, label, ...); images [C, Y, X] or of Pillow.
@@ -125,7 +125,7 @@ class StoredSaliency(Dataset[tuple[Any, Any, Tensor]]):
                 f"transform: expected a callable (image, map), got {type(transform).__name__}"
             )
         self.data = data
-        # An array, as tensors would go to spawned workers through shared memory.
+        # A NumPy array, because PyTorch passes tensors to spawned workers through shared memory.
         self.maps = (maps if maps.dtype == torch.float16 else maps.float()).numpy()
         self.transform = transform
 
@@ -143,6 +143,7 @@ class StoredSaliency(Dataset[tuple[Any, Any, Tensor]]):
 
 
 def _as_mask(saliency: Tensor) -> Tensor:
-    """As what torchvision's transforms, where they have been imported, move with an image."""
+    """A map as a ``tv_tensors.Mask``, which torchvision's transforms move with the image, if
+    torchvision has been imported."""
     tv_tensors = sys.modules.get("torchvision.tv_tensors")
     return saliency if tv_tensors is None else tv_tensors.Mask(saliency)

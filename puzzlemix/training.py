@@ -31,7 +31,7 @@ from .validate import (
 __all__ = ["puzzle_mix_backward"]
 
 OVERSHOOT = 2 / 255
-"""By how much the adversarial step exceeds the ball's radius: the authors' code."""
+"""How far the adversarial step exceeds the ball's radius, as in the authors' code."""
 
 
 def puzzle_mix_backward(
@@ -59,22 +59,22 @@ def puzzle_mix_backward(
 
     Two forward passes in all. The first is on the batch as it enters; it gives saliency, the clean
     term and the adversarial gradient, in the model's current mode, and leaves running statistics
-    and other buffers alone. The second is on the mix. The first is left out where nothing asks for
-    it: neither a clean term nor adversarial noise, and a mixer that reads no saliency, or has it
-    from ``saliency`` or from a callable of its own, which then is what decides.
+    and other buffers alone. The second is on the mix. The first is left out if nothing needs it:
+    there is no clean term and no adversarial noise, and the mixer reads no saliency, or has it from
+    the argument ``saliency`` or from a callable of its own.
 
     Adversarial noise: each sample is chosen with a probability. The chosen ones enter the first
     pass with uniform noise in the ball, so that their saliency and clean term are of the noisy
-    image; they then take one step by the sign of the gradient, of the ball's radius and 2/255 more,
-    are clamped to the ball and to [0, 1], and keep a share of the noise drawn from U(0, 1). These
-    draws come from the mixer's generator, where it has one.
+    image. They then take one step along the sign of the gradient, 2/255 longer than the ball's
+    radius, are clamped to the ball and to [0, 1], and keep a share, drawn from U(0, 1), of the
+    noise. These draws come from the mixer's generator, if it has one.
 
     Accumulation: gradients add up over calls, as with ``backward``; divide the loss by the number
     of calls in ``loss_fn``. If a call raises, ``.grad`` is as it was.
 
     ``DistributedDataParallel``: give the wrapped model. The first pass runs the module inside and
-    starts no communication; its share travels with the gradients of the mix, also under
-    ``no_sync``. With batches of one size the result is the mean over all samples, as ever.
+    starts no communication; its gradients are reduced together with those of the mix, also under
+    ``no_sync``. If all processes have batches of one size the result is the mean over all samples.
 
     Autocast: call it inside the region, and give the ``GradScaler`` for float16.
 
@@ -85,7 +85,7 @@ def puzzle_mix_backward(
             gradient flows to them.
         labels: [N] integers, which need the mixer's ``num_classes``, or weights [N, K].
         mixer: any that pairs the batch with a permutation of itself, or with nothing; of a compiled
-            one the mixer inside.
+            mixer the module inside is called.
         clean_weight: weight of the clean term, lambda_c.
         adversarial_prob: the probability with which a sample gets noise.
         adversarial_eps: radius of the ball, in pixels of [0, 1]; the mixer's ``mean`` and ``std``
@@ -93,17 +93,17 @@ def puzzle_mix_backward(
         loss_fn: called as ``loss_fn(logits, weights)``, weights [N, K] in the logits' dtype and
             half-precision logits in float32; a mean over the batch. For one logit, of which
             cross-entropy says nothing, give another, such as ``binary_cross_entropy_with_logits``.
-        scaler: scales the loss whose gradient is added; ``scaler.step`` unscales as ever.
-        saliency: [N, Y', X'], made beforehand (see ``StoredSaliency``); None: the first pass's, or
-            that of the mixer's callable.
+        scaler: scales the loss whose gradient is added; ``scaler.step`` unscales it as usual.
+        saliency: [N, Y', X'], computed beforehand (see ``StoredSaliency``); None: the first pass
+            computes it, or the mixer's callable.
 
     Returns:
-        The loss whose gradient was added, detached and unscaled; that of this process.
+        The loss whose gradient was added, detached and unscaled, of this process only.
 
     Raises:
         TypeError, ValueError: naming the argument, what was expected and what came.
     """
-    mixer = getattr(mixer, "_orig_mod", mixer)  # of a compiled one, whose type doesn't show
+    mixer = getattr(mixer, "_orig_mod", mixer)  # the module within a compiled mixer
     _expect_batch(images, labels, mixer)
     expect_number("clean_weight", clean_weight, least=0)
     expect_number("adversarial_prob", adversarial_prob, least=0, most=1)
@@ -114,8 +114,8 @@ def puzzle_mix_backward(
     noise = _Noise(images, mixer, adversarial_prob, adversarial_eps) if adversarial_prob else None
     entering = images if noise is None else noise.entering
     reads_saliency = isinstance(mixer, PuzzleMix) and mixer.saliency is None and saliency is None
-    # Whether noise is asked for decides, not whether a sample was chosen: layers that communicate
-    # (synchronised batch norm) must meet in every process.
+    # Even if no sample was chosen: layers that communicate (synchronised batch norm) must run the
+    # first pass in every process.
     wants_gradient = reads_saliency or noise is not None
     first = FirstPass()
     if wants_gradient or clean_weight > 0:
@@ -144,10 +144,10 @@ def puzzle_mix_backward(
 
 
 class _Carry(torch.autograd.Function):
-    """The identity of a scalar, whose backward pass adds the precomputed gradient of parameters.
+    """The identity of a scalar; its backward pass adds precomputed gradients of parameters.
 
-    So there is one accumulation into ``.grad``, at the end of one backward pass: whatever waits for
-    it (the reduction over processes, hooks) sees the sum, once.
+    So ``.grad`` is accumulated once, at the end of one backward pass, and reductions over processes
+    and hooks, which wait for that, see the sum.
     """
 
     @staticmethod
@@ -161,7 +161,7 @@ class _Carry(torch.autograd.Function):
 
 
 class _Noise:
-    """Adversarial noise on the samples chosen for it; the pixels count in [0, 1]."""
+    """Adversarial noise on randomly chosen samples, for pixels in [0, 1]."""
 
     def __init__(self, images: Tensor, mixer: Mixer, prob: float, eps: float) -> None:
         options = mixer.options if isinstance(mixer, PuzzleMix) else None
@@ -171,7 +171,7 @@ class _Noise:
         self.images = images
         self.eps = eps
         rng = mixer.generator
-        # Numbers for samples come from the CPU, those for pixels from where the images are.
+        # Random numbers for samples are drawn on the CPU, those for pixels on the images' device.
         of_samples = torch.rand((2, len(images)), generator=rng, device="cpu").to(
             images.device, non_blocking=True
         )
@@ -187,19 +187,19 @@ class _Noise:
         self.entering = self._chosen(self.start)
 
     def after_a_step(self, gradient: Tensor) -> Tensor:
-        """The images with the noise that a step up the gradient leaves."""
+        """The images with their noise after one step up the gradient."""
         noise = self.start - self.pixels + (self.eps + OVERSHOOT) * real(gradient).sign()
         end = (self.pixels + noise.clamp(-self.eps, self.eps)).clamp(0, 1)
         return self._chosen(self.pixels + self.share * (end - self.pixels))
 
     def _chosen(self, pixels: Tensor) -> Tensor:
-        """These pixels for the chosen samples, the others as they came."""
+        """The given pixels for the chosen samples, the original ones for the others."""
         images = ((pixels - self.mean) / self.std).to(self.images.dtype)
         return torch.where(self.chosen, images, self.images)
 
 
 def _expect_batch(images: Tensor, labels: Tensor, mixer: Mixer) -> None:
-    """Refuse what the first pass could not use; the mixer checks the rest."""
+    """Check what the first pass needs; the mixer checks the rest."""
     if not callable(getattr(mixer, "plan", None)):
         raise TypeError(
             f"mixer: expected MixUp, CutMix, Cutout or PuzzleMix, got {type(mixer).__name__}"

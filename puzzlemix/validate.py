@@ -1,14 +1,14 @@
-"""What every argument may be: checked and worded in one place.
+"""All checks of arguments, and the words of their errors.
 
-The first part guards the low-level functions. A check named like its function looks at kinds,
-shapes, types and devices and reads no data: it works on fake tensors and while a compiler traces.
-`expect_values` reads the data, and `refused` words what a compiled solver found in it. The second
-part guards `puzzle_mix`, `objective` and the mixers, whose checks are named `expect_...` and read
-values where that waits for no device.
+The first part checks the low-level functions. A check that has its function's name reads kinds,
+shapes, types and devices but no data, so it works on fake tensors and while a compiler traces.
+`expect_values` reads the data, and `refused` words the fault that a compiled solver found in it.
+The second part checks `puzzle_mix`, `objective` and the mixers. Its checks are named `expect_...`
+and read values unless that would wait for a device.
 
-TypeError: a wrong kind of object or element type. ValueError: a shape, a device, a number out of
-range, an unknown name, bad values. Each message names the argument, what was expected and what
-came; a check that passes builds none.
+TypeError: a wrong kind of object or element type. ValueError: a wrong shape or device, a number out
+of range, an unknown name, bad values. Each message names the argument, what was expected and what
+came; messages are built only when a check fails.
 
 Letters: B batch, H x W grid, L labels, N things to assign, C channels, Y x X pixels.
 """
@@ -75,7 +75,7 @@ __all__ = [
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 WHOLE = (torch.int32, torch.int64)
-"""Costs that are solved as given; int64 where the values fit into int32."""
+"""Types of costs that are solved as given; values of int64 must fit into int32."""
 COSTS = FLOATS + WHOLE
 _STRIDED = torch.strided
 INDICES = (torch.int64, torch.int32)
@@ -96,7 +96,7 @@ Grid = tuple[int, int]
 """Rows and columns of blocks."""
 
 PerChannel = float | Sequence[float] | Tensor
-"""One number for all channels or one for each."""
+"""One number for all channels, or one for each."""
 
 _debugging = False
 
@@ -108,23 +108,23 @@ def debug(enabled: bool = True) -> None:
 
 
 def debugging() -> bool:
-    """Whether `debug` is on."""
+    """Whether `debug(True)` was called last."""
     return _debugging
 
 
-# ---- What the tensors of each low-level function hold -------------------------------------------
+# ---- The values that tensors of low-level functions may hold ------------------------------------
 
 
 class Holds(NamedTuple):
-    """What a tensor may hold; its dtypes follow from its function."""
+    """The values that a tensor may hold. Its dtypes follow from its function."""
 
     layout: str
     least: float = -math.inf
     most: float = math.inf
-    """The range of its values, which are finite."""
+    """`least` and `most` are the range of its values, which are finite."""
     kind: str = "values"
-    """Or "pairs", where infinity forbids one; "labels", below L; "permutation"; "partner", a number
-    of an image of x2; "label_cost", a semimetric; "pixels", which may be anything."""
+    """Or "pairs": costs, of which infinity forbids a pair; "labels": integers below L;
+    "permutation"; "partner": indices of images of x2; "label_cost": a semimetric; "pixels": any."""
 
 
 _Table = dict[str, Holds]
@@ -179,7 +179,7 @@ TENSORS: dict[str, _Table] = {
 def grid_min_cut(
     source_caps: Tensor, sink_caps: Tensor, vertical: Tensor, horizontal: Tensor
 ) -> None:
-    """Two capacities a cell, and those of the edges."""
+    """Check the arguments of `grid_min_cut`."""
     dtypes = _costs("source_caps", source_caps)
     batch, height, width = _sizes(_CUT, "source_caps", source_caps, 3)
     _expect_grid("source_caps", height, width)
@@ -195,7 +195,7 @@ def labeling(
     label_cost: Tensor,
     max_cycles: int | None = None,
 ) -> None:
-    """Costs of the labels in each cell, edge weights, the cost of a pair of labels."""
+    """Check the arguments of a labelling problem: unary costs, edge weights, label cost."""
     dtypes = _costs("unary", unary)
     batch, height, width, count = _sizes(_LABELING, "unary", unary, 4)
     _expect_grid("unary", height, width)
@@ -211,13 +211,13 @@ def labeling(
 
 
 def labels(labels: Tensor, unary: Tensor) -> None:
-    """A labelling of any integer type, beside costs that ``labeling`` has accepted."""
+    """Check a labelling of any integer type, whose costs ``labeling`` has accepted."""
     first = "unary", unary, torch.int64, unary.device
     _follows(_ENERGY, "labels", labels, tuple(unary.shape[:3]), INTEGERS, first)
 
 
 def assignment(cost: Tensor, method: str) -> None:
-    """One matrix a sample."""
+    """Check the arguments of `assignment`."""
     _costs("cost", cost)
     _, rows, columns = _sizes(_ASSIGNMENT, "cost", cost, 3)
     if max(rows, columns) > MAX_ASSIGNMENT:
@@ -228,7 +228,7 @@ def assignment(cost: Tensor, method: str) -> None:
 
 
 def masked_transport(saliency: Tensor, mask: Tensor, xi: float, weight: str, method: str) -> None:
-    """Saliency and mask, of any float type; the price of a move; two names."""
+    """Check the arguments of `masked_transport`."""
     batch, height, width = _sizes(_TRANSPORT, "saliency", saliency, 3)
     _expect_grid("saliency", height, width)
     _expect_dense("saliency", saliency, FLOATS)
@@ -247,7 +247,7 @@ def mix(
     source2: Tensor | None,
     partner: Tensor | None = None,
 ) -> None:
-    """Images of one type, a mask and permutations on grids that divide them; partners."""
+    """Check the arguments of `mix`."""
     rows, columns = _sizes(_MIX, "x1", x1, 4)[2:]
     _expect_dense("x1", x1, FLOATS)
     if x1.is_cuda and rows * columns > MAX_CUDA_PIXELS:
@@ -274,7 +274,7 @@ def mix(
 
 
 def _expect_partner(partner: Tensor, x1: Tensor) -> None:
-    """The number of each pair's second image, of an integer type."""
+    """Check partners [B] of an integer type: the index of each pair's second image."""
     first = "x1", x1, torch.int64, x1.device
     _follows(_PUZZLE, "partner", partner, (x1.shape[0],), INDICES, first)
 
@@ -282,7 +282,7 @@ def _expect_partner(partner: Tensor, x1: Tensor) -> None:
 def _expect_others(
     name: str, x2: Tensor, x1: Tensor, partner: Tensor | None, first: _First
 ) -> None:
-    """The second images: as many as the first ones, or of any number where partners pick them."""
+    """Check second images: as many as the first ones, or any number if there are partners."""
     if partner is None:
         _follows(_MIX, name, x2, tuple(x1.shape), (x1.dtype,), first)
         return
@@ -293,7 +293,7 @@ def _expect_others(
 
 
 def _costs(name: str, tensor: Tensor) -> tuple[torch.dtype, ...]:
-    """The types that the costs beside this one may have: any float, or any integers."""
+    """The types that a call's other costs may have, given one: all floats, or all integers."""
     _expect_dense(name, tensor, COSTS)
     return WHOLE if tensor.dtype in WHOLE else FLOATS
 
@@ -313,7 +313,7 @@ def _expect_grid(name: str, height: int, width: int) -> None:
 
 
 _First = tuple[str, Tensor, torch.dtype, torch.device]
-"""The argument that others follow: its name, itself, their likely type, and its device."""
+"""An argument that others must agree with: its name, itself, their usual type, and its device."""
 
 
 def _edges(
@@ -338,7 +338,7 @@ def _follows(
     first: _First,
     or_cpu: bool = False,
 ) -> None:
-    """Hold an argument against the shape, the types and the device that the first one implies."""
+    """Check that an argument has the shape, a type and the device that the first one implies."""
     dtype = tensor.dtype
     if (
         (dtype is first[2] or dtype in dtypes)
@@ -359,7 +359,7 @@ def _follows(
 def _expect_blocks(
     name: str, grid: Tensor, dtypes: tuple[torch.dtype, ...], images: Tensor
 ) -> None:
-    """A grid [B, h, w] of blocks that tile the images [B, C, Y, X] named x1."""
+    """Check a tensor [B, h, w] whose grid must divide the images x1 [B, C, Y, X]."""
     _expect_dense(name, grid, dtypes)
     batch, height, width = _sizes(_MIX, name, grid, 3)
     whole, _, rows, columns = images.shape
@@ -376,7 +376,7 @@ def _expect_dense(
     dtypes: tuple[torch.dtype, ...],
     first: _First | None = None,
 ) -> None:
-    """One of these types, in a tensor with strides; the error shows the type of the first too."""
+    """Check for a dense tensor of one of these types; errors show the first argument's type too."""
     if tensor.layout is not _STRIDED:
         raise TypeError(f"{name}: expected a dense tensor, got layout {tensor.layout}")
     if tensor.dtype not in dtypes:
@@ -390,10 +390,10 @@ def _expect_dense(
 
 
 def expect_values(function: str, *tensors: Tensor | None, xi: float = 0.0) -> None:
-    """Read the tensors of a low-level function, given in the order of its signature.
+    """Check the values of a low-level function's tensors, given in the order of its signature.
 
-    Finite, within their ranges; integers within the bound; a semimetric, also convex where the
-    function needs that; permutations. ``xi`` is that of ``masked_transport``.
+    Each must hold what `TENSORS` says, and costs must not add up to too much. ``xi`` is the
+    argument of ``masked_transport``.
     """
     given: dict[str, Any] = dict(zip(TENSORS[function], tensors, strict=True))
     for name, holds in TENSORS[function].items():
@@ -410,7 +410,7 @@ def expect_values(function: str, *tensors: Tensor | None, xi: float = 0.0) -> No
 
 
 Fault = tuple[int, int, int, int]
-"""What a compiled solver refuses: which fault, the number of the tensor in the order of the
+"""A fault that a compiled solver found: its kind, the number of the tensor in the order of the
 function's signature, the sample, and the entry, row-major within the sample (csrc/status.h)."""
 
 _VALUE, _SUM, _REPEATED, _LABEL_COST, _INFEASIBLE = range(1, 6)
@@ -419,9 +419,9 @@ _VALUE, _SUM, _REPEATED, _LABEL_COST, _INFEASIBLE = range(1, 6)
 def refused(
     function: str, tensors: Sequence[Tensor | None], fault: Fault, xi: float = 0.0
 ) -> ValueError:
-    """The error for what a compiled solver found, in the words of `expect_values`.
+    """The error for a fault that a compiled solver found, worded as by `expect_values`.
 
-    Reads the entry that is named, or the sample whose sum is too large.
+    Reads the entry that the fault names, or the sample whose sum is too large.
     """
     kind, argument, sample, entry = fault
     given: dict[str, Any] = dict(zip(TENSORS[function], tensors, strict=True))
@@ -441,12 +441,12 @@ def refused(
             _expect_entry(name, given[name], TENSORS[function][name], given, sample, entry)
     except ValueError as error:
         return error
-    # Another thread has changed it since.
+    # The value is allowed now: another thread has changed it since.
     return ValueError(f"{name}: expected values within its contract, got some while they were read")
 
 
 def expect_finite_costs(*costs: Tensor) -> None:
-    """Refuse the cuts' costs that weights and images make, where they add up to no number."""
+    """Refuse weights and images from which the costs of the cut overflow."""
     cells, edges = integers.labeling_magnitude(*costs)
     finite = cells + edges < math.inf
     for part in costs[:3]:
@@ -463,7 +463,7 @@ def _overflow(sample: int) -> ValueError:
 
 
 def _sample(given: dict[str, Any], sample: int) -> dict[str, Any]:
-    """The tensors of one sample, as a batch."""
+    """The tensors of one sample, as a batch of one."""
     return {
         name: part if part is None or name == "label_cost" else part[sample : sample + 1]
         for name, part in given.items()
@@ -485,7 +485,7 @@ def _expect_entry(
 
 
 def _limits(holds: Holds, given: dict[str, Any], tensor: Tensor) -> dict[str, Any]:
-    """The range of an argument's values, and the words for it."""
+    """The range of an argument's values, and the words that describe it."""
     if holds.kind == "labels":
         return {"least": 0, "most": given["unary"].shape[3] - 1, "what": ""}
     if holds.kind == "partner":
@@ -501,8 +501,8 @@ OF_INT32 = " (int64 values have to fit into int32)"
 
 
 def expect_int32(function: str, *costs: Tensor) -> None:
-    """Read the costs of a function that are int64 and on the CPU, given in the order of its
-    signature: they are solved as int32, and have to fit."""
+    """Check that costs of int64 on the CPU, given in the order of the function's signature, fit
+    into int32, as which they are solved."""
     if not any(cost.dtype is torch.int64 for cost in costs):
         return
     for (name, holds), cost in zip(TENSORS[function].items(), costs, strict=True):
@@ -511,7 +511,7 @@ def expect_int32(function: str, *costs: Tensor) -> None:
 
 
 def _expect_sums(function: str, given: dict[str, Any], xi: float, first: int = 0) -> None:
-    """Refuse the first sample whose costs add up to too much; ``first`` is its number if first."""
+    """Refuse the first sample whose costs add up to too much. ``first``: the number of sample 0."""
     tensors = tuple(given.values())
     if function == "grid_min_cut":
         sums = integers.cut_magnitude(*tensors)
@@ -536,14 +536,14 @@ def _expect_sums(function: str, given: dict[str, Any], xi: float, first: int = 0
             )
     elif function == "masked_transport":
         most = integers.largest(tensors[0])
-        # No move costs more than twice xi.
+        # A move costs at most 2 * xi.
         if (b := _first_of(~(2.0 * xi + most < math.inf))) is not None:
             name, value = ("saliency", float(most[b])) if most[b] > 2.0 * xi else ("xi", xi)
             raise ValueError(f"{name}: expected costs whose sum is finite in double, got {value}")
 
 
 def expect_allowed(cost: Tensor, source: Tensor) -> None:
-    """Refuse an assignment [B, M] with a pair that infinity forbids."""
+    """Refuse an assignment [B, M] that contains a forbidden pair."""
     rows = source.clamp(min=0)[:, None]
     if cost.numel():
         chosen = cost.gather(1, rows)[:, 0].masked_fill(source < 0, 0)
@@ -560,7 +560,7 @@ def _infeasible(cost: Tensor, sample: int) -> ValueError:
 
 
 def _too_large(sums: Tensor, costs: Tensor) -> int | None:
-    """The first sample whose sum reaches what the costs may add up to; int32 is taken as given."""
+    """The first sample whose costs add up to more than their type may, or None."""
     return _first_of(sums >= (math.inf if costs.is_floating_point() else 2.0**integers.BITS))
 
 
@@ -575,7 +575,7 @@ def _too_much(name: str, sums: Tensor, sample: int, first: int, costs: Tensor) -
 
 
 def _heaviest(given: dict[str, Tensor], sample: int) -> str:
-    """Which argument has the largest entry in a sample."""
+    """The name of the argument with the largest entry in a sample."""
     most = {
         name: max(part.double().flatten().tolist(), default=0.0)
         for name, part in _sample(given, sample).items()
@@ -589,8 +589,8 @@ def _first_of(wrong: Tensor) -> int | None:
 
 
 def _expect_label_cost(label_cost: Tensor, convex: bool) -> None:
-    """Refuse what is no semimetric, or not convex in the label order where it must be."""
-    label_cost = label_cost.clone()  # another thread may write to the caller's
+    """Refuse a label cost that is no semimetric, or not convex in the label order if it must be."""
+    label_cost = label_cost.clone()  # as another thread may write to the caller's tensor
     expect_range("label_cost", label_cost, **_limits(_LABELING["label_cost"], {}, label_cost))
     cost = label_cost.tolist()
     for a, row in enumerate(cost):
@@ -627,13 +627,13 @@ def _of_indices(source: Tensor) -> dict[str, Any]:
 
 
 def _expect_permutations(name: str, source: Tensor, first: int = 0) -> None:
-    """Read [B, h, w]: each sample names every index once; ``first`` is the number of the first."""
+    """Check that each sample [h, w] is a permutation. ``first``: the number of sample 0."""
     if source.numel() == 0:
         return
-    source = source.to(torch.int64, copy=True)  # another thread may write to the caller's
+    source = source.to(torch.int64, copy=True)  # as another thread may write to the caller's
     expect_range(name, source, **_of_indices(source))
     flat = source.flatten(1)
-    # As many indices as targets: they are a permutation if every target is named.
+    # There are as many indices as targets, so they are a permutation if every target occurs.
     if not torch.zeros_like(flat, dtype=torch.bool).scatter_(1, flat, True).all():
         sample, place = next(
             (sample, place)
@@ -651,7 +651,7 @@ def _expect_permutations(name: str, source: Tensor, first: int = 0) -> None:
 
 
 class PuzzleOptions(NamedTuple):
-    """The options of Puzzle Mix but for its grids; ``puzzle_mix`` says what each of them is."""
+    """The options of ``puzzle_mix`` but for its grids; its docstring explains them."""
 
     labels: int
     beta: float
@@ -668,11 +668,11 @@ class PuzzleOptions(NamedTuple):
 
 
 def expect_options(options: PuzzleOptions) -> None:
-    """Refuse options that are out of range whatever the images."""
+    """Check all of the options that can be checked without images."""
     expect_integer("labels", options.labels, least=2, most=MAX_LABELS)
     for name in ("beta", "gamma", "eta"):
         expect_number(name, getattr(options, name), least=0)
-    # No move costs more than twice xi.
+    # A move costs at most 2 * xi.
     expect_number("xi", options.xi, least=0, most=MAX_FLOAT / 2)
     expect_integer("neighborhood", options.neighborhood, least=1)
     expect_one_of("smoothness", options.smoothness, SMOOTHNESS)
@@ -682,8 +682,9 @@ def expect_options(options: PuzzleOptions) -> None:
 
 
 def with_std(options: PuzzleOptions, images: Tensor) -> PuzzleOptions:
-    """Options checked against the images x1 too, in Python's numbers; ``std`` becomes a number or
-    [C, 1, 1] float64 beside the images. ``mean`` cancels in every difference."""
+    """The options, checked against the images x1 as well, as Python numbers; ``std`` becomes a
+    number, or a float64 tensor [C, 1, 1] on the images' device. ``mean`` cancels in every
+    difference."""
     expect_options(options)
     expect_per_channel("mean", options.mean, "x1", images)
     return options._replace(
@@ -703,7 +704,7 @@ def grids_of(
     saliency1: Tensor,
     saliency2: Tensor,
 ) -> tuple[Grid, Grid]:
-    """The cut's grid and the transport's, held against images and saliency."""
+    """The cut's grid and the transport's, checked against images and saliency."""
     coarse = grid_of("grid", grid)
     fine = coarse if transport_grid is None else grid_of("transport_grid", transport_grid)
     given = {"x1": x1, "saliency1": saliency1, "saliency2": saliency2}
@@ -712,7 +713,7 @@ def grids_of(
 
 
 def grid_of(name: str, grid: int | Sequence[int]) -> Grid:
-    """A side or (rows, columns), as (rows, columns)."""
+    """A grid given as a side or as (rows, columns), as (rows, columns)."""
     if isinstance(grid, Integral):
         sides: tuple[Any, ...] = (grid, grid)
     elif isinstance(grid, Sequence) and not isinstance(grid, str) and len(grid) == 2:
@@ -725,7 +726,7 @@ def grid_of(name: str, grid: int | Sequence[int]) -> Grid:
 
 
 def expect_divides(name: str, grid: Grid, of: str, sizes: Sequence[int]) -> None:
-    """Refuse a grid that doesn't divide the last two of ``sizes``, those of the argument ``of``."""
+    """Refuse a grid that doesn't divide the last two ``sizes``, which are the argument ``of``'s."""
     rows, columns = sizes[-2], sizes[-1]
     if min(grid) < 1 or min(rows, columns) < 1 or rows % grid[0] or columns % grid[1]:
         raise _does_not_divide(name, grid, f"{of} of {rows}x{columns}")
@@ -736,7 +737,7 @@ def _does_not_divide(name: str, grid: Grid, what: str) -> ValueError:
 
 
 def expect_grids(grid: Grid, fine: Grid, sizes: dict[str, Tensor], names: tuple[str, str]) -> None:
-    """Hold the cut's grid and the transport's against images and saliency maps, given by name."""
+    """Check the cut's grid and the transport's against images and saliency maps, given by name."""
     for of, tensor in sizes.items():
         expect_divides(names[0], grid, of, tensor.shape)
         expect_divides(names[1], fine, of, tensor.shape)
@@ -750,9 +751,9 @@ def expect_grids(grid: Grid, fine: Grid, sizes: dict[str, Tensor], names: tuple[
 def expect_dividing(
     grids: Sequence[tuple[Grid, Grid]], sizes: dict[str, Tensor]
 ) -> list[tuple[Grid, Grid]]:
-    """Those of the default grids of a mixer, cut's and transport's, that divide all of the sizes.
+    """The default grids of a mixer (the cut's and the transport's) that divide all of the sizes.
 
-    With none, an error that names grids which would do.
+    If there are none, raises an error that names grids which do.
     """
     sides = [math.gcd(*(each.shape[dim] for each in sizes.values())) for dim in (-2, -1)]
     rows, columns = sides
@@ -770,7 +771,7 @@ def expect_dividing(
 
 
 def _grids_that_divide(rows: int, columns: int) -> str:
-    """Squares where there are any, of more than one block."""
+    """Grids of more than one block that divide the sizes; squares if there are any."""
 
     def divisors(side: int) -> list[int]:
         return [d for d in range(2, MAX_SIDE + 1) if side % d == 0]
@@ -783,8 +784,8 @@ def _grids_that_divide(rows: int, columns: int) -> str:
 def expect_pairs(
     x1: Tensor, x2: Tensor, saliency1: Tensor, saliency2: Tensor, partner: Tensor | None = None
 ) -> None:
-    """Images [B, C, Y, X] and [N, C, Y, X] of one kind, saliency [., Y', X'] beside them; N = B
-    unless partners [B] pick the second ones."""
+    """Check images [B, C, Y, X] and [N, C, Y, X] of one type and device, and saliency [B, Y', X']
+    and [N, Y', X'] on that device; N = B unless there are partners [B]."""
     expect_images("x1", x1)
     expect_tensor("x2", x2)
     if partner is None and x2.shape != x1.shape:
@@ -802,7 +803,7 @@ def expect_pairs(
 
 
 def expect_images(name: str, images: Tensor) -> None:
-    """Images [B, C, Y, X] of a floating dtype."""
+    """Check images [B, C, Y, X] of a floating dtype."""
     expect_tensor(name, images)
     expect_dtype(name, images, FLOATS)
     if images.dim() != 4 or min(images.shape[1:]) < 1:
@@ -810,19 +811,19 @@ def expect_images(name: str, images: Tensor) -> None:
 
 
 def expect_saliency(name: str, saliency: Tensor, of: str, images: Tensor) -> None:
-    """Saliency [B, Y', X'] of any floating dtype."""
+    """Check saliency [B, Y', X'] of any floating dtype."""
     _expect_plane(name, saliency, "[B, Y, X]", FLOATS, of, images)
 
 
 def expect_mask(mask: Tensor, of: str, images: Tensor) -> None:
-    """A mask [B, h, w] of any floating dtype; its values are read where they may be."""
+    """Check a mask [B, h, w] of any floating dtype, and its values if `reads_values` allows."""
     _expect_plane("mask", mask, "[B, h, w]", FLOATS, of, images)
     if reads_values(mask):
         expect_range("mask", mask, least=0, most=1)
 
 
 def expect_sources(source1: Tensor | None, source2: Tensor | None, of: str, images: Tensor) -> None:
-    """Permutations [B, h', w'] on one grid; their values are read where they may be."""
+    """Check permutations [B, h', w'] on one grid, and their values if `reads_values` allows."""
     for name, source in (("source1", source1), ("source2", source2)):
         if source is not None:
             _expect_plane(name, source, "[B, h, w]", INDICES, of, images)
@@ -843,7 +844,7 @@ def _expect_plane(
     of: str,
     images: Tensor,
 ) -> None:
-    """Two dimensions a sample, beside the images named ``of``."""
+    """Check a tensor [B, h, w] on the device of the images named ``of``."""
     expect_tensor(name, values)
     expect_dtype(name, values, dtypes)
     if values.dim() != 3 or len(values) != len(images):
@@ -855,7 +856,7 @@ def _expect_plane(
 
 
 def mixing_ratio(lam: float | Tensor, of: str, images: Tensor) -> float | Tensor:
-    """lambda as a number, or as a tensor [B] beside the images, of its own floating dtype."""
+    """lambda as a number, or as a tensor [B] on the images' device, in its own floating dtype."""
     if not isinstance(lam, Tensor):
         expect_number("lam", lam, least=0, most=1)
         return float(lam)
@@ -872,7 +873,7 @@ def mixing_ratio(lam: float | Tensor, of: str, images: Tensor) -> float | Tensor
     if lam.device != images.device:
         if reads_values(lam):
             expect_range("lam", lam, least=0, most=1)
-        # Non-blocking, so that a draw from a generator on the CPU doesn't wait for the device.
+        # Non-blocking, so that lambda drawn on the CPU doesn't wait for the device.
         lam = lam.to(images.device, non_blocking=True)
     return lam.expand(batch)
 
@@ -880,7 +881,7 @@ def mixing_ratio(lam: float | Tensor, of: str, images: Tensor) -> float | Tensor
 def per_channel(
     name: str, value: PerChannel | None, of: str, images: Tensor, *, positive: bool = False
 ) -> float | Tensor | None:
-    """One number, or one a channel as [C, 1, 1] float64 beside the images."""
+    """A number, or a float64 tensor [C, 1, 1] on the images' device with one for each channel."""
     numbers = expect_per_channel(name, value, of, images, positive=positive)
     if numbers is None or isinstance(numbers, Tensor):
         return None if numbers is None else numbers.detach().double().reshape(-1, 1, 1)
@@ -890,7 +891,7 @@ def per_channel(
 def expect_per_channel(
     name: str, value: PerChannel | None, of: str, images: Tensor, *, positive: bool = False
 ) -> Sequence[float] | Tensor | None:
-    """One number for all channels or one for each, checked; numbers as a list."""
+    """Check one number for all channels or one for each; numbers are returned as a list."""
     if value is None:
         return None
     channels = images.shape[1]
@@ -927,7 +928,7 @@ def _iterable(name: str, value: object) -> Iterable[Any]:
 
 
 def constants(numbers: Sequence[float], device: torch.device) -> Tensor:
-    """A vector of float64 on any device, filled there: a copy to the GPU would wait for it."""
+    """A float64 vector made by filling it on its device, as copying to a GPU would wait for it."""
     if device.type == "cpu":
         return torch.tensor(numbers, dtype=torch.float64, device=device)
     filled = torch.full((len(numbers),), numbers[0], dtype=torch.float64, device=device)
@@ -938,29 +939,29 @@ def constants(numbers: Sequence[float], device: torch.device) -> Tensor:
 
 
 def reads_values(tensor: Tensor) -> bool:
-    """Whether values may be looked at: not while a compiler traces, and on CUDA if debugging."""
+    """Whether values may be read: not while a compiler traces, and on CUDA only if debugging."""
     if torch.compiler.is_compiling():
         return False
     return tensor.device.type == "cpu" or _debugging
 
 
-# ---- One check for one idea ---------------------------------------------------------------------
+# ---- Elementary checks --------------------------------------------------------------------------
 
 
 def expect_tensor(name: str, value: object) -> None:
-    """A tensor, and nothing that could be made one."""
+    """Check for a tensor; lists and numbers, which could be converted to one, are refused."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}")
 
 
 def expect_dtype(name: str, tensor: Tensor, dtypes: tuple[torch.dtype, ...]) -> None:
-    """One of some dtypes."""
+    """Check that a tensor has one of some dtypes."""
     if tensor.dtype not in dtypes:
         raise TypeError(f"{name}: expected dtype {_listed(dtypes)}, got {_type_name(tensor.dtype)}")
 
 
 def expect_device(name: str, tensor: Tensor, of: str, other: Tensor, or_cpu: bool = False) -> None:
-    """Two tensors on one device; ``or_cpu`` only adds to the words."""
+    """Check that two tensors are on one device; ``or_cpu`` only adds to the message."""
     if tensor.device != other.device:
         device = other.device
         either = " or cpu" if or_cpu and device.type != "cpu" else ""
@@ -979,7 +980,7 @@ def expect_range(
     why: str = "",
     infinite: bool = False,
 ) -> None:
-    """Read the values: all finite and within the limits; ``infinite``: or infinity."""
+    """Check that all values are within the limits and finite, or +infinity if ``infinite``."""
     if tensor.numel() == 0:
         return
     low, high = (float(extreme) for extreme in tensor.detach().aminmax())
@@ -987,7 +988,7 @@ def expect_range(
         return
     finite = tensor.isfinite() | (tensor == math.inf) if infinite else tensor.isfinite()
     wrong = (~finite | (tensor < least) | (tensor > most)).nonzero()
-    got = "some while they were read"  # another thread has changed it since
+    got = "some while they were read"  # another thread has changed the value since
     if len(wrong):
         place = wrong[0].tolist()
         got = f"{tensor[tuple(place)].item()} at {place}"
@@ -1015,11 +1016,11 @@ def _out_of_range(
 def expect_number(
     name: str, value: object, *, least: float = -math.inf, most: float = math.inf
 ) -> None:
-    """A finite number within the limits."""
+    """Check for a finite number within the limits."""
     if type(value) is not float and (not isinstance(value, Real) or isinstance(value, bool)):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    # An integer or a fraction may be too large for a float, and NumPy's float32 is too small for
-    # the limits.
+    # Converted to float, but for integers and fractions, which may be too large for one; NumPy's
+    # float32 would be too small for the limits.
     if not isinstance(value, Rational):
         value = float(value)
     if not max(least, -MAX_FLOAT) <= value <= min(most, MAX_FLOAT):  # type: ignore[operator]
@@ -1030,7 +1031,7 @@ def expect_number(
 
 
 def expect_integer(name: str, value: object, *, least: int, most: int | None = None) -> None:
-    """An integer within the limits."""
+    """Check for an integer within the limits."""
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(f"{name}: expected an integer, got {value!r}")
     if int(value) < least or (most is not None and int(value) > most):
@@ -1039,7 +1040,7 @@ def expect_integer(name: str, value: object, *, least: int, most: int | None = N
 
 
 def expect_one_of(name: str, value: object, names: Sequence[str | None]) -> None:
-    """One of the names there are."""
+    """Check for one of the allowed names."""
     if value not in names:
         listed = " or ".join(map(repr, names))
         raise ValueError(f"{name}: expected {listed}, got {value!r}")

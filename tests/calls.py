@@ -1,4 +1,4 @@
-"""One good call of each low-level function, to be changed for the worse."""
+"""A valid call of each low-level function, which tests make invalid in one respect."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def good(function: str, batch: int = 2) -> Arguments:
 LABELINGS = ("alpha_beta_swap", "exact_labeling", "labeling_energy")
 FUNCTIONS = ("grid_min_cut", *LABELINGS, "assignment", "masked_transport", "puzzle_plan", "mix")
 OPTIONS: dict[str, Arguments] = {"puzzle_plan": {"grid": (3, 4)}}
-"""What a function needs beside its tensors."""
+"""Arguments that a function needs besides its tensors."""
 
 
 def call(backend: ModuleType, function: str, arguments: Arguments) -> Any:

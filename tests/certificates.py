@@ -1,8 +1,8 @@
-"""Proofs that answers are the ones asked for, each from an argument of its own, many at a time.
+"""Certificates: proofs that answers are the ones asked for, for many samples at a time.
 
-None of them solves the problem as the solvers do. Where a grid or a matrix is so small that all
-answers can be listed, they are; elsewhere an answer stands if no step away from it gains, for the
-steps that would show it. Everything is in whole numbers below 2**53, so nothing is rounded.
+None of them solves the problem as the solvers do. For small grids and matrices all answers are
+listed; for others it is enough that none of certain changes of an answer improves it. All numbers
+are integers below 2**53, so nothing is rounded.
 
 A function returns a bool for each sample, [B]: True where the proof holds.
 """
@@ -20,11 +20,11 @@ from torch import Tensor
 from puzzlemix import integers
 
 MOST_CELLS = 12
-"""Sets of so many cells are listed."""
+"""The most cells of which all sets are listed."""
 MOST_LABELINGS = 20000
-"""So many labellings are listed."""
+"""The most labellings that are listed."""
 MOST_PERMUTED = 6
-"""The permutations of so many things are listed."""
+"""The most things of which all permutations are listed."""
 
 _NEVER = 2.0**40
 
@@ -33,7 +33,7 @@ _NEVER = 2.0**40
 
 
 def smallest_minimum_cut(problem: Cut, segment: Tensor) -> Tensor:
-    """Of all sets of cells, listed from the smallest on, the first of least capacity."""
+    """Whether a cut is, of all sets of cells listed by size, the first of least capacity."""
     source, sink, vertical, horizontal = (part.double() for part in _cut_integers(problem))
     first, second = _ends(source.shape[1], source.shape[2])
     weight = _per_edge(vertical, horizontal)
@@ -47,7 +47,7 @@ def smallest_minimum_cut(problem: Cut, segment: Tensor) -> Tensor:
 
 
 def cut_of_a_flow(problem: Cut, segment: Tensor, index: int) -> bool:
-    """One sample on any grid: PyMaxflow's flow pays for the cut, and reaches the sink from it."""
+    """Whether PyMaxflow's flow on one sample equals the cut, whose cells all reach the sink."""
     whole = [part[index] for part in _cut_integers(problem)]
     flow, side = maxflow_cut(*(part.numpy() for part in whole))
     source, sink, vertical, horizontal = whole
@@ -61,7 +61,7 @@ def cut_of_a_flow(problem: Cut, segment: Tensor, index: int) -> bool:
 
 
 def lowest_optimum(problem: Labeling, labels: Tensor) -> Tensor:
-    """Of all labellings, listed from the lowest sum on, the first of least energy.
+    """Whether labels are, of all labellings listed by their sum, the first of least energy.
 
     The optima of a convex label cost form a lattice: the lowest in every cell is an optimum, and
     it alone has the lowest sum.
@@ -76,7 +76,7 @@ def lowest_optimum(problem: Labeling, labels: Tensor) -> Tensor:
 
 
 def lowest_of_a_convex_problem(problem: Labeling, labels: Tensor) -> Tensor:
-    """No set of cells gains by a step up, nor breaks even by a step down.
+    """Whether raising any set of cells by one label doesn't gain, and lowering any set costs.
 
     For unary costs that are convex in the label and a label cost that is convex in the distance of
     the labels: then the energy is L-natural-convex, and such a labelling is optimal (Murota 2003,
@@ -90,7 +90,7 @@ def lowest_of_a_convex_problem(problem: Labeling, labels: Tensor) -> Tensor:
 
 
 def no_swap_gains(problem: Labeling, labels: Tensor) -> Tensor:
-    """No set of cells that exchanges two labels lowers the energy."""
+    """Whether no swap of two labels in any set of cells lowers the energy."""
     pair = integers.labeling_integers(*problem).label_cost
     good = torch.ones(len(labels), dtype=torch.bool)
     for beta in range(problem.unary.shape[3]):
@@ -102,7 +102,7 @@ def no_swap_gains(problem: Labeling, labels: Tensor) -> Tensor:
 
 
 def lowest_by_ishikawa(problem: Labeling, labels: Tensor, index: int) -> bool:
-    """One sample on any grid: PyMaxflow's smallest sink side in Ishikawa's graph (PAMI 2003)."""
+    """Whether labels of one sample are PyMaxflow's smallest sink side in Ishikawa's graph."""
     from bench.peers import IshikawaGraphs
 
     whole = integers.labeling_integers(*problem)
@@ -131,7 +131,7 @@ def _per_edge(vertical: Tensor, horizontal: Tensor) -> Tensor:
 
 
 def _gains(problem: Labeling, labels: Tensor, other: Tensor, free: Tensor, pair: Tensor) -> Tensor:
-    """What the energy rises by when each set of free cells takes its other labels, [B, sets].
+    """The rise of the energy if a set of free cells takes its other labels, [B, sets].
 
     Sets with a cell that isn't free rise by more than anything.
     """
@@ -173,7 +173,7 @@ def _sets(height: int, width: int) -> Tensor:
 def _labelings(
     height: int, width: int, labels: int, pair: tuple[tuple[int, ...], ...]
 ) -> tuple[Tensor, Tensor]:
-    """All labellings [S, H*W], the lowest sum first; what each takes of unary costs and weights."""
+    """All labellings [S, H*W], by rising sum, and their coefficients of unary costs and weights."""
     states = torch.from_numpy(np.array(list(product(range(labels), repeat=height * width))))
     states = states[states.sum(1).argsort(stable=True)]
     first, second = _ends(height, width)
@@ -186,13 +186,13 @@ def _labelings(
 
 
 def is_permutation(source: Tensor) -> Tensor:
-    """Each row once."""
+    """Whether each row occurs once."""
     flat = source.flatten(1)
     return (flat.sort(1).values == torch.arange(flat.shape[1])).all(1)
 
 
 def best_of_all_permutations(cost: Tensor, source: Tensor) -> Tensor:
-    """No other permutation is cheaper: [B, N, N] whole numbers, N up to MOST_PERMUTED."""
+    """Whether no permutation is cheaper; costs [B, N, N] integers, N up to MOST_PERMUTED."""
     count = cost.shape[1]
     totals = cost.double().flatten(1) @ _permutations(count).T
     mine = cost.gather(1, source.flatten(1)[:, None])[:, 0].sum(1)
@@ -200,14 +200,14 @@ def best_of_all_permutations(cost: Tensor, source: Tensor) -> Tensor:
 
 
 def no_cycle_gains(cost: Tensor, source: Tensor, slack: Tensor | None = None) -> Tensor:
-    """No rows gain by passing their columns on in a cycle, more than ``slack`` [B] a row.
+    """Whether no rows gain more than ``slack`` [B] each by exchanging columns in a cycle.
 
-    Bellman and Ford's distances, from everywhere at once, settle within N rounds exactly if no
-    cycle is negative; they are prices then that prove the assignment optimal by duality.
+    Bellman-Ford distances from all nodes at once stop improving within N rounds exactly if no cycle
+    is negative; they are then dual prices that prove the assignment optimal.
     """
     flat = source.flatten(1)
     count = flat.shape[1]
-    # What it costs the row that has column j to take column k.
+    # The cost for the row of column j of taking column k instead.
     theirs = cost.gather(1, flat[..., None].expand(-1, -1, count))
     change = theirs - theirs.diagonal(dim1=1, dim2=2)[..., None]
     if slack is not None:
@@ -215,20 +215,20 @@ def no_cycle_gains(cost: Tensor, source: Tensor, slack: Tensor | None = None) ->
     distance = torch.zeros_like(change[:, 0])
     for _ in range(count + 1):
         nearer = torch.minimum(distance, (distance[..., None] + change).amin(1))
-        settled = (nearer == distance).all(1)
-        if bool(settled.all()):
+        unimproved = (nearer == distance).all(1)
+        if bool(unimproved.all()):
             break
         distance = nearer
-    return settled
+    return unimproved
 
 
 def is_stable(cost: Tensor, source: Tensor) -> Tensor:
-    """No row and column would rather have each other.
+    """Whether there is no blocking pair: a row and a column that prefer each other.
 
-    No other matching is stable, so this is also the best for the rows. Between two of them, rows
-    and columns would run in a cycle, each preferring the next to the one before; both sides go by
-    the same entries, so these could only be equal, and indices, which break ties, don't rise for
-    ever.
+    That proves the proposer-optimal matching, as no other matching is stable. Two stable matchings
+    would differ by a cycle in which each row or column prefers the next entry to the last one. Both
+    sides rank by the same entries, so these would all be equal, and indices, which break ties,
+    can't rise all around a cycle.
     """
     flat = source.flatten(1)
     batch, count = flat.shape
@@ -260,7 +260,7 @@ def transport_integers(problem: Transport, xi: float, weight: str) -> Tensor:
 
 @lru_cache(maxsize=MOST_PERMUTED + 1)
 def _permutations(count: int) -> Tensor:
-    """What each permutation takes of a matrix, [N!, N*N]."""
+    """All permutations as 0/1 vectors over the entries of a matrix, [N!, N*N]."""
     rows = torch.tensor(list(permutations(range(count)))).view(-1, count)
     chosen = torch.zeros(len(rows), count * count, dtype=torch.float64)
     return chosen.scatter_(1, rows * count + torch.arange(count), 1)

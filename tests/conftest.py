@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures and settings of all tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from puzzlemix.arrays import accepts_numpy
 # The benchmarks, behind the installed package, which the checkout must not hide here.
 sys.path.append(str(Path(__file__).parents[1]))
 
-# Many small problems: a second thread costs more than it brings, and tests of threads ask for it.
+# One thread: for many small problems a second one costs more than it gains. Tests of threads set
+# their own number.
 torch.set_num_threads(1)
 settings.register_profile("puzzlemix", deadline=None, max_examples=60)
 settings.load_profile("puzzlemix")
@@ -29,7 +30,7 @@ DEVICES = ("cpu", "cuda") if _core.cuda_toolkit and torch.cuda.is_available() el
 
 
 def pytest_report_header() -> str:
-    """Which devices the tests run on: without a GPU, a good run says nothing about the kernels."""
+    """Say which devices the tests run on: without a GPU they don't test the kernels."""
     if not torch.cuda.is_available():
         return "puzzlemix: no CUDA device, device algorithms run on host teams only"
     name = torch.cuda.get_device_name()
@@ -40,16 +41,16 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest) -> str:
-    """The CPU, and the GPU where there is one."""
+    """The CPU, and the GPU if there is one."""
     return request.param
 
 
 @pytest.fixture(params=["reference", "ops", "team0", "team1", *DEVICES[1:]])
 def backend(request: pytest.FixtureRequest) -> Iterator[Any]:
     """The low-level functions: in plain PyTorch, compiled, by the device's algorithms on two host
-    teams that take the items of each phase in other orders, and on the GPU where there is one.
+    teams that take the items of each phase in different orders, and on the GPU if there is one.
 
-    Teams and CUDA look at values only while debugging, so it is switched on.
+    Debugging is switched on, as otherwise teams and CUDA don't check values.
     """
     if request.param in ("reference", "ops"):
         yield {"reference": reference, "ops": ops}[request.param]
@@ -73,7 +74,7 @@ _SOLVERS = tuple(name for name in ops.__all__ if name != "debug")
 
 
 def _on_team(seed: int, solve: Callable[..., Any]) -> Callable[..., Any]:
-    """The function by the algorithms of the device, on a host team."""
+    """The function, solved by the device algorithms on a host team."""
 
     @wraps(solve)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -86,8 +87,8 @@ def _on_team(seed: int, solve: Callable[..., Any]) -> Callable[..., Any]:
 def _on_cuda(solve: Callable[..., Any]) -> Callable[..., Any]:
     """The function on the GPU: tensors on the CPU go there, and what it returns comes back.
 
-    NumPy arrays become tensors first, so that they go there too. In an error the device is named
-    as if there were only the CPU: a test expects the same words whatever the backend.
+    NumPy arrays become tensors first, so that they go there too. Errors are reworded to name the
+    CPU, so that a test can expect one text for every backend.
     """
     of_tensors = solve.__wrapped__
 

@@ -1,4 +1,4 @@
-"""Blocks of like instances, and what the functions of the library are held against on them.
+"""Blocks of similar instances, and the checks of the library's functions on them.
 
 tools/crosscheck.py runs them by the million.
 """
@@ -60,7 +60,7 @@ TAIL = 0.2
 
 @dataclass(frozen=True)
 class Block:
-    """Instances that differ in their values alone."""
+    """Instances of one function, size and kind, which differ only in their values."""
 
     tier: str
     number: int
@@ -77,12 +77,12 @@ class Block:
 def blocks(
     tier: str, instances: int, seed: int, only: Collection[str] | None = None
 ) -> Iterator[Block]:
-    """The blocks of a tier, until there are so many instances; of some functions or of all."""
+    """The blocks of a tier, up to a number of instances; of some functions or of all."""
     functions = [name for name in SHARES[tier] if only is None or name in only]
     done = Counter(dict.fromkeys(functions, 0))
     number = 0
     while sum(done.values()) < instances:
-        # Whichever is furthest behind its share.
+        # The function that is furthest behind its share comes next.
         function = min(functions, key=lambda name: done[name] / SHARES[tier][name])
         block = _block(tier, number, function, seed)
         done[function] += block.batch
@@ -150,7 +150,7 @@ def _sizes_of_a_plan(
 
 @dataclass
 class Outcome:
-    """What came of a block."""
+    """The result of a block."""
 
     tier: str
     number: int
@@ -163,12 +163,12 @@ class Outcome:
 
 
 def check_block(block: Block) -> Outcome:
-    """Solve its instances in every way, compare, and prove what can be proved."""
+    """Solve a block's instances in every way, compare, and prove what can be proved."""
     start = time.perf_counter()
     checked = Checked(block)
     try:
         CHECKS[block.function.split()[0]](block, random.Random(block.seed), checked)
-    except Exception as error:  # of whatever kind: it goes into the report, and the run goes on
+    except Exception as error:  # any exception is reported as a difference, and the run goes on
         checked.differences.append(f"{type(error).__name__}: {error}")
     return Outcome(
         block.tier,
@@ -191,7 +191,7 @@ class Checked:
         self.differences: list[str] = []
 
     def same(self, what: str, mine: Tensor, other: Tensor) -> None:
-        """Bit for bit, but for NaN, which is any."""
+        """Whether answers are equal bit for bit; all NaNs count as equal."""
         if mine.dtype != other.dtype or mine.shape != other.shape:
             self.differences.append(f"{what}: {mine.dtype} {list(mine.shape)}")
             return
@@ -212,7 +212,7 @@ class Checked:
         self.proved += len(good)
 
     def others(self) -> Iterator[tuple[str, Any, Any]]:
-        """Whom to hold the CPU against: a name, a context to be in, and who has the functions."""
+        """The backends compared with the CPU: a name, a context, a module with the functions."""
         seeds = [self.block.seed % 1000, self.block.seed % 1000 + 1]
         for seed in seeds if self.block.tier == "reference" else seeds[:1]:
             yield f"team {seed}", Team(seed), ops
@@ -221,7 +221,7 @@ class Checked:
 
 
 def narrowed(draw: random.Random, *parts: Tensor) -> tuple[Tensor, ...]:
-    """Floats in one of the types, if they are finite there."""
+    """Floats converted to one of the types, if they are finite in it."""
     dtype = draw.choice(FLOATS)
     if not parts[0].is_floating_point():
         return parts
@@ -261,12 +261,12 @@ def labeling_of(block: Block, draw: random.Random, costs: tuple[str, ...]) -> pr
         width=block.width,
         labels=block.labels,
     )
-    # The label cost stays as it is: in few bits it is convex no more.
+    # The label cost isn't converted: with few bits it would no longer be convex.
     return problems.Labeling(*narrowed(draw, *problem[:3]), problem.label_cost)
 
 
 def slack_of(problem: problems.Labeling) -> Tensor:
-    """What energies may differ by: 1e-12 of the sum of magnitudes."""
+    """The difference that energies may have: 1e-12 of the sum of magnitudes."""
     cells = problem.unary.double().abs().flatten(1).sum(1)
     edges = sum(part.double().flatten(1).sum(1) for part in problem[1:3])
     return 1e-12 * (cells + edges * problem.label_cost.double().abs().max())
@@ -342,7 +342,8 @@ def check_assignment(block: Block, draw: random.Random, checked: Checked) -> Non
     slack = 1e-12 * magnitude
     unit = torch.zeros(len(cost), dtype=torch.float64)
     if exact and cost.is_floating_point():
-        # An entry is rounded by at most half of this, and so is the one it is exchanged for.
+        # Rounding changes an entry by at most half of this, and the entry that it is exchanged for
+        # too.
         spread = wide.flatten(1).amax(1) - wide.flatten(1).amin(1)
         unit = (spread * 2.0**-29).clamp(min=2.0**-1000)
     for name, context, functions in checked.others():
@@ -479,10 +480,10 @@ OF_THE_OBJECTIVE = ("labels", "beta", "gamma", "eta", "xi", "neighborhood", "smo
 
 
 def decided_alike(options: dict[str, Any]) -> tuple[str, ...]:
-    """What is the same bits in every backend.
+    """The parts of a plan that have equal bits in every backend.
 
-    Exact transports may tie, by the costs that they minimise, and what is seen through them then
-    differs, so that the same holds of all that comes later.
+    Exact transports may tie. Then permutations may differ between backends, and so may all that is
+    computed from them.
     """
     if options["transport"] != "exact":
         return ("mask", "ratio", "source1", "source2", "objective")
@@ -490,7 +491,7 @@ def decided_alike(options: dict[str, Any]) -> tuple[str, ...]:
 
 
 def plan_of(block: Block, draw: random.Random) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """What ``puzzle_plan`` takes: any sizes, types, layouts, partners and options."""
+    """Arguments of ``puzzle_plan``: of any sizes, types, layouts, partners and options."""
     g = problems.generator(block.seed)
     grid = block.height, block.width
     exact = block.function.endswith("exact")
@@ -530,7 +531,7 @@ def plan_of(block: Block, draw: random.Random) -> tuple[tuple[Any, ...], dict[st
 
 
 def options_of_a_plan(draw: random.Random, channels: int) -> dict[str, Any]:
-    """Weights from nothing to what leaves no room for others, and the names of methods."""
+    """Weights from 0 to so large that they outweigh all others, and names of methods."""
     numbers = [draw.uniform(0.1, 1) for _ in range(channels)]
     return {
         "beta": draw.choice((0, 0.4, 1.2, 1.2, 3, 1e-9, 1e6)),

@@ -1,6 +1,7 @@
-"""Run by ``torchrun`` from test_training.py: a step in several processes against one in one.
+"""Run by ``torchrun`` from test_training.py: compares a training step in several processes with the
+step in one.
 
-Every process also computes the step of the whole batch by itself, and fails where they differ.
+Every process also computes the step of the whole batch by itself, and fails if they differ.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from puzzlemix import (
 )
 
 EACH = 4
-"""Samples a process and call."""
+"""Samples of a process in a call."""
 
 
 def partners(images: Tensor) -> Tensor:
-    """Neighbours: pairs lie within one process's part, and draws don't matter."""
+    """Each sample's neighbour as its partner, so that pairs lie within one process's part."""
     return torch.arange(len(images)) ^ 1
 
 
@@ -89,7 +90,7 @@ def compare(name: str, mixer: Any, clean_weight: float, calls: int, scale: float
     parallel = DistributedDataParallel(model)
     reductions = []
 
-    # Without annotations: as text, which they are here, PyTorch refuses them.
+    # Without annotations, which would be strings here: PyTorch refuses those.
     def count_reductions(state, bucket):
         reductions.append(bucket.index())
         done = dist.all_reduce(bucket.buffer().div_(world), async_op=True)
@@ -116,7 +117,7 @@ def compare(name: str, mixer: Any, clean_weight: float, calls: int, scale: float
             )
         losses.append(loss)
         assert len(reductions) == (1 if last else 0), f"{name}: {len(reductions)} reductions"
-        # Only the mix passes the wrapper, which sends buffers around.
+        # Only the pass of the mix goes through the wrapper, which broadcasts buffers.
         assert len(forwards) == call + 1, f"{name}: {len(forwards)} passes of the wrapper"
     got = gradients(model)
     for one, other in zip(got, want, strict=True):

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 
 class Pairs(NamedTuple):
-    """What ``puzzle_mix`` and ``objective`` take first."""
+    """The first arguments of ``puzzle_mix`` and ``objective``."""
 
     x1: Tensor
     x2: Tensor
@@ -68,7 +68,7 @@ def _checkers(g: Generator, *shape: int) -> Tensor:
 
 
 def _extreme(g: Generator, *shape: int) -> Tensor:
-    """A pixel in ten is infinite, for `make_images` to put the largest number there."""
+    """Images of which a tenth of the pixels is infinite; `make_images` replaces these."""
     return torch.where(_rand(g, *shape) < 0.1, torch.inf, 1) * (2 * _rand(g, *shape) - 1)
 
 

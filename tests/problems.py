@@ -1,4 +1,4 @@
-"""Problems for the solvers, seeded, and independent solvers to hold the answers against.
+"""Seeded problems for the solvers, and independent solvers to compare answers with.
 
 A builder takes a seed and sizes and returns a named tuple of tensors in the order in which the
 functions take them: ``alpha_beta_swap(*labeling("ties", seed=1, height=3, width=4))``.
@@ -76,7 +76,7 @@ def _odd(g: Generator, *shape: int) -> Tensor:
 
 
 def _checkers(g: Generator, *shape: int) -> Tensor:
-    """0 or 3 by turns in every direction, and a little noise."""
+    """A checkerboard of 0 and 3, and a little noise."""
     squares = torch.randint(2, (), generator=g).double()
     for size in shape[1:]:
         squares = squares[..., None] + torch.arange(size)
@@ -96,7 +96,7 @@ def _wide(g: Generator, *shape: int) -> Tensor:
 
 
 def _least(g: Generator, *shape: int) -> Tensor:
-    """So small that the scale of 2**1000, the largest, leaves them below 2**30."""
+    """Numbers so small that even the largest scale, 2**1000, leaves them below 2**30."""
     return 2.0**-980 * _whole(g, 1000, *shape)
 
 
@@ -202,7 +202,7 @@ def labeling(
     if kind == "bound":
         most = max(1, int(pair.max()))
         cells, edges = _to_the_bound(g, problem[:1], problem[1:3], most)
-        # What all labels of a cell cost more changes nothing, and doesn't count for the bound.
+        # A cost that all labels of a cell share changes nothing and doesn't count for the bound.
         offset = _whole(g, 2**30, batch, height, width, 1) - 2**29
         problem = problem._replace(unary=cells[0] + offset, vertical=edges[0], horizontal=edges[1])
     return Labeling(*map(_int32, (*problem[:3], pair)))
@@ -211,7 +211,7 @@ def labeling(
 def _to_the_bound(
     g: Generator, cells: tuple[Tensor, ...], edges: tuple[Tensor, ...], most: int = 1
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Shares as whole numbers that together, edges ``most`` times, stay just below 2**30."""
+    """Shares as integers whose sum, edges counted ``most`` times, is just below 2**30."""
     count = math.prod(cells[0].shape[1:3])
     joined = sum(math.prod(edge.shape[1:]) for edge in edges) * most
     left = 2**30 - 1
@@ -230,7 +230,7 @@ def _int32(values: Tensor) -> Tensor:
 def _puzzle(
     g: Generator, batch: int, height: int, width: int, labels: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Costs as Puzzle Mix has them: smooth saliency, weak edges, a binomial prior."""
+    """Costs such as those of Puzzle Mix: smooth saliency, weak edges, a binomial prior."""
     first, second = saliency(g, batch, height, width), saliency(g, batch, height, width)
     m = labels - 1
     z = torch.arange(labels, dtype=torch.float64) / m
@@ -292,7 +292,7 @@ def matrix(
 
 
 FILLERS = (1e3, 1e6, 1e10, 1e30, 1e100, 1e300, float("inf"))
-"""What users write for pairs that they don't want."""
+"""Large costs by which users exclude pairs."""
 
 
 def filled(cost: Tensor, filler: float, share: float, seed: int) -> Tensor:
@@ -320,7 +320,7 @@ TRANSPORTS = (
 def transport(
     kind: str, *, seed: int = 0, batch: int = 2, height: int = 3, width: int = 3
 ) -> Transport:
-    """Saliency and mask of a kind in TRANSPORTS; but for "smooth mask" it has three levels."""
+    """Saliency and mask of a kind in TRANSPORTS; masks but "smooth mask" have three levels."""
     g = generator(seed)
     worth = saliency(g, batch, height, width)
     mask = _whole(g, 2, batch, height, width) / 2
@@ -382,7 +382,7 @@ def mix(
 ) -> Mix:
     """Images, a mask of that many levels from 0 to 1, and permutations, each on its own grid.
 
-    "extreme" images hold what floats have besides numbers, the largest and the smallest of these.
+    "extreme" images hold infinities, NaNs, and the largest and smallest numbers of their type.
     """
     g = generator(seed)
     x1, x2 = (_uniform(g, batch, channels, *size).to(dtype) for _ in range(2))
@@ -458,10 +458,10 @@ def maxflow_cut(
 ) -> tuple[int, np.ndarray]:
     """PyMaxflow's flow and sink side of one grid of integers.
 
-    Its search trees end up maximal, and a node in neither counts as source side: what it reports
-    is the sink's tree, the cells that can reach the sink. So its cut is the one we ask for.
+    Its search trees end up maximal, and a node in neither counts as source side. So the sink side
+    that it reports is the sink's tree, the cells that can reach the sink: the smallest one.
     """
-    import maxflow  # here, so that what needs no oracle runs without it
+    import maxflow  # imported here, so that tests without it run where it is missing
 
     height, width = source.shape
     graph = maxflow.Graph[int]()
@@ -524,7 +524,7 @@ def _maxflow_move(
 
 
 def infeasible(cost: Tensor) -> list[bool]:
-    """Whether SciPy finds no assignment without an infinite cost, for each matrix."""
+    """For each matrix, whether SciPy finds no assignment without an infinite cost."""
     found = []
     for each in cost.double().numpy():
         try:
@@ -545,7 +545,7 @@ def least_total(cost: Tensor) -> list[float]:
 
 
 def blocking_pairs(cost: Tensor, source: Tensor) -> int:
-    """How many rows and columns would both rather have each other; the lower index on a tie."""
+    """The number of blocking pairs: rows and columns that prefer each other, by index on a tie."""
     blocking = 0
     for each, rows in zip(cost.tolist(), source.tolist(), strict=True):
         column_of = {row: column for column, row in enumerate(rows)}
@@ -557,11 +557,11 @@ def blocking_pairs(cost: Tensor, source: Tensor) -> int:
     return blocking
 
 
-def row_optimal_matching(cost: Tensor) -> list[int]:
-    """Of one matrix [N, M], the row of each column in the stable matching the rows like best; -1
-    where a column is left over.
+def proposer_optimal_matching(cost: Tensor) -> list[int]:
+    """The row of each column of a matrix [N, M] in the proposer-optimal stable matching, rows
+    proposing; -1 for a column left over.
 
-    Rows propose one at a time, as Gale and Shapley tell it.
+    Deferred acceptance (Gale and Shapley 1962), one proposal at a time.
     """
     entries = cost.tolist()
     columns = cost.shape[1]

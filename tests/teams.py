@@ -15,19 +15,19 @@ from puzzlemix.ops import border
 class Team:
     """While entered, problems on the CPU are solved by a team.
 
-    Those that have no device algorithm for teams are solved as ever. Every second team reads the
-    label cost as from the device, the others by value. While debugging, the solver of the CPU
-    looks at the values first.
+    Problems without a device algorithm for teams are solved on the CPU. Every second team reads the
+    label cost as from the device's memory, the others get it by value. While debugging, the CPU's
+    solver checks the values first.
     """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.phases = 0
-        """How many phases there were so far, of all samples: barriers, on CUDA."""
+        """The number of phases so far, of all samples. On CUDA each ends with a barrier."""
         self.shuffles = 0
-        """How often the lanes of a warp took numbers of other lanes."""
+        """The number of shuffles so far: numbers that lanes of a warp took from other lanes."""
         self.votes = 0
-        """How often they asked whether something held in one of them."""
+        """The number of votes so far: questions whether something holds in any lane."""
 
     def __enter__(self) -> Team:
         self._on_cpu = border.run_on_cpu

@@ -35,7 +35,7 @@ def big_endian(array: np.ndarray) -> np.ndarray:
 
 
 def packed(array: np.ndarray) -> np.ndarray:
-    """A field of records whose size is no multiple of the element's."""
+    """An array as a field of records, whose stride is no multiple of the element's size."""
     records = np.zeros(array.shape, dtype=[("tag", "u1"), ("value", array.dtype)])
     records["value"] = array
     return records["value"]
@@ -93,7 +93,7 @@ WHOLE = ("grid_min_cut", "alpha_beta_swap", "exact_labeling", "labeling_energy",
 
 
 def whole(function: str, dtype: Any) -> Arguments:
-    """A good call in integers."""
+    """A valid call with integer costs."""
     given = as_numpy(good(function))
     return {
         name: value if name == "labels" else np.round(4 * value).astype(dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 import torch
 
 from bench import __main__ as program
-from bench import goals, gpu, growth, instances, peers, plots, quality, report
+from bench import goals, gpu, growth, instances, peers, quality, report
 from bench.bench_calls import Tiny
 from bench.bench_puzzle_mix import Whole
 from bench.cases import PUZZLEMIX
@@ -25,22 +26,34 @@ ROOT = Path(__file__).parents[1]
 
 def row(work: str, by: str, us: float, **facts: Any) -> report.Row:
     """A row of a made-up run on a quiet machine."""
-    usual = {
-        "node": f"bench/bench_graphcut.py::test[{work}: {by}]",
-        "spread": 0.04,
-        "rounds": 10,
-        "batch": 32,
-        "calibration": 100.0,
-        "axes": {"grid": 16},
-        "departs": [],
+    usual = {"node": f"bench/bench_graphcut.py::test[{work}: {by}]", "spread": 0.04}
+    return report.Row(work=work, by=by, us=us, **{**usual, "calibration": 1e-4, **facts})
+
+
+def made(*rows: report.Row) -> report.Run:
+    """A made-up run as pytest-benchmark would store it."""
+    machine = {
+        "machine": "x",
+        "cpu": {"brand_raw": "a CPU"},
+        "threads": 1,
+        "versions": {"torch": "2"},
     }
-    return report.Row(work=work, by=by, us=us, **{**usual, **facts})
-
-
-def made(*rows: report.Row, **facts: Any) -> report.Report:
-    usual = {"date": "2020-01-01", "cpu": "a CPU", "threads": 1, "versions": {"python": "3"}}
-    told = [each._asdict() for each in rows]
-    return {"facts": {**usual, **facts}, "rows": told, "left_out": ["a peer (2 times)"]}
+    return {
+        "machine_info": {**machine, "python_version": "3"},
+        "datetime": "2020-01-01T00:00:00",
+        "benchmarks": [
+            {
+                "fullname": each.node,
+                "group": each.work,
+                "name": each.by,
+                "stats": {"min": 32e-6 * each.us, "spread": each.spread},
+                "extra_info": {
+                    "batch": 32, "calibration": each.calibration, "peak_mib": each.peak_mib,
+                },
+            }
+            for each in rows
+        ],
+    }  # fmt: skip
 
 
 # ---- Timing ----
@@ -85,26 +98,45 @@ ROWS = (
 
 
 def test_the_table_tells_ratios_beside_ours():
-    assert report.text(list(ROWS)).splitlines() == [
-        "work      by         µs a sample    ±  x ours  peak MiB",
-        "swap 4x4  puzzlemix            2  2 %       1",
-        "          a peer              25    -    12.5",
-        "swap 8x8  puzzlemix         1234  2 %       1        17",
+    told = list(report.tables(made(*ROWS)))
+    assert told == [
+        "",
+        "a CPU, threads: 1, 2020-01-01; Python 3, torch 2.",
+        "",
+        "## swap",
+        "",
+        "| work     | by        | µs a sample |   ± | x ours | peak MiB |",
+        "| -------- | --------- | ----------: | --: | -----: | -------: |",
+        "| swap 4x4 | puzzlemix |           2 | 2 % |      1 |          |",
+        "| swap 4x4 | a peer    |          25 |   - |   12.5 |          |",
+        "| swap 8x8 | puzzlemix |        1234 | 2 % |      1 |       17 |",
     ]
 
 
-def test_the_table_in_markdown():
-    told = report.markdown(made(*ROWS))
-    assert "a CPU, threads: 1, 2020-01-01; python 3." in told
-    assert "## swap" in told
-    assert "| swap 4x4 | a peer | 25 | - | 12.5 |  |" in told
-    assert told.endswith("Left out: a peer (2 times).\n")
-
-
-def test_a_report_outlives_json():
+def test_a_run_outlives_json():
     whole = made(*ROWS)
     assert json.loads(report.dumps(whole)) == whole
-    assert report.rows_of(whole) == list(ROWS)
+    assert report.rows_of(whole) == [pytest.approx(each) for each in ROWS]
+
+
+def test_the_program_times_and_stores(tmp_path, monkeypatch, capsys):
+    """Also that pytest-benchmark stores what the tables need, and takes it back."""
+    monkeypatch.setattr(program, "RESULTS", tmp_path)
+    which = ["-k", "labeling_energy and 2x2", "-p", "no:cacheprovider"]
+    assert program.main([*which, "--quick", "--save", "new"]) == 0
+    assert "## labeling_energy" in capsys.readouterr().out
+    assert "| labeling_energy 2x2, 3 labels | puzzlemix " in (tmp_path / "new.md").read_text()
+    stored = report.rows_of(json.loads((tmp_path / "new.json").read_text()))
+    assert {each.by for each in stored} >= {PUZZLEMIX, "reference"}
+    assert all(each.us > 0 and each.calibration > 0 for each in stored)
+    compare = ["pytest-benchmark", "compare", str(tmp_path / "new.json")]
+    done = subprocess.run(compare, cwd=tmp_path, capture_output=True, text=True)
+    assert "labeling_energy 2x2" in done.stdout, done.stderr
+
+
+def test_the_stored_run_can_be_read():
+    stored = json.loads((ROOT / "bench" / "results" / "baseline.json").read_text())
+    assert (ROOT / "bench" / "results" / "baseline.md").read_text() == program.page(stored)
 
 
 # ---- Comparison ----
@@ -117,9 +149,9 @@ def test_a_report_outlives_json():
         ({"us": 10}, {"us": 12}, False),
         ({"us": 20}, {"us": 10}, False),
         # The whole machine is half as fast, or its others are busy.
-        ({"us": 10}, {"us": 20, "calibration": 200}, False),
+        ({"us": 10}, {"us": 20, "calibration": 2e-4}, False),
         # Something hit the calibration, and not what was timed.
-        ({"us": 10, "calibration": 200}, {"us": 10}, False),
+        ({"us": 10, "calibration": 2e-4}, {"us": 10}, False),
         # Either run was so unsteady that it may be chance.
         ({"us": 10, "spread": 0.9}, {"us": 20}, False),
         ({"us": 10}, {"us": 20, "spread": 0.9}, False),
@@ -128,33 +160,30 @@ def test_a_report_outlives_json():
     ],
 )
 def test_what_counts_as_slower(was, now, flagged):
-    old = made(row("swap", PUZZLEMIX, **was), row("cut", PUZZLEMIX, 1))
-    new = made(row("swap", PUZZLEMIX, **now), row("cut", PUZZLEMIX, 1))
+    old = [row("swap", PUZZLEMIX, **was), row("cut", PUZZLEMIX, 1)]
+    new = [row("swap", PUZZLEMIX, **now), row("cut", PUZZLEMIX, 1)]
     assert [slow.row.work for slow in report.slowdowns(old, new)] == ["swap"] * flagged
 
 
 @pytest.mark.parametrize(("us", "flagged"), [(5, False), (10, True)])
 def test_on_a_machine_twice_as_fast_half_the_time_is_due(us, flagged):
-    old = made(row("swap", PUZZLEMIX, 10), row("cut", PUZZLEMIX, 2))
-    new = made(row("swap", PUZZLEMIX, us, calibration=50), row("cut", PUZZLEMIX, 1, calibration=50))
+    old = [row("swap", PUZZLEMIX, 10), row("cut", PUZZLEMIX, 2)]
+    new = [
+        row(work, PUZZLEMIX, time, calibration=5e-5) for work, time in (("swap", us), ("cut", 1))
+    ]
     assert len(report.slowdowns(old, new)) == flagged
 
 
 def test_only_ours_and_what_both_runs_have_is_compared():
-    old = made(row("swap", "a peer", 1), row("cut", PUZZLEMIX, 1))
-    new = made(row("swap", "a peer", 9), row("mix", PUZZLEMIX, 9))
+    old = [row("swap", "a peer", 1), row("cut", PUZZLEMIX, 1)]
+    new = [row("swap", "a peer", 9), row("mix", PUZZLEMIX, 9)]
     assert report.slowdowns(old, new) == []
 
 
 def test_another_look_counts_where_it_is_faster():
-    first = made(row("swap", PUZZLEMIX, 30), row("cut", PUZZLEMIX, 5))
-    again = made(row("swap", PUZZLEMIX, 12))
-    assert [each.us for each in report.rows_of(report.best_of(first, again))] == [12, 5]
-
-
-def test_other_machines_are_told():
-    told = report.differences(made(cpu="x"), made(cpu="y"))
-    assert told == ["cpu: x then, y now"]
+    first = [row("swap", PUZZLEMIX, 30), row("cut", PUZZLEMIX, 5)]
+    again = [row("swap", PUZZLEMIX, 12)]
+    assert [each.us for each in report.best_of(first, again)] == [12, 5]
 
 
 @pytest.mark.parametrize(("factor", "status"), [(1.0, 0), (4.0, 1)])
@@ -163,7 +192,7 @@ def test_the_program_fails_on_a_slow_down(factor, status, tmp_path, monkeypatch,
     old, new = made(row("swap", PUZZLEMIX, 10)), made(row("swap", PUZZLEMIX, 10 * factor))
     looks = []
     monkeypatch.setattr(program, "RESULTS", tmp_path)
-    monkeypatch.setattr(program, "run", lambda what, options: (looks.append(what), (new, []))[1])
+    monkeypatch.setattr(program, "run", lambda what, quick: (looks.append(what), (new, 0))[1])
     (tmp_path / "old.json").write_text(json.dumps(old))
     assert program.main(["--compare", "old"]) == status
     assert len(looks) == (program.LOOKS if status else 1)
@@ -206,7 +235,7 @@ def test_a_goal_is_against_the_fastest_peer():
     ]
     (verdict,) = goals.judge(rows, [goal])
     assert (verdict.peer, verdict.ratio, verdict.met) == ("fast", 9.0, False)
-    assert goals.markdown([verdict])[-1] == "| exact 8x8 | fast | 10x | 9x | not met |"
+    assert goals.table([verdict])[-1] == "| exact 8x8 | fast    |  10x |       9x | not met |"
     assert goals.judge(rows[1:], [goal]) == []
 
 
@@ -216,7 +245,7 @@ def test_a_goal_may_be_against_times_that_are_known():
     rows = [row("whole", PUZZLEMIX, 2), row("whole", "elsewhere", 1)]
     (verdict,) = goals.judge(rows, [goal])
     assert verdict.met
-    assert goals.markdown([verdict])[-1] == "| whole | elsewhere | 5x | 6-20x | met |"
+    assert goals.table([verdict])[-1] == "| whole | elsewhere |   5x |    6-20x | met |"
     assert goals.judge(rows[1:], [goal]) == []
 
 
@@ -254,24 +283,6 @@ def test_a_goal_of_the_gpu_is_the_most():
     assert gpu.goal_of({**about, "warm": 60.0, "host": 20}) == "warm 50: not met, host 150: met"
     assert gpu.goal_of({**about, "by": gpu.COPY, "warm": 60.0}) is None
     assert gpu.goal_of({**about, "batch": 4, "warm": 60.0}) is None
-
-
-# ---- Plots ----
-
-
-def test_a_curve_has_what_is_off_the_base_on_its_axis_alone(tmp_path):
-    rows = [
-        row(f"swap {grid}x{grid}", by, grid**2, axes={"grid": grid}, departs=["grid"])
-        for grid in (16, 4, 8)
-        for by in (PUZZLEMIX, "a peer")
-    ]
-    rows.append(row("swap 32x32, peaky", PUZZLEMIX, 9, axes={"grid": 32}, departs=["grid", "kind"]))
-    found = plots.curves(rows, "cells")
-    points = [(16, 16), (64, 64), (256, 256)]
-    assert found == {"swap": {PUZZLEMIX: points, "a peer": points}}
-    (picture,) = plots.draw(rows, tmp_path / "run")
-    assert picture.name == "run-cells.png"
-    assert picture.stat().st_size < 100_000
 
 
 # ---- Peers ----
@@ -378,6 +389,25 @@ def test_hard_problems_are_valid_on_any_grid(grid):
     assert len({(case.solver, case.kind) for case in cases}) == len(cases)
     for case in cases:
         case.solve(*case.problem)
+
+
+@pytest.mark.parametrize("grid", [4, (1, 7)])
+def test_what_the_search_breeds_is_valid(grid):
+    """Any two of one solver have children that it takes."""
+    generator = torch.Generator().manual_seed(0)
+    cases = list(growth.worst_cases([grid], [5]))
+    for one, other in itertools.pairwise(cases):
+        if one.solver == other.solver:
+            child = growth._child(one, other, generator)
+            assert [part.shape for part in child] == [part.shape for part in one.problem]
+            one.solve(*child)
+
+
+def test_the_search_keeps_the_slowest(monkeypatch):
+    case = next(growth.worst_cases([2], []))
+    times = iter([3.0, 9.0, 4.0, 1.0])
+    monkeypatch.setattr(growth, "within", lambda seconds, solve: next(times))
+    assert growth.evolve([(5.0, case), (2.0, case)], 30, 4) == 9
 
 
 def test_a_spiral_goes_inwards():

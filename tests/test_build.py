@@ -1,4 +1,4 @@
-"""What the extension is linked with, and what happens without it."""
+"""The libraries that the extension is linked with, and the error without the extension."""
 
 import importlib.util
 import platform
@@ -46,7 +46,7 @@ def test_says_what_it_was_built_with():
 
 
 def test_without_the_extension(tmp_path):
-    """In sources alone the import says what to do."""
+    """Importing a checkout without the extension raises an error that says what to do."""
     package = Path(_core.__file__).parent
     for source in package.rglob("*.py"):
         copy = tmp_path / "puzzlemix" / source.relative_to(package)
@@ -57,7 +57,7 @@ def test_without_the_extension(tmp_path):
         "[p for p in sys.path if 'site-packages' not in p]\n"
         "import puzzlemix"
     )
-    # Away from a checkout in which the extension was built.
+    # In another folder, as the checkout may have a built extension.
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert run.returncode != 0
     assert "run `pip install .` in the project's root" in run.stderr

@@ -29,7 +29,7 @@ def put(value: float, *place: int) -> Callable[[Tensor], Tensor]:
     return change
 
 
-# function, argument, what is made of its good value, the error, its text after the name
+# function, argument, how its valid value is changed, the error, the error's text after the name
 Bad = tuple[str, str, Callable[[Any], Any], type[Exception], str]
 
 
@@ -47,7 +47,7 @@ def kinds_and_shapes() -> list[Bad]:
                 refuse(function, name, lambda _, value=value: value, TypeError, text)
 
     def first(function: str, name: str, layout: str) -> None:
-        """What the argument that sets the sizes must be."""
+        """Bad values of the argument that sets the sizes, and their errors."""
         refuse(
             function, name, lambda x: x[0], ValueError, rf"expected shape \[{layout}\], got \[.*\]"
         )
@@ -61,7 +61,7 @@ def kinds_and_shapes() -> list[Bad]:
     def follows(
         function: str, name: str, leader: str, layout: str, shape: str, dtypes: str, own: str
     ) -> None:
-        """What an argument must be beside the one that sets the sizes."""
+        """Bad values of the other arguments, and their errors."""
         if name != "label_cost":
             text = rf"expected shape \[{layout}\] = \[{shape}\], got \[1, .*\]"
             refuse(function, name, lambda x: x[:1], ValueError, text)
@@ -207,7 +207,7 @@ def values() -> list[Bad]:
         not_finite("grid_min_cut", name, at_least_0, 1, 0, 2)
         text = rf"expected {at_least_0}, got -0.5 at \[0, 1, 1\]"
         refuse("grid_min_cut", name, put(-0.5, 0, 1, 1), text)
-        if name in ("vertical", "horizontal"):  # a large terminal counts as one that decides
+        if name in ("vertical", "horizontal"):  # a large terminal decides its cell and is clamped
             text = "expected costs whose sum over a sample's cells and edges is finite in double, "
             refuse("grid_min_cut", name, put(1e308, 0, 1, 1), rf"{text}got inf at \[0\]")
     for function in LABELINGS:
@@ -371,13 +371,13 @@ def test_int32_cuts_below_the_bound_only(backend: ModuleType) -> None:
     # 4 cells and 4 edges: 4 * 2**27 + 4 * (2**27 - 1) is 4 short of 2**30.
     terminal = torch.full((2, 2, 2), 2**27, dtype=torch.int32)
     edge = torch.full((2, 1, 2), 2**27 - 1, dtype=torch.int32)
-    # What both terminals share doesn't count.
+    # An amount that both terminals share doesn't count.
     cut = backend.grid_min_cut(2 * terminal, terminal, edge, edge.mT)
     assert cut.flow.tolist() == [2**29, 2**29]
     edge[1, 0, 1] += 1
     with pytest.raises(ValueError, match=r"sum .* is below 2\^30, got 1073741824.0 at \[1\]"):
         backend.grid_min_cut(2 * terminal, terminal, edge, edge.mT)
-    # Nor does what exceeds 8 times the largest edge.
+    # Nor does an amount above 8 times the largest edge.
     cut = backend.grid_min_cut(2 * terminal, terminal, edge // 1000, edge.mT // 1000)
     assert cut.flow.tolist() == [2**29, 2**29]
 
@@ -389,7 +389,7 @@ def test_int32_labelings_below_the_bound_only(backend: ModuleType, function: str
     unary = torch.zeros(2, 2, 2, 2, dtype=torch.int32)
     edge = torch.full((2, 1, 2), 2**28 - 1, dtype=torch.int32)
     assert solve(unary, edge, edge.mT, pair).energy.tolist() == [0, 0]
-    # What every label of a cell costs doesn't count, nor does what exceeds 4 * 3 * p.
+    # A cost that all labels of a cell share doesn't count, nor does an amount above 4 * 3 * p.
     unary[0] = 2**31 - 1
     assert solve(unary, edge, edge.mT, pair).energy.tolist() == [4 * (2**31 - 1), 0]
     unary[1, 0, 0, 1] = 1
@@ -412,7 +412,7 @@ def test_an_energy_has_no_bound(backend: ModuleType) -> None:
     assert energy.tolist() == [4 * (2**31 - 1)]
 
 
-# ---- What is fine ----
+# ---- Valid arguments ----
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -464,7 +464,7 @@ def test_shapes_are_checked_without_reading() -> None:
 def check_all(
     cut: Arguments, labeling: Arguments, assignment: Arguments, transport: Arguments, mix: Arguments
 ) -> Tensor:
-    """Every check of shapes once."""
+    """Run every check of shapes once."""
     validate.grid_min_cut(**cut)
     labels = labeling.pop("labels")
     validate.labeling(**labeling, max_cycles=3)
@@ -488,7 +488,7 @@ def test_checks_run_on_fake_tensors_and_trace() -> None:
         assert torch.equal(compiled(*arguments), arguments[-1]["x1"] + 1)
 
 
-# ---- What the compiled solvers refuse by its place ----
+# ---- Faults that the compiled solvers report by their place ----
 
 
 def every(function: str, given: Arguments) -> tuple[Tensor | None, ...]:
@@ -497,8 +497,8 @@ def every(function: str, given: Arguments) -> tuple[Tensor | None, ...]:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_place_is_worded_as_the_values_are(function: str) -> None:
-    """One entry is read, and the words are those of a look at all values."""
+def test_a_fault_is_worded_as_by_expect_values(function: str) -> None:
+    """Only the entry at fault is read, and the error is that of checking all values."""
     arguments = good(function)
     for argument, (name, tensor) in enumerate(arguments.items()):
         if name == "label_cost" or (name in ("x1", "x2") and function == "mix"):
@@ -510,13 +510,13 @@ def test_a_place_is_worded_as_the_values_are(function: str) -> None:
         with pytest.raises(ValueError, match=f"^{name}: expected") as error:
             validate.expect_values(function, *given)
         assert str(validate.refused(function, given, fault)) == str(error.value)
-        # Another thread has put it right meanwhile.
+        # As if another thread had made the value valid since.
         text = str(validate.refused(function, every(function, arguments), fault))
         assert text.startswith(f"{name}: expected ")
         assert text.endswith("got some while they were read")
 
 
-def test_other_faults_are_worded_as_the_values_are() -> None:
+def test_faults_of_samples_are_worded_as_by_expect_values() -> None:
     cut, labeling, images = (good(name) for name in ("grid_min_cut", "exact_labeling", "mix"))
     cut["vertical"][1, 0, 2] = labeling["horizontal"][1, 0, 2] = 1e308
     curved = {**good("exact_labeling"), "label_cost": labeling["label_cost"].sqrt().sqrt()}

@@ -221,7 +221,8 @@ def test_texts_stay_in_the_picture_and_off_each_other(
         (["--images", "coffee", "{cut}"], ["--images", "{cut}", "not a picture"]),
         (["--images", "coffee", "{folder}"], ["--images", "{folder}"]),
         (["--images", "coffee", "{deep}"], ["--images", "{deep}", "8 bits"]),
-        (["--grid", "7"], ["--grid", "7x7", "64x64"]),
+        (["--images", "coffee", "{bomb}"], ["--images", "{bomb}", "too large"]),
+        (["--grid", "7"], ["--grid: expected a grid that divides --size 64, got 7x7"]),
         (["--grid", "0"], ["--grid", "0"]),
         (["--grid", "65"], ["--grid", "65"]),
         (["--grid", "four"], ["--grid", "four"]),
@@ -249,13 +250,14 @@ def test_texts_stay_in_the_picture_and_off_each_other(
 def test_bad_input_is_told_in_a_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, argv: list[str], words: list[str]
 ) -> None:
-    files = {name: tmp_path / f"{name}.png" for name in ("text", "cut", "folder", "deep")}
+    files = {name: tmp_path / f"{name}.png" for name in ("text", "cut", "folder", "deep", "bomb")}
     files["text"].write_text("not a picture")
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     Image.fromarray(noise).save(files["cut"])
     files["cut"].write_bytes(files["cut"].read_bytes()[:3000])
     files["folder"].mkdir()
     Image.fromarray(256 * noise[..., 0].astype(np.uint16)).save(files["deep"])
+    Image.new("1", (20_000, 20_000)).save(files["bomb"])
     argv, words = ([part.format(**files) for part in parts] for parts in (argv, words))
     out = () if "--out" in argv else ("--out", tmp_path / "out")
     expect_error(run(capsys, "demo", *SMALL, *out, *argv), *words)

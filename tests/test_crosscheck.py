@@ -1,4 +1,4 @@
-"""The cross-checks at scale: a run finds what was planted, nothing else, and survives a kill."""
+"""The cross-checks at scale: they find planted errors, nothing else, and resume after a kill."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_blocks_that_differed_are_tried_again(
 
 
 def test_a_cut_that_is_not_the_smallest_is_refused() -> None:
-    problem = problems.cut("flat", batch=1)  # all cuts along no edge are minimum cuts
+    problem = problems.cut("flat", batch=1)  # every cut that cuts no edge is a minimum cut
     empty = torch.zeros(1, 3, 3, dtype=torch.bool)
     assert certificates.smallest_minimum_cut(problem, empty).all()
     assert not certificates.smallest_minimum_cut(problem, ~empty).any()

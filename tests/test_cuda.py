@@ -1,6 +1,6 @@
-"""On the GPU: the CPU's answers bit for bit, in graphs and streams, without waiting for the device.
+"""On the GPU: answers equal the CPU's bit for bit, in graphs and streams, without waiting.
 
-The CPU's own answers are held against laws and independent solvers elsewhere.
+Other tests compare the CPU's answers with laws and independent solvers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if not torch.cuda.is_available():
 if not _core.cuda_toolkit:
     pytest.skip("a CUDA device, but this build has no CUDA", allow_module_level=True)
 
-# That switching the mode on is a prototype is the only thing that the warning says.
+# PyTorch warns that the mode it is switched to is a prototype.
 pytestmark = pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 
 Tensors = tuple[Tensor, ...]
@@ -37,7 +37,7 @@ Tensors = tuple[Tensor, ...]
 
 @pytest.fixture(autouse=True)
 def all_cores(threads) -> None:
-    """The CPU solves the same batches of thousands."""
+    """Use all cores, as the CPU solves the same large batches."""
     threads(os.cpu_count() or 1)
 
 
@@ -48,7 +48,7 @@ def there(problem: Any) -> Any:
 
 
 def tensors(result: Any) -> Tensors:
-    """What a function returned, on the CPU and without what is None."""
+    """The results of a function, moved to the CPU, without those that are None."""
     parts = (result,) if isinstance(result, Tensor) else result
     return tuple(part.detach().cpu() for part in parts if part is not None)
 
@@ -199,7 +199,7 @@ def test_exact_transports(kind, height, width, labels, batch):
 
 @pytest.mark.parametrize("weight", ["indicator", "mask"])
 def test_exact_transports_of_the_largest_grid(weight):
-    """Of one kind: where many blocks have to be searched for, a sample takes seconds."""
+    """Only one kind of problem: if many blocks need searches, a sample takes seconds."""
     problem = problems.transport("puzzle", batch=2, height=64, width=64)
     assert_optimal(problem, 0.8, weight)
 
@@ -216,7 +216,7 @@ def assert_optimal(problem: problems.Transport, xi: float, weight: str) -> None:
 
 
 def integer_total(problem: problems.Transport, source: Tensor, xi: float, weight: str) -> Tensor:
-    """Of D d^2 - S along a permutation, in the integers of the contract: [B] int64."""
+    """The total of D d^2 - S of a permutation, in the contract's integers: [B] int64."""
     height, width = problem.mask.shape[1:]
     farthest = (height - 1) ** 2 + (width - 1) ** 2
     unit, squared, gained = moves(problem, source, xi, weight)
@@ -232,7 +232,7 @@ def float_total(problem: problems.Transport, source: Tensor, xi: float, weight: 
 def moves(
     problem: problems.Transport, source: Tensor, xi: float, weight: str
 ) -> tuple[float, Tensor, Tensor]:
-    """What a unit of squared distance costs; of each place [B, N] the distance and the gain."""
+    """The cost of a unit of squared distance, and for each place [B, N] the distance and gain."""
     height, width = problem.mask.shape[1:]
     unit = xi / (max(height, width) - 1) ** 2 if max(height, width) > 1 else 0.0
     worth, mask = problem.saliency.double().flatten(1), problem.mask.double().flatten(1)
@@ -275,7 +275,7 @@ def image_pairs(seed: int, batch: int = 5, side: int = 6) -> Tensors:
 
 
 def gradients(x1: Tensor, x2: Tensor, mask: Tensor, *moves: Tensor) -> Tensors:
-    """Those of the images and of the mask; x1 stands in for the gradient."""
+    """Gradients of the images and of the mask; x1 serves as the gradient of the mix."""
     parts = [part.detach().requires_grad_() for part in (x1, x2, mask)]
     return torch.autograd.grad(puzzlemix.mix(*parts, *moves), parts, x1)
 
@@ -307,7 +307,7 @@ every_case = pytest.mark.parametrize("name", CASES)
 
 
 def assert_like_the_cpu(name: str, ours: Any, given: Tensors) -> None:
-    """Decisions alike, floats nearly; of an exact assignment only the total, for there are ties.
+    """Decisions must be equal, floats close; of exact assignments, which may tie, only the total.
 
     Gradients of masks are sums in double, the objective has sums over pixels in single precision.
     """
@@ -322,7 +322,7 @@ def assert_like_the_cpu(name: str, ours: Any, given: Tensors) -> None:
 
 
 @every_case
-def test_the_cpu_s_answer(name):
+def test_answers_equal_the_cpu(name):
     solve, make = CASES[name]
     given = make(1)
     assert_like_the_cpu(name, solve(*there(given)), given)
@@ -331,7 +331,7 @@ def test_the_cpu_s_answer(name):
 @every_case
 @pytest.mark.parametrize("side", [2, 6, 20])
 def test_in_a_cuda_graph(name, side):
-    """Replayed after its inputs have changed in place, it gives the answer of the new ones."""
+    """A captured graph, replayed after its inputs changed in place, gives the new answer."""
     solve, make = CASES[name]
     static, changed = there(make(1, side=side)), there(make(2, side=side))
     stream = torch.cuda.Stream()
@@ -352,7 +352,7 @@ def test_in_a_cuda_graph(name, side):
 
 @every_case
 def test_on_another_stream(name):
-    """The inputs are there only when that stream has waited; any other would read too early."""
+    """Inputs are ready only on that stream; a kernel on another stream would read too early."""
     solve, make = CASES[name]
     given = there(make(2))
     expected = solve(*given)
@@ -370,7 +370,7 @@ def test_on_another_stream(name):
 
 @contextmanager
 def no_waiting() -> Iterator[None]:
-    """PyTorch refuses to wait for the device, and the device is busy when it is all over.
+    """Within this context PyTorch refuses to wait, and the device must be busy at the end.
 
     PyTorch sees only its own waits; a wait in the extension would outlast the sleep.
     """
@@ -423,7 +423,7 @@ def test_compiled(name):
 @pytest.mark.parametrize("batch", [0, 1, 1000, 65_536])
 @pytest.mark.parametrize("side", [2, 4])
 def test_batches_of_any_size(name, batch, side):
-    """No sample depends on the others; the CPU is asked for a part of a large batch."""
+    """No sample depends on the others, so the CPU solves only a part of a large batch."""
     solve, make = CASES[name]
     given = make(3, batch=batch, side=side)
     result = tensors(solve(*there(given)))
@@ -451,7 +451,7 @@ def test_floats_of_any_type(name, dtype):
 
 
 @pytest.mark.parametrize("name", ["grid_min_cut", "alpha_beta_swap", "exact_labeling"])
-def test_integers_are_taken_as_they_are(name):
+def test_integers_are_solved_as_given(name):
     sizes = {"batch": 50, "height": 6, "width": 5}
     make = problems.cut if name == "grid_min_cut" else problems.labeling
     problem = make("integers", seed=4, **sizes)
@@ -574,7 +574,7 @@ def test_strides(name):
         assert_equal(solve(*other), solve(*given))
 
 
-# ---- Bad values: a valid answer, and the other samples' own ----
+# ---- Bad values: the answer is valid, and other samples are unaffected ----
 
 BAD = {
     "nan": float("nan"),
@@ -597,7 +597,7 @@ def assert_valid(name: str, result: Any, labels: int) -> None:
 @pytest.mark.parametrize("name", DECISIONS)
 @pytest.mark.parametrize("side", [2, 6, 20])
 def test_bad_values(name, value, side):
-    """Of each argument in turn one entry of sample 0, then all of them."""
+    """For each argument one entry of sample 0 is made bad, then all of them."""
     solve, make = CASES[name]
     given = make(1, side=side)
     expected = tensors(solve(*there(given)))
@@ -636,7 +636,7 @@ def test_integers_beyond_the_bound(name, value, side):
 
 @pytest.mark.parametrize("bad", [-1, -(2**40), 10**6, 2**62, 0])
 def test_sources_that_are_no_permutations(bad):
-    """Out of range, or (0) all the same: nothing beyond the images is read, and no other sample."""
+    """Indices out of range, or all 0: nothing beyond the images is read, nor another sample."""
     problem = problems.mix(batch=4, size=(16, 16), grids=((4, 4), (8, 8), (16, 16)), levels=4)
     x1, x2, mask, *sources = there(problem)
     expected = puzzlemix.mix(x1, x2, mask, *sources)

@@ -1,4 +1,4 @@
-"""What goes wrong around the functions: no memory, no threads, forks, inputs that change meanwhile.
+"""Faults around the functions: no memory, no threads, forks, inputs changed by another thread.
 
 Most of it runs in a process of its own, which may crash or hang without taking the tests with it.
 """
@@ -71,7 +71,7 @@ Call = Callable[[], Any]
 
 
 def every_call(batch: int = 40) -> dict[str, Call]:
-    """Calls by their names: all functions, and all ways that their compiled code can take."""
+    """Calls by name: all functions, and all paths through their compiled code."""
     cut = problems.cut("uniform", height=8, width=8, batch=batch)
     labeling = problems.labeling("puzzle", height=8, width=8, batch=batch)
     rugged = problems.labeling("uniform", "potts", height=8, width=8, labels=4, batch=batch)
@@ -120,7 +120,7 @@ def every_call(batch: int = 40) -> dict[str, Call]:
 
 CALLS = tuple(every_call(1))
 COMPILED = tuple(name for name in CALLS if not name.startswith(("gradients", "puzzle_mix")))
-"""Those in which PyTorch's own code does nothing on several threads."""
+"""The calls in which PyTorch itself doesn't use several threads."""
 
 
 def tensors(result: Any) -> list[Tensor]:
@@ -129,7 +129,8 @@ def tensors(result: Any) -> list[Tensor]:
 
 
 def same(ours: Any, theirs: Any) -> bool:
-    """Bit for bit. By NumPy: PyTorch would start threads, or hang where a fork has lost them."""
+    """Whether results are equal bit for bit. By NumPy, as PyTorch would start threads, or hang
+    after a fork."""
     pairs = zip(tensors(ours), tensors(theirs), strict=True)
     return all(
         mine.dtype == other.dtype and np.array_equal(mine.numpy(), other.numpy())
@@ -137,7 +138,8 @@ def same(ours: Any, theirs: Any) -> bool:
     )
 
 
-# ---- The same bits, whoever computes them --------------------------------------------------------
+# ---- The same bits, however they are computed
+# --------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -151,7 +153,7 @@ def test_the_same_bits_on_any_number_of_threads(name, threads):
 
 @pytest.mark.parametrize("name", ["alpha_beta_swap", "exact_labeling", "assignment", "mix"])
 def test_the_same_bits_in_any_batch(name, threads):
-    """Whole, in parts, turned round, and one by one."""
+    """A batch gives the same as a whole, in parts, in reverse order, and sample by sample."""
     whole = every_call()[name]
     size = len(whole.args[0])
 
@@ -167,8 +169,8 @@ def test_the_same_bits_in_any_batch(name, threads):
     assert same(of(torch.arange(size).flip(0)), [part.flip(0) for part in expected])
 
 
-def test_the_same_bits_beside_other_callers(threads):
-    """Python's threads call all functions at the same time."""
+def test_the_same_bits_with_concurrent_callers(threads):
+    """Python threads call all functions at the same time."""
     calls = every_call(20)
     expected = {name: call() for name, call in calls.items()}
     threads(3)
@@ -183,14 +185,14 @@ def test_the_same_bits_beside_other_callers(threads):
 
 
 class Mallinfo2(ctypes.Structure):
-    """What glibc's function of that name returns: of ten numbers the fifth is the bytes in blocks
-    that have a mapping of their own, the eighth those in all others."""
+    """The result of glibc's mallinfo2: the fifth of ten numbers is the bytes in blocks with a
+    mapping of their own, the eighth the bytes in all other blocks."""
 
     _fields_ = (("numbers", ctypes.c_size_t * 10),)
 
 
 def memory_in_use() -> int:
-    """Bytes that the C library has handed out and not got back."""
+    """The bytes that the C library has allocated and not freed."""
     function = ctypes.CDLL(None).mallinfo2
     function.restype = Mallinfo2
     numbers = function().numbers
@@ -229,9 +231,9 @@ def bad_calls() -> Iterator[Call]:
 
 
 def leaks(call: Call, rounds_of: int = 40, each: int = 1) -> str:
-    """What a call, or one of the `each` calls in it, leaves behind; nothing if there is no leak.
+    """The bytes that a call, or each of the `each` calls in it, leaves allocated; 0 without a leak.
 
-    What is kept for good reasons, such as a cache, stops growing: a leak shows in every round.
+    Caches stop growing after some rounds, whereas a leak grows in every round.
     """
     calls = rounds_of * each
     for _ in range(12):
@@ -242,7 +244,7 @@ def leaks(call: Call, rounds_of: int = 40, each: int = 1) -> str:
         gc.collect()
         after = memory_in_use(), sys.getallocatedblocks()
         bytes_, blocks = ((b - a) / calls for a, b in zip(before, after, strict=True))
-        # The smallest block of the C library's takes 32 bytes, and what leaks, leaks at each call.
+        # The C library's smallest block has 32 bytes, so a leak is at least that at each call.
         if bytes_ < 16 and blocks < 0.8:
             return ""
     return f"{bytes_} bytes, {blocks} of Python's blocks"
@@ -254,7 +256,7 @@ def call_thousands_of_times() -> None:
             call()
 
     torch.set_num_threads(2)
-    gc.freeze()  # what PyTorch brought need not be looked through each time
+    gc.freeze()  # the collector then skips the objects of imported modules
     calls = list(every_call(2).items())
     calls += [(f"bad call {k}", partial(refused, call)) for k, call in enumerate(bad_calls())]
     for name, call in calls:
@@ -267,14 +269,14 @@ def test_thousands_of_calls_leave_nothing_behind():
 
 
 def run_out_of_memory() -> None:
-    """Large calls under a limit on the address space; small ones go on working."""
+    """Run large calls under a limit on the address space: they fail, and small ones still work."""
     import resource
 
     def address_space() -> int:
         return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
     def many(function: str) -> Call:
-        """Samples that share one memory, and would have to be copied."""
+        """Samples expanded from one, which a call would have to copy."""
         batch = 1_000_000
         arguments = {
             name: part[:1].expand(batch, *part.shape[1:]) if name != "label_cost" else part
@@ -286,7 +288,7 @@ def run_out_of_memory() -> None:
     expected = {name: call() for name, call in small.items()}
     functions = {call.func.__name__ for call in small.values() if isinstance(call, partial)}
     large = {name: many(name) for name in sorted(functions - {"puzzle_mix"})}
-    # Here it is the solvers that need the memory: a table of doubles for each thread.
+    # In these calls the solvers need the memory, a table of doubles for each thread.
     cost = problems.matrix("uniform", count=4096, batch=2).half()
     for method in ("approx", "exact"):
         large[f"{method} tables"] = partial(puzzlemix.assignment, cost, method=method)
@@ -349,7 +351,7 @@ void operator delete[](void* memory, size_t) noexcept { std::free(memory); }
 
 
 def fail_every_allocation(names: tuple[str, ...]) -> None:
-    """One after the other, some 25 a call: nothing is lost, and the next call is right."""
+    """Fail each of some 25 allocations of a call: nothing leaks, and the next call works."""
     ranges = [
         [int(address, 16) for address in line.split()[0].split("-")]
         for line in Path("/proc/self/maps").read_text().splitlines()
@@ -360,7 +362,7 @@ def fail_every_allocation(names: tuple[str, ...]) -> None:
     arm.argtypes = ctypes.c_long, ctypes.c_size_t, ctypes.c_size_t
     arm.restype = ctypes.c_long
     calls = every_call(8)
-    gc.freeze()  # as above
+    gc.freeze()  # the collector then skips the objects of imported modules
 
     for threads, name in itertools.product((1, 3), names):
         torch.set_num_threads(threads)
@@ -376,7 +378,8 @@ def fail_every_allocation(names: tuple[str, ...]) -> None:
             for number in chosen:
                 arm(number, *where)
                 with contextlib.suppress(MemoryError):
-                    # Where it was a thread that could not be made, the others do the work.
+                    # If a thread could not be started, the others do its work and the call
+                    # succeeds.
                     assert same(call(), expected)
                 arm(-1, *where)
                 assert same(call(), expected)
@@ -388,7 +391,7 @@ def fail_every_allocation(names: tuple[str, ...]) -> None:
 
 @pytest.fixture(scope="session")
 def faulty_new(tmp_path_factory):
-    """A library to be preloaded, whose `operator new` fails when told to."""
+    """Build a library to be preloaded, whose `operator new` fails on request."""
     if shutil.which("g++") is None:
         pytest.skip("there is no g++")
     folder = tmp_path_factory.mktemp("faulty")
@@ -407,7 +410,7 @@ def test_any_allocation_may_fail(part, faulty_new):
 
 
 def start_no_thread(limit: str) -> None:
-    """The caller alone does the work; once threads can be had again they are used."""
+    """Without new threads the caller does all the work; later calls use threads again."""
     import resource
 
     def count() -> int:
@@ -420,10 +423,10 @@ def start_no_thread(limit: str) -> None:
     which = resource.RLIMIT_AS if limit == "memory" else resource.RLIMIT_NPROC
     _, hard = resource.getrlimit(which)
     if limit == "memory":
-        resource.setrlimit(which, (size + (7 << 20), hard))  # a stack takes eight
+        resource.setrlimit(which, (size + (7 << 20), hard))  # a stack takes 8 MB
     else:
         if os.getuid() == 0:
-            os.setuid(65534)  # the limit doesn't hold for root
+            os.setuid(65534)  # root isn't limited
         resource.setrlimit(which, (0, hard))
     torch.set_num_threads(5)
     for name, call in calls.items():
@@ -444,7 +447,7 @@ def test_no_thread_can_be_started(limit):
 
 
 def fork_during_solves() -> None:
-    """Hundreds of forks, most of them while other threads are inside the compiled code."""
+    """Fork hundreds of times, mostly while other threads run compiled code."""
     torch.set_num_threads(3)
     calls = every_call(8)
     expected = {name: calls[name]() for name in COMPILED}
@@ -503,7 +506,7 @@ def solve_in_pool(problem: list[np.ndarray]) -> np.ndarray:
 @forks
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_pool_of_processes(threads):
-    """A new process for every task, forked beside the threads of the pool and of the solvers."""
+    """Each task runs in a process forked while threads of the pool and the solvers exist."""
     given = [
         [
             part.numpy()
@@ -519,7 +522,7 @@ def test_a_pool_of_processes(threads):
 
 
 class Collate:
-    """A batch and its mixes; and a solve on several threads, which the loader leaves to one."""
+    """Returns a batch and its mixes, and a solve on several threads, though loaders set one."""
 
     def __init__(self) -> None:
         self.mixer = PuzzleMix(
@@ -548,7 +551,7 @@ def test_mixing_in_the_workers_of_a_loader(method, threads):
     data = TensorDataset(images, torch.arange(96) % 10)
     threads(3)
     collate = Collate()
-    collate(list(data)[:32])  # starts threads that a forked worker won't have
+    collate(list(data)[:32])  # starts threads, which a forked worker doesn't have
     loader = DataLoader(
         data,
         batch_size=32,
@@ -572,7 +575,7 @@ FAR = (10**12, -(10**12), 5, 0)
 
 
 def changing_calls() -> Iterator[tuple[str, Call, Tensor, tuple[float, ...]]]:
-    """A name, a call, the argument to be changed, and the values to be written to it."""
+    """Tuples of a name, a call, the argument to be changed, and the values written to it."""
     calls = every_call(16)
     for name, index, values in (
         ("grid_min_cut", 0, WILD),
@@ -632,7 +635,7 @@ def change_while_solving() -> None:
 
 
 def valid(name: str, result: list[Tensor]) -> bool:
-    """Labels are labels, and permutations are permutations."""
+    """Whether a result is valid: labels are in range, and permutations are permutations."""
     if name.startswith(("alpha_beta_swap", "exact_labeling")):
         return bool(((result[0] >= 0) & (result[0] < 4)).all())
     if len(result) == 2 and not name.startswith("grid_min_cut"):
@@ -642,7 +645,7 @@ def valid(name: str, result: list[Tensor]) -> bool:
 
 
 def test_inputs_that_change_meanwhile():
-    """What comes out means nothing then; but it is of the right kind, and nothing crashes."""
+    """The result is meaningless then, but it is valid, and nothing crashes."""
     in_child(change_while_solving)
 
 

@@ -17,7 +17,7 @@ RUNS = 2000
 
 @pytest.fixture(scope="module")
 def clang(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A clang that has the fuzzer's runtime."""
+    """The path of a clang with the fuzzer's runtime, if there is one."""
     compiler = shutil.which("clang++")
     if compiler is None:
         pytest.skip("needs clang")

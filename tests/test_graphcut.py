@@ -12,7 +12,7 @@ from teams import Team
 import puzzlemix
 from puzzlemix import reference
 
-# One size for each width of the bit masks (up to 64, 256, 1024 and 4096 cells), and the extremes.
+# A size for each width of the bit masks (up to 64, 256, 1024 and 4096 cells), and the extremes.
 LARGE = ((16, 16), (15, 17), (4, 64), (64, 4), (33, 31), (64, 16), (1, 64), (64, 1))
 
 labelings = st.builds(
@@ -25,10 +25,11 @@ labelings = st.builds(
     width=st.integers(1, 9),
     labels=st.integers(2, 6),
 )
+seeds = st.integers(0, 2**32)
 
 
 def assert_same(ours, theirs, problem):
-    """Labels bit for bit; energies to 1e-12 of what was added up."""
+    """Labels must be equal bit for bit, energies up to 1e-12 of the sum of magnitudes."""
     assert torch.equal(ours.labels, theirs.labels)
     magnitude = sum(part.double().abs().flatten(1).sum(1) for part in problem[:3])
     magnitude = magnitude * problem.label_cost.double().abs().max().clamp(min=1)
@@ -40,7 +41,7 @@ def assert_same(ours, theirs, problem):
 
 @pytest.mark.parametrize("kind", problems.COSTS)
 @pytest.mark.parametrize(("height", "width"), problems.GRIDS)
-def test_cut_is_the_reference_s(kind, height, width):
+def test_cuts_equal_the_reference(kind, height, width):
     problem = problems.cut(kind, height=height, width=width, batch=4)
     ours, theirs = puzzlemix.grid_min_cut(*problem), reference.grid_min_cut(*problem)
     assert torch.equal(ours.segment, theirs.segment)
@@ -48,7 +49,7 @@ def test_cut_is_the_reference_s(kind, height, width):
 
 
 @pytest.mark.parametrize(("height", "width"), [*LARGE, (64, 64)])
-def test_cut_is_that_of_pymaxflow(height, width):
+def test_cuts_equal_pymaxflow(height, width):
     problem = problems.cut("integers", height=height, width=width, batch=2, seed=height)
     ours = puzzlemix.grid_min_cut(*problem)
     for b in range(2):
@@ -68,7 +69,7 @@ def test_cut_through_a_maze():
     source[0, 0, 0], sink[0, -1, 0] = 9, 7
     segment, flow = puzzlemix.grid_min_cut(source, sink, vertical, horizontal)
     assert flow.item() == 5
-    # Every arc of the path is full: only the last cell still reaches the sink.
+    # Every arc of the path is saturated: only the last cell can still reach the sink.
     assert segment.nonzero().tolist() == [[0, side - 1, 0]]
 
 
@@ -90,8 +91,8 @@ def test_cut_known_answer():
     seed=st.integers(0, 2**32),
     floor=st.sampled_from([0, 5, 2**28]),
 )
-def test_seeds_of_any_size_leave_the_others_their_cut(filler, height, width, seed, floor):
-    """Small whole numbers, cells that fillers tie to a side, and what both terminals share."""
+def test_large_terminals_do_not_change_the_cut(filler, height, width, seed, floor):
+    """Small integers, cells that large terminals tie to a side, and amounts on both terminals."""
     g = problems.generator(seed)
     source, sink = torch.randint(0, 9, (2, 1, height, width), generator=g)
     vertical = torch.randint(0, 5, (1, height - 1, width), generator=g)
@@ -105,7 +106,7 @@ def test_seeds_of_any_size_leave_the_others_their_cut(filler, height, width, see
     filled = [
         torch.where(tied == side, filler, caps.double()) for side, caps in enumerate((source, sink))
     ]
-    # Rounded to doubles, a filler keeps no floor.
+    # An amount on both terminals is lost when a large terminal is rounded to double.
     shared = floor if filler < 1e16 else 0
     caps = [part + shared for part in filled]
     edges = vertical.double(), horizontal.double()
@@ -116,19 +117,88 @@ def test_seeds_of_any_size_leave_the_others_their_cut(filler, height, width, see
             assert found.flow.item() == flow + height * width * shared
     with Team(seed):
         assert torch.equal(puzzlemix.grid_min_cut(*caps, *edges).segment, found.segment)
-    if filler + shared < 2**31:  # integers are cut off before they are added up, too
+    if filler + shared < 2**31:  # integers are clamped before they are added up, too
         whole = [part.int() for part in (*caps, *edges)]
         assert torch.equal(puzzlemix.grid_min_cut(*whole).segment, found.segment)
 
 
+forbidding = st.sampled_from([1e3, 1e6, 1e8, 1e30, 1e300])
+"""What users write for the weight of an edge whose ends belong together."""
+
+
+class Tied:
+    """Edge weights in whole numbers, and some edges that no boundary may cross."""
+
+    def __init__(self, height, width, seed):
+        g = problems.generator(seed)
+        shapes = (1, height - 1, width), (1, height, width - 1)
+        self.weights = [torch.randint(0, 5, shape, generator=g).double() for shape in shapes]
+        self.tied = [torch.rand(shape, generator=g) < 0.2 for shape in shapes]
+        self.count = sum(part.numel() for part in self.tied)
+
+    def edges(self, weight):
+        return [w.masked_fill(t, weight) for w, t in zip(self.weights, self.tied, strict=True)]
+
+    def torn_by(self, labels):
+        apart = labels.diff(dim=1) != 0, labels.diff(dim=2) != 0
+        return any((a & t).any() for a, t in zip(apart, self.tied, strict=True))
+
+
+@given(filler=forbidding, height=st.integers(1, 7), width=st.integers(2, 7), seed=seeds)
+def test_edges_that_no_minimum_cut_crosses(filler, height, width, seed):
+    """A weight above half of all terminals is enough, and the cut is PyMaxflow's. A filler takes
+    precision from the others, by the unit of the integers and no more."""
+    grid = Tied(height, width, seed)
+    source, sink = torch.randint(0, 9, (2, 1, height, width), generator=problems.generator(seed))
+    edges = grid.edges(int((source - sink).abs().sum()) // 2 + 1)
+    flow, sink_side = problems.maxflow_cut(*(part[0].numpy() for part in (source, sink, *edges)))
+    right = puzzlemix.grid_min_cut(source.double(), sink.double(), *edges)
+    assert torch.equal(right.segment[0], torch.from_numpy(sink_side))
+    assert right.flow.item() == flow
+
+    found = puzzlemix.grid_min_cut(source.double(), sink.double(), *grid.edges(filler))
+    cells = height * width
+    unit = (8 * cells + grid.count) * filler * 2.0**-29
+    assert not grid.torn_by(found.segment.int())
+    assert flow <= found.flow.item() <= flow + (cells + grid.count) * unit
+
+
 # ---- Labellings ----
+
+
+@given(
+    filler=forbidding,
+    label_cost=st.sampled_from(["quadratic", "linear"]),
+    labels=st.integers(2, 3),
+    seed=seeds,
+)
+def test_edges_that_no_optimal_labeling_crosses(filler, label_cost, labels, seed):
+    """A weight above what all unary costs could gain is enough, and labels are right by dynamic
+    programming. A filler takes precision from the others, by the unit and no more."""
+    cells, shape = 12, (1, 4, 3, labels)
+    grid = Tied(*shape[1:3], seed)
+    unary = torch.randint(0, 9, shape, generator=problems.generator(seed)).double()
+    pair = problems.LABEL_COSTS[label_cost](labels)
+    pair = (pair / pair[0, 1]).round()
+    problem = problems.Labeling(unary, *grid.edges(8.0 * cells + 1), pair)
+    least, lowest = problems.best_labeling(problem)
+    assert torch.equal(puzzlemix.exact_labeling(*problem).labels[0], lowest)
+    assert torch.equal(
+        puzzlemix.alpha_beta_swap(*problem).labels[0], problems.maxflow_swap(problem)
+    )
+
+    found = puzzlemix.exact_labeling(unary, *grid.edges(filler), pair)
+    most = float(pair.max())
+    unit = (8 * cells + grid.count * filler * most) * 2.0**-29
+    assert not grid.torn_by(found.labels)
+    assert found.energy.item() <= least + (cells + grid.count * most) * unit
 
 
 @pytest.mark.parametrize("kind", [*problems.COSTS, "puzzle"])
 @pytest.mark.parametrize("label_cost", problems.LABEL_COSTS)
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 6), (7, 1), (6, 5)])
 @pytest.mark.parametrize("labels", [2, 3, 5])
-def test_labelings_are_the_reference_s(kind, label_cost, height, width, labels):
+def test_labelings_equal_the_reference(kind, label_cost, height, width, labels):
     sizes = {"height": height, "width": width, "labels": labels}
     problem = problems.labeling(kind, label_cost, seed=labels, **sizes)
     assert_same(puzzlemix.alpha_beta_swap(*problem), reference.alpha_beta_swap(*problem), problem)
@@ -137,7 +207,7 @@ def test_labelings_are_the_reference_s(kind, label_cost, height, width, labels):
 
 
 @given(problem=labelings, cycles=st.sampled_from([None, 0, 1, 2]))
-def test_labelings_are_the_reference_s_everywhere(problem, cycles):
+def test_labelings_equal_the_reference_on_every_backend(problem, cycles):
     ours = puzzlemix.alpha_beta_swap(*problem, max_cycles=cycles)
     assert_same(ours, reference.alpha_beta_swap(*problem, max_cycles=cycles), problem)
     assert_same(puzzlemix.exact_labeling(*problem), reference.exact_labeling(*problem), problem)
@@ -145,7 +215,7 @@ def test_labelings_are_the_reference_s_everywhere(problem, cycles):
 
 @pytest.mark.parametrize(("height", "width"), LARGE)
 @pytest.mark.parametrize("kind", ["puzzle", "ties"])
-def test_large_labelings_are_the_reference_s(kind, height, width):
+def test_large_labelings_equal_the_reference(kind, height, width):
     problem = problems.labeling(kind, height=height, width=width, batch=1, seed=1)
     assert_same(puzzlemix.alpha_beta_swap(*problem), reference.alpha_beta_swap(*problem), problem)
     assert_same(puzzlemix.exact_labeling(*problem), reference.exact_labeling(*problem), problem)
@@ -153,7 +223,7 @@ def test_large_labelings_are_the_reference_s(kind, height, width):
 
 @pytest.mark.parametrize("label_cost", ["quadratic", "potts", "truncated"])
 @pytest.mark.parametrize("labels", [3, 8, 16])
-def test_swap_is_that_of_pymaxflow(label_cost, labels):
+def test_swaps_equal_pymaxflow(label_cost, labels):
     sizes = {"height": 8, "width": 9, "labels": labels, "batch": 2}
     problem = problems.labeling("integers", label_cost, seed=labels, **sizes)
     ours = puzzlemix.alpha_beta_swap(*problem)
@@ -178,14 +248,14 @@ def test_exact_is_the_lowest_optimum(kind, label_cost, labels):
 
 @pytest.mark.parametrize("labels", [3, 5, 16])
 def test_descent_and_ishikawa_agree(labels):
-    """A cost that is not convex in one corner of an otherwise convex problem."""
+    """An otherwise convex problem gets a cost in one corner that is not convex."""
     sizes = {"height": 8, "width": 8, "labels": labels, "batch": 8}
     problem = problems.labeling("integers", "quadratic", seed=labels, **sizes)
     steps = torch.arange(labels, dtype=torch.int32)
     wish = problem.unary[..., :1] % labels
     convex = 3 * (steps - wish) ** 2
     by_descent = puzzlemix.exact_labeling(convex, *problem[1:])
-    # Dearer wherever the optimum is not: it stays optimal, and the lowest, but convexity is gone.
+    # Labels other than the optimum's cost more: it stays the lowest optimum, without convexity.
     chosen = by_descent.labels[:, :1, :1, None] == steps
     bent = convex.clone()
     bent[:, :1, :1] += torch.where(chosen, 0, 7 - 5 * (steps % 2)).int()
@@ -195,7 +265,7 @@ def test_descent_and_ishikawa_agree(labels):
 
 @given(problem=labelings)
 def test_energies(problem):
-    """They are the labels' own, never above the start's, and exact is never above swap."""
+    """Energies are those of the labels; the exact one <= the swap's <= the start's."""
     swap, exact = puzzlemix.alpha_beta_swap(*problem), puzzlemix.exact_labeling(*problem)
     for labels, energy in (swap, exact):
         expected = torch.tensor(problems.naive_energy(labels, problem), dtype=torch.float64)
@@ -230,11 +300,11 @@ def test_swap_known_answer():
     assert swap.labels.tolist() == [[[1, 1]]]
 
 
-# ---- What an answer may not depend on ----
+# ---- Independence of memory, batch and threads ----
 
 
 def variants(problem):
-    """The same problem in other memory: sliced, transposed, with foreign strides."""
+    """The problem in other memory layouts: sliced, transposed, expanded."""
     yield problem
     yield problem._make(
         torch.stack((part, part), -1)[..., 0] if part.numel() else part for part in problem

@@ -1,4 +1,4 @@
-"""The integers that decide: scales, label costs and their convexity, known by hand."""
+"""The integers that decide: scales, label costs and their convexity, computed by hand."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_convexity(name: str, labels: int) -> None:
         assert (repaired - whole).abs().max() <= labels**2
 
 
-def test_convex_integers_stay_as_they_are() -> None:
+def test_convex_integers_are_unchanged() -> None:
     whole = integers.label_integers(problems.LABEL_COSTS["quadratic"](9)).cost
     assert torch.equal(integers.convex_label_cost(whole), whole)
 

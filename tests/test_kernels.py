@@ -1,4 +1,4 @@
-"""What the machine code of the kernels shows without a GPU: nothing of a cut is in memory."""
+"""Checks of the kernels' machine code, which need no GPU: cuts use registers only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if not kernels.tool():
 KERNELS = {kernels.short(kernel.name): kernel for kernel in kernels.kernels(EXTENSION)}
 CUTTING = [name for name in KERNELS if "Swap" in name or "Exact" in name or "MinCut" in name]
 CUTTING = [
-    name for name in CUTTING if name.startswith(("TeamLabeling ", "TeamMin", "DeviceDecide"))
+    name for name in CUTTING if name.startswith(("DeviceLabeling ", "DeviceMin", "DeviceDecide"))
 ]
 
 if not KERNELS:
@@ -50,7 +50,7 @@ def test_a_warp_cuts_in_registers(name: str) -> None:
     cut = kernels.CutLoops.of(kernels.code(EXTENSION, KERNELS[name].name))
     assert cut is not None
     assert not [one for one in cut.whole if one.takes_memory]
-    # No path for lanes that have parted ways, which takes the shuffles one by one.
+    # No code path for diverged lanes, which would execute shuffles one by one.
     assert not [one for one in cut.whole if "BRA.DIV" in one.text or "COLLECTIVE" in one.text]
     assert len(cut.level) <= 40
     assert len(cut.whole) <= 640

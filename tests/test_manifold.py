@@ -115,7 +115,7 @@ def test_draws_and_state() -> None:
         assert torch.equal(outputs, again[0])
         assert torch.equal(weights, again[1])
     assert torch.equal(torch.get_rng_state(), state)
-    # Without a generator the global state decides.
+    # Without a generator draws come from the global state.
     runs = []
     for _ in range(2):
         torch.manual_seed(5)
@@ -163,7 +163,7 @@ def test_no_hook_stays_behind() -> None:
     assert hooks(model) == 0
 
 
-def test_other_hooks_see_what_they_saw() -> None:
+def test_other_hooks_still_see_the_layer_s_output() -> None:
     model, (images, labels) = make_model(), batch()
     seen = []
     model[0].register_forward_hook(lambda module, inputs, output: seen.append(output.clone()))
@@ -287,7 +287,7 @@ def test_layers_of_compiled_models_are_refused() -> None:
         with pytest.raises(ValueError, match=f"got '{layer}' within 'the model'; give the model"):
             ManifoldMixUp(whole, layers=[layer], num_classes=5)(images, labels)
     torch.testing.assert_close(whole(images), want)
-    # The images, and layers beside what is compiled, will do.
+    # The images, and layers outside of the compiled module, are accepted.
     outputs, _ = ManifoldMixUp(whole, layers=["input"], num_classes=5, generator=seeded())(
         images, labels
     )
@@ -330,7 +330,7 @@ def test_without_a_generator_there_is_no_state() -> None:
     assert dict(ManifoldMixUp(make_model(), layers=["0"]).state_dict()) == {}
 
 
-def test_calls_are_checked_as_those_of_mixup() -> None:
+def test_calls_are_checked_like_those_of_mixup() -> None:
     mixer = ManifoldMixUp(make_model(), layers=["0"])
     with pytest.raises(ValueError, match=r"labels: expected weights .* without num_classes"):
         mixer(*batch())

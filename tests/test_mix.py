@@ -34,7 +34,7 @@ def mixes(draw):
 
 
 @given(problem=mixes(), moved=st.tuples(st.booleans(), st.booleans()))
-def test_the_reference_s_bits(problem, moved):
+def test_bits_equal_the_reference(problem, moved):
     problem = problem._replace(
         source1=problem.source1 if moved[0] else None, source2=problem.source2 if moved[1] else None
     )
@@ -51,7 +51,7 @@ def test_pixel_by_pixel(dtype):
 
 
 def test_known_answer():
-    """Two blocks; the first image's are exchanged."""
+    """A mix of two blocks, where the first image's are exchanged."""
     x1 = torch.tensor([[[[1.0, 2.0, 3.0, 4.0]]]])
     x2 = torch.tensor([[[[10.0, 20.0, 30.0, 40.0]]]])
     mask = torch.tensor([[[1.0, 0.5]]])
@@ -79,7 +79,7 @@ def test_the_other_image_is_not_read(dtype):
 
 
 @given(problem=mixes())
-def test_gradients_are_the_reference_s(problem):
+def test_gradients_equal_the_reference(problem):
     parts = [part.double().requires_grad_() for part in problem[:3]]
     weight = torch.linspace(-1, 1, problem.x1.numel(), dtype=torch.float64).view(problem.x1.shape)
     ours, theirs = (
@@ -180,7 +180,7 @@ def test_mask_that_is_not_finite(value):
 
 @st.composite
 def partnered(draw):
-    """A mix, images for second ones, any number, and a partner for each sample."""
+    """A mix with partners: any number of second images, and an index for each sample."""
     problem = draw(mixes())
     batch, seed = len(problem.x1), draw(st.integers(0, 2**32))
     count = draw(st.integers(1 if batch else 0, 5))
@@ -203,7 +203,7 @@ LAYOUTS = {
     layouts=st.tuples(*[st.sampled_from(sorted(LAYOUTS))] * 2),
     narrow=st.booleans(),
 )
-def test_partners_are_the_reference_s_bits(given, layouts, narrow):
+def test_mixes_with_partners_equal_the_reference(given, layouts, narrow):
     problem, partner = given
     x1, x2 = (LAYOUTS[kind](x) for kind, x in zip(layouts, problem[:2], strict=True))
     partner = partner.int() if narrow else partner
@@ -215,7 +215,7 @@ def test_partners_are_the_reference_s_bits(given, layouts, narrow):
 
 
 @given(given=partnered(), layouts=st.tuples(*[st.sampled_from(sorted(LAYOUTS))] * 3))
-def test_gradients_with_partners_are_the_reference_s(given, layouts):
+def test_gradients_with_partners_equal_the_reference(given, layouts):
     problem, partner = given
     weight = torch.linspace(-1, 1, problem.x1.numel(), dtype=torch.float64).view(problem.x1.shape)
     *images, weight = (
@@ -230,8 +230,8 @@ def test_gradients_with_partners_are_the_reference_s(given, layouts):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_partner_s_gradient_is_added_up_in_ascending_order_and_rounded_once(dtype, threads):
-    """Image 0 is nobody's partner, image 1 everybody's but one's, image 2 that one's."""
+def test_gradients_of_a_shared_partner_are_added_in_order_and_rounded_once(dtype, threads):
+    """Image 0 is no sample's partner, image 2 one sample's, image 1 that of all others."""
     x1, x2 = torch.zeros(6, 1, 4, 4, dtype=dtype), torch.zeros(3, 1, 4, 4, dtype=dtype)
     partner = torch.tensor([1, 1, 2, 1, 1, 1])
     mask = torch.tensor([0.25, 0.5, 0.75, 1.0, 0.0, 0.3])[:, None, None]
@@ -275,8 +275,8 @@ def test_derivatives_with_partners(needed, last):
     assert torch.autograd.gradgradcheck(mix, given)
 
 
-def test_one_copy_of_everything_is_read():
-    """A second image that the partner doesn't name may hold anything, and so may what z hides."""
+def test_what_is_hidden_is_not_read():
+    """Second images that are no partner, and pixels that z hides, may hold any value."""
     x = torch.ones(3, 1, 2, 2)
     x[0] = math.nan
     mixed = puzzlemix.mix(x[1:], x, torch.full((2, 1, 1), 0.5), partner=torch.tensor([2, 1]))
@@ -301,7 +301,7 @@ class Allocations(TorchDispatchMode):
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 @pytest.mark.parametrize("empty", [False, True])
 def test_a_plan_copies_no_image(layout, empty):
-    """All that is made is the mix, by the mix."""
+    """The only memory that a plan allocates is that of the mix."""
     images = LAYOUTS[layout](torch.rand(5, 3, 16, 16))
     index = None if empty else torch.tensor([1, 1, 0, 4, 3])
     plan = puzzlemix.Plan(index, torch.full((5,), 0.5), torch.full((5, 2, 2), 0.5))
@@ -351,7 +351,7 @@ FORWARD = ("plain", "partners", "empty", "channels_last")
 
 
 def in_forward_mode(kind):
-    """A mix as a function of images and mask, and these."""
+    """A mix as a function of images and mask, and its arguments."""
     g = problems.generator(0)
     problem = problems.mix(
         batch=3, channels=2, size=(4, 4), grids=((2, 2), (4, 2), (2, 4)), dtype=torch.float64
@@ -415,7 +415,7 @@ def test_one_tangent_alone(moving):
 
 @pytest.mark.parametrize("kind", FORWARD)
 def test_transforms_of_functions(kind):
-    """torch.func, in which everything is wrapped, once a level."""
+    """The transforms of torch.func wrap each tensor once a level."""
     mix, parts = in_forward_mode(kind)
     tangents = tuple(torch.randn_like(part) for part in parts)
     numbers = tuple(range(len(parts)))
@@ -477,7 +477,7 @@ def test_channels_last_is_kept(channels, dtype):
 
 
 def test_one_mask_for_all():
-    """Strides of 0: the mask of all samples is one in memory."""
+    """With strides of 0 all samples have one mask in memory."""
     problem = problems.mix(batch=5)
     mask = problem.mask[:1].expand(5, -1, -1)
     for sources in ((None, None), problem[3:]):

@@ -14,6 +14,7 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset, default_collate
 
+from puzzlemix.manifold import ManifoldMixUp
 from puzzlemix.mixers import CutMix, Cutout, Mixer, MixUp, PuzzleMix, _beta
 from puzzlemix.plan import Plan
 from puzzlemix.puzzle import puzzle_mix
@@ -47,7 +48,7 @@ def same(one: Plan, other: Plan) -> bool:
     return all((a is None and b is None) or torch.equal(a, b) for a, b in pairs)
 
 
-# ---- What all of them do ------------------------------------------------------------------------
+# ---- All mixers ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -78,7 +79,7 @@ def test_the_call_applies_the_plan(kind: type[Mixer]) -> None:
     assert torch.equal(plan.images(images), mixed)
     assert torch.equal(plan.labels(labels), weights)
     assert plan.num_classes == 10
-    # Weights give what integers give.
+    # Labels as weights give the same as labels as integers.
     again = make(kind, num_classes=None, generator=seeded(3))(images, torch.eye(10)[labels])
     assert torch.equal(again[1], weights)
 
@@ -187,7 +188,7 @@ def test_training_resumes_where_it_stopped(kind: type[Mixer]) -> None:
 
 @pytest.mark.parametrize("kind", ALL)
 def test_without_a_generator_there_is_no_state(kind: type[Mixer]) -> None:
-    """A mixer comes into a model, goes, and gets a generator, as a run is resumed."""
+    """Checkpoints load after a mixer is added to a model, removed, or gets a generator."""
     net = nn.Linear(2, 2)
     bare = nn.ModuleDict({"net": net})
     loose = nn.ModuleDict({"net": net, "mixer": make(kind)})
@@ -206,8 +207,8 @@ def test_without_a_generator_there_is_no_state(kind: type[Mixer]) -> None:
     assert torch.equal(drawing["mixer"].generator.get_state(), state)
 
 
-def test_an_empty_state_is_none() -> None:
-    """As checkpoints have it that were written before."""
+def test_an_empty_state_is_accepted() -> None:
+    """Checkpoints of earlier versions hold an empty state."""
     saved = {"_extra_state": torch.empty(0, dtype=torch.uint8)}
     MixUp().load_state_dict(saved)
     with pytest.raises(RuntimeError, match="Missing key"):
@@ -215,7 +216,7 @@ def test_an_empty_state_is_none() -> None:
 
 
 class Collate:
-    """A collate function that mixes, and tells the plan."""
+    """A collate function that mixes and returns the plan."""
 
     def __init__(self, mixer: Mixer) -> None:
         self.mixer = mixer
@@ -258,7 +259,7 @@ def test_a_worker_draws_on_after_its_first_batch(monkeypatch: pytest.MonkeyPatch
     def plans_of(seed: int) -> list[Plan]:
         worker = type("Worker", (), {"seed": seed})
         monkeypatch.setattr("puzzlemix.mixers.get_worker_info", lambda: worker)
-        # As in a forked worker: a copy of the mixer that the parent holds.
+        # A copy of the parent's mixer, such as a forked worker has.
         mixer = copy.deepcopy(parent)
         return [mixer.plan(images, labels) for _ in range(2)]
 
@@ -270,7 +271,7 @@ def test_a_worker_draws_on_after_its_first_batch(monkeypatch: pytest.MonkeyPatch
 
 
 def collate_by_itself(samples: list[Any]) -> tuple[Tensor, Tensor]:
-    """A collate function of a module, whose mixer each process makes as it comes by it."""
+    """A collate function of a module; each process makes its mixer when it imports the module."""
     return of_the_module(*default_collate(samples))
 
 
@@ -278,7 +279,7 @@ of_the_module = make(CutMix, num_classes=10, generator=seeded(8))
 
 
 class CollateByAll:
-    """A collate function with one mixer of each kind, which tells their plans."""
+    """A collate function with a mixer of each kind; returns their plans."""
 
     def __init__(self) -> None:
         self.mixers = [make(kind, per_sample=True, generator=seeded(4)) for kind in ALL]
@@ -393,7 +394,7 @@ def test_alpha_reaches_the_draws(kind: type[Mixer]) -> None:
     assert spread[0] > spread[1] > spread[2]
 
 
-# ---- One by one ---------------------------------------------------------------------------------
+# ---- Single mixers ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(), (50,), (7, 9), (3, 8, 8), (3, 2, 8, 8)])
@@ -452,11 +453,11 @@ def test_cutout_leaves_labels_alone() -> None:
      {"mean": (0.5,) * 3, "std": (0.2, 0.3, 0.2), "transport": "exact", "gamma": 1.0}],
     ids=str,
 )  # fmt: skip
-def test_puzzle_mix_is_puzzle_mix(per_sample: bool, options: dict[str, Any]) -> None:
+def test_the_mixer_equals_the_function(per_sample: bool, options: dict[str, Any]) -> None:
     pairs = make_pairs(5, 16, 16)
     mixer = PuzzleMix(grids=(4,), per_sample=per_sample, generator=seeded(), **options)
     plan = mixer.plan(pairs.x1, None, pairs.saliency1)
-    # The same draws again, by hand.
+    # The draws are repeated by hand.
     rng = seeded()
     index = torch.randperm(5, generator=rng)
     lam = _beta(1.0, 5 if per_sample else 1, rng).expand(5)
@@ -706,12 +707,10 @@ def grids_taken(mixer: PuzzleMix, *sides: int) -> set[tuple[int, ...]]:
         ((30, 50), {2}),
     ],
 )
-def test_of_the_default_grids_those_are_taken_that_divide(
-    sides: tuple[int, int], taken: set[int]
-) -> None:
+def test_default_grids_that_divide_are_used(sides: tuple[int, int], taken: set[int]) -> None:
     mixer = PuzzleMix(saliency=brightness, generator=seeded())
     assert grids_taken(mixer, *sides) == {(side, side) for side in taken}
-    # The same one takes other images next.
+    # The mixer then takes images of another size.
     assert grids_taken(mixer, 16, 16) == {(side, side) for side in (2, 4, 8, 16)}
 
 
@@ -751,7 +750,7 @@ def test_where_no_default_grid_divides_the_error_names_some(
     assert torch.equal(rng.get_state(), state)
 
 
-def test_grids_that_are_given_must_divide() -> None:
+def test_given_grids_must_divide() -> None:
     with pytest.raises(ValueError, match=r"grids: expected a grid that divides images of 28x28"):
         PuzzleMix(grids=(2, 4, 8, 16), saliency=brightness).plan(torch.rand(2, 3, 28, 28))
 
@@ -764,6 +763,26 @@ def test_the_options_are_keywords_of_its_own() -> None:
             assert ours[name].kind == parameter.KEYWORD_ONLY
 
 
+@pytest.mark.parametrize(
+    ("function", "given", "meant"),
+    [
+        (PuzzleMix, "grid", "grids"),
+        (PuzzleMix, "n_labels", "labels"),
+        (MixUp, "alphas", "alpha"),
+        (Cutout, "probs", "prob"),
+        (ManifoldMixUp, "layer", "layers"),
+        (puzzle_mix, "grids", "grid"),
+    ],
+)
+def test_a_near_miss_is_answered_with_the_name_that_was_meant(
+    function: Any, given: str, meant: str
+) -> None:
+    with pytest.raises(TypeError, match=rf"argument '{given}'\. Did you mean '{meant}'\?$"):
+        function(**{given: 1})
+    with pytest.raises(TypeError, match="unexpected keyword argument 'wholly_else'"):
+        function(wholly_else=1)
+
+
 # ---- Compiled -----------------------------------------------------------------------------------
 
 
@@ -774,7 +793,7 @@ def test_the_options_are_keywords_of_its_own() -> None:
 def test_compiles_as_one_graph(
     kind: type[Mixer], per_sample: bool, prob: float, drawing: bool
 ) -> None:
-    """And draws what it draws by itself, of its generator or the global state."""
+    """Compiled draws equal those without compiling, from a generator or the global state."""
     images, labels = batch()
     settings: dict[str, Any] = {"per_sample": per_sample, "prob": prob}
     if kind is PuzzleMix:

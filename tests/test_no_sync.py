@@ -31,10 +31,10 @@ NO_KERNEL = {
     "permute", "select", "slice", "split", "split_with_sizes", "squeeze", "t", "transpose",
     "unbind", "unsqueeze", "view",
 }  # fmt: skip
-# Where the solvers take the cost of labels, which may be on the CPU.
+# The position of the label cost, which may be on the CPU, among the solvers' arguments.
 LABEL_COST = {"alpha_beta_swap": 3, "exact_labeling": 3, "labeling_energy": 4}
 MOST_KERNELS = 40
-"""Of ``puzzle_mix`` with default settings, solvers and mix included."""
+"""The most kernels of ``puzzle_mix`` with default settings, solvers and mix included."""
 
 
 class Watch(TorchDispatchMode):
@@ -49,7 +49,7 @@ class Watch(TorchDispatchMode):
     ) -> Any:
         result = function(*args, **(kwargs or {}))
         library, name = function.name().split(".")[0].split("::")
-        if library == "prim":  # a question about a tensor
+        if library == "prim":  # a query of a tensor's properties
             return result
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
@@ -68,7 +68,7 @@ class Watch(TorchDispatchMode):
 
 
 class _Indexing(TorchFunctionMode):
-    """Indexing by slices, in views; PyTorch's own asks for a device that isn't there."""
+    """Indexing by slices, as views; PyTorch's own indexing needs a device that isn't there."""
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -114,7 +114,7 @@ def pairs(
     return (*images, *(torch.empty(batch, rows, columns, device="cuda") for _ in range(2)))
 
 
-# ---- The watch can see --------------------------------------------------------------------------
+# ---- Tests of the watch -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_tensors_on_the_device() -> None:
 
 
 def test_lambda_from_the_cpu_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Its values are there to be checked, but not those of a fake.
+    # A real tensor on the CPU, whose values can be checked, unlike those of a fake one.
     module = importlib.import_module("puzzlemix.validate")
     monkeypatch.setattr(module, "expect_range", lambda *_, **__: None)
     with pytest.raises(AssertionError, match="_to_copy"), watched():
@@ -221,13 +221,13 @@ def test_objective() -> None:
 # ---- Saliency -----------------------------------------------------------------------------------
 
 MOST_SPECTRAL = 15
-"""Operators of ``spectral_saliency``, two transforms and all around them; one more of each for
-images that are averaged down and for half precision."""
+"""The most operators of ``spectral_saliency``; one more for images that are averaged down, and one
+more for half precision."""
 
 
 @pytest.fixture
 def kept_constants(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Constants of one shape and device are made once: here for fake tensors too."""
+    """Let constants be cached for fake tensors too, as they are for a shape and device on CUDA."""
     module = importlib.import_module("puzzlemix.saliency")
     monkeypatch.setattr(module, "_is_passing", lambda images: False)
     module._kept_constants.cache_clear()

@@ -43,7 +43,7 @@ def literal(
     source2: Tensor | None,
     options: dict[str, Any],
 ) -> dict[str, float]:
-    """Section by section in plain loops, for one pair: x [C, Y, X], the others [., .]."""
+    """The objective in plain loops, for one pair: x [C, Y, X], all else [., .]."""
     o = DEFAULTS | options
     height, width = mask.shape
     n, side, m = height * width, math.sqrt(height * width), o["labels"] - 1
@@ -104,7 +104,7 @@ def moved(image: Tensor, source: Tensor | None) -> Tensor:
 
 
 def share_of_blocks(saliency: Tensor, source: Tensor | None) -> Tensor:
-    """At the finest resolution there is: only sums over blocks count."""
+    """Shares of saliency at the finest resolution, as only sums over blocks count."""
     share = saliency.double() / saliency.double().sum()
     return moved(share[None], source)[0]
 
@@ -219,7 +219,7 @@ def assert_same(got: Any, want: Any, tolerance: float = 1e-13) -> None:
 
 
 @pytest.mark.parametrize("smoothness", ["quadratic", "bilinear"])
-def test_the_images_may_change_roles(smoothness: str) -> None:
+def test_exchanging_the_images_keeps_the_objective(smoothness: str) -> None:
     pairs = make_pairs(3, 8, 12, dtype=torch.float64)
     mask = make_mask(3, 4, 3, 4)
     one, two = make_sources(3, 4, 3, seed=1), make_sources(3, 4, 3, seed=2)
@@ -231,7 +231,7 @@ def test_the_images_may_change_roles(smoothness: str) -> None:
     )
 
 
-def test_the_plane_may_be_turned() -> None:
+def test_transposing_the_plane_transposes_the_objective() -> None:
     x1, x2, s1, s2, lam = make_pairs(3, 8, 12, dtype=torch.float64)
     mask, source = make_mask(3, 4, 3, 3), make_sources(3, 4, 3)
     # Block i = (row, column) of the grid becomes (column, row) of the turned one.
@@ -297,7 +297,7 @@ def test_low_precision_images(dtype: torch.dtype) -> None:
     pairs = make_pairs(2, 16, 16, dtype=dtype)
     mask, source = make_mask(2, 4, 4, 3), make_sources(2, 8, 8)
     wide = pairs._replace(x1=pairs.x1.double(), x2=pairs.x2.double())
-    # Whatever their type, images are averaged in double.
+    # Images of any type are averaged in double.
     got = objective(*pairs, mask, source, None)
     assert_same(got, objective(*wide, mask, source, None))
 

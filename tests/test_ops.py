@@ -38,7 +38,7 @@ def test_same_signature_as_the_reference(function):
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("batch", [0, 1, 3])
-def test_as_the_reference(function, batch):
+def test_results_equal_the_reference(function, batch):
     arguments = good(function, batch)
     assert_same(call(puzzlemix, function, arguments), call(reference, function, arguments))
 
@@ -127,7 +127,7 @@ def test_debug_can_be_switched():
 
 def solve_in_child(problem, expected, queue):
     torch.set_num_threads(4)
-    # Nothing of PyTorch's own runs here with several threads: in a forked child that may hang.
+    # PyTorch itself uses one thread here, because with several a forked child may hang.
     labels = puzzlemix.alpha_beta_swap(*problem).labels
     queue.put(np.array_equal(labels, expected))
 
@@ -135,7 +135,7 @@ def solve_in_child(problem, expected, queue):
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_in_a_child_process_with_several_threads(method, threads):
-    """The parent's pool has threads that a forked child doesn't."""
+    """A forked child has none of the threads of the parent's pool."""
     problem = problems.labeling("puzzle", height=8, width=8, batch=400)
     threads(4)
     expected = puzzlemix.alpha_beta_swap(*problem).labels.numpy()

@@ -15,7 +15,7 @@ PYPROJECT = (ROOT / "pyproject.toml").read_text()
 
 
 def found(pattern: str, text: str) -> str:
-    """What the pattern's group matches first, at the start of a line."""
+    """The first match of the pattern's group at the start of a line."""
     match = re.search(f"^{pattern}", text, re.MULTILINE)
     assert match, pattern
     return match[1]
@@ -51,7 +51,7 @@ def test_the_version_written(file: str, pattern: str) -> None:
 
 
 def test_python_versions_are_those_of_the_wheels() -> None:
-    """What the classifiers promise is built, from the oldest Python that is allowed on."""
+    """Wheels are built for all Pythons of the classifiers, from the oldest one allowed on."""
     promised = re.findall(r"Python :: (3\.\d+)\"", PYPROJECT)
     built = re.findall(r'"cp3(\d+)-\*"', PYPROJECT)
     assert promised == [f"3.{minor}" for minor in built]

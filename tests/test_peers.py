@@ -19,12 +19,12 @@ from puzzlemix.plan import Plan
 
 CLASSES = 4
 COUNT = 1500
-"""Draws that are compared; a test errs by chance with a probability of ``LEVEL``."""
+"""The number of draws compared; a test fails by chance with probability ``LEVEL``."""
 LEVEL = 1e-4
 
 
 class Mixed(NamedTuple):
-    """What a mixer makes of a batch, in our terms."""
+    """A peer's mix of a batch, in the terms of this library."""
 
     images: Tensor
     labels: Tensor
@@ -47,7 +47,7 @@ class Kornia:
             augment = self.module.RandomMixUpV2(data_keys=keys)
             mixed, told = augment(images, labels)
             index = augment._params["mixup_pairs"]
-            share = 1 - told[:, 2]  # theirs is the partner's
+            share = 1 - told[:, 2]  # the peer reports the partner's share
         else:
             augment = self.module.RandomCutMixV2(data_keys=keys, use_correct_lambda=True)
             mixed, (told,) = augment(images, labels)
@@ -57,7 +57,7 @@ class Kornia:
         return Mixed(mixed, share[:, None] * own + (1 - share[:, None]) * other, index)
 
     def shares(self, kind: type[Mixer], alpha: float, side: int) -> np.ndarray:
-        """The own share of many samples."""
+        """The shares that many samples keep of their own image."""
         shape = torch.Size((COUNT, 1, side, side))
         if kind is MixUp:
             parameters = self.module.RandomMixUpV2().forward_parameters(shape)
@@ -119,7 +119,7 @@ def peer(request: pytest.FixtureRequest) -> Any:
 
 
 def coloured(count: int = 8) -> tuple[Tensor, Tensor]:
-    """Images of one colour, one-hot by class: the mean colour of a mix tells what is in it."""
+    """Images of one colour, one-hot by class, so that the mean colour of a mix is its label."""
     labels = torch.arange(count) % CLASSES
     return torch.eye(CLASSES)[labels][:, :, None, None].repeat(1, 1, 24, 20), labels
 
@@ -136,14 +136,14 @@ def test_labels_follow_the_pixels_in_both(peer: Any, kind: type[Mixer]) -> None:
 
 @pytest.mark.parametrize("kind", [MixUp, CutMix])
 def test_one_formula(peer: Any, kind: type[Mixer]) -> None:
-    """What they decide, as a plan of ours, gives their images and labels."""
+    """A plan with a peer's partners, masks and ratios gives the peer's images and labels."""
     labels = torch.arange(8) % CLASSES
     for _ in range(20):
         images = torch.rand(8, 3, 24, 20)
         theirs = peer.mix(kind, images, labels)
         partner = images[theirs.index]
         if kind is CutMix:
-            alone = theirs.index == torch.arange(8)  # with itself, a box doesn't show
+            alone = theirs.index == torch.arange(8)  # a box from the image itself can't be found
             mask = (theirs.images == images).all(1).float()
             ratio = torch.where(alone, 1.0, mask.mean((1, 2)))
         else:
@@ -170,7 +170,7 @@ def test_one_distribution(peer: Any, kind: type[Mixer], alpha: float) -> None:
         drawn = mixer._draw(COUNT, torch.Generator().manual_seed(0), 0)[1]
         assert ours.mean() > drawn.mean()
         ours = drawn
-    # Boxes have whole pixels, by another rounding in each library: a share may be a side off.
+    # Each library rounds boxes to pixels differently: a share may differ by one side of a box.
     ours = ours.double().numpy()
     assert abs(ours.mean() - theirs.mean()) < 4 * ours.std() / COUNT**0.5 + 1 / side
     blur = np.random.default_rng(0).uniform(-4 / side, 4 / side, (2, COUNT))
@@ -178,7 +178,7 @@ def test_one_distribution(peer: Any, kind: type[Mixer], alpha: float) -> None:
     assert test.pvalue > LEVEL, f"{test}, means {ours.mean():.3f} and {theirs.mean():.3f}"
 
 
-def test_clipped_boxes_are_corrected_as_in_theirs(peer: Any) -> None:
+def test_ratios_of_clipped_boxes_equal_the_peers(peer: Any) -> None:
     if not peer.clips:
         pytest.skip("boxes lie within the image")
     side = 64

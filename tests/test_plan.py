@@ -105,7 +105,7 @@ def test_pieces_of_a_signal() -> None:
     assert torch.equal(plan.images(signal), plan.images(signal[:, None, None])[:, 0, 0])
 
 
-def test_views_of_other_sizes_are_cut_alike() -> None:
+def test_a_plan_applies_to_other_resolutions() -> None:
     # A map of constant blocks at twice the resolution is mixed into the same map, enlarged.
     plan = make_plan()
     x = torch.rand(5, 3, 8, 6)
@@ -151,7 +151,7 @@ WHOLE = (
 
 
 def extremes(dtype: torch.dtype, *shape: int) -> Tensor:
-    """Numbers of any size that the dtype has, its least and its largest among them."""
+    """Random numbers of the dtype, with its least and its largest among them."""
     size = dtype.itemsize
     values = torch.randint(256, (*shape, size), generator=torch.Generator().manual_seed(3))
     if dtype == torch.bool:
@@ -166,7 +166,7 @@ def extremes(dtype: torch.dtype, *shape: int) -> Tensor:
 @pytest.mark.parametrize("moving", [False, True])
 @pytest.mark.parametrize("partner", ["batch", "whole", "none"])
 def test_class_numbers_stay_class_numbers(dtype: torch.dtype, moving: bool, partner: str) -> None:
-    """Each pixel is that of the image that shows more, the own one where both show alike."""
+    """Each pixel is that of the image with the larger share, the sample's own on a tie."""
     plan = make_plan(moving=moving)
     plan.mask = torch.rand(plan.mask.shape)
     plan.mask[:, 0] = 0.5
@@ -278,7 +278,7 @@ def test_nothing_is_changed_in_place() -> None:
     assert torch.equal(y, kept[2])
 
 
-# ---- Kept, cut up, put together -----------------------------------------------------------------
+# ---- Saved, indexed, joined ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("weights_only", [True, False])
@@ -315,7 +315,7 @@ def test_moving() -> None:
 @pytest.mark.parametrize(
     "item", [slice(1, 4), slice(None, None, 2), [0, 3], torch.tensor([4, 0]), slice(0, 0)], ids=str
 )
-def test_a_part_of_a_plan_mixes_as_the_whole(item: Any) -> None:
+def test_a_part_of_a_plan_mixes_like_the_whole(item: Any) -> None:
     plan, x, y = make_plan(), torch.rand(5, 3, 8, 8), torch.tensor([4, 3, 2, 1, 0])
     part = plan[item]
     assert len(part) == len(x[item])

@@ -68,7 +68,9 @@ SETTINGS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("options", SETTINGS, ids=str)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_the_result_is_what_it_says(options: dict[str, Any], dtype: torch.dtype) -> None:
+def test_the_result_has_the_documented_shapes_and_values(
+    options: dict[str, Any], dtype: torch.dtype
+) -> None:
     pairs = make_pairs(5, 16, 32, dtype=dtype)
     result = puzzle_mix(*pairs, **options)
     grid = options["grid"] if isinstance(options["grid"], tuple) else (options["grid"],) * 2
@@ -187,7 +189,7 @@ def test_the_exact_cut_is_the_best_mask(
     for steps in itertools.product(range(labels), repeat=math.prod(grid)):
         mask = (torch.tensor(steps).double() / (labels - 1)).view(1, *grid).expand(4, -1, -1)
         best = best.minimum(objective(*pairs, mask, **options).total)
-    # The solvers decide on integers: what they call optimal is so to 2**-30 of the costs.
+    # The solvers decide by integers: their optimum is one up to 2**-30 of the costs.
     torch.testing.assert_close(got.objective, best, rtol=0, atol=1e-7)
 
 
@@ -203,7 +205,9 @@ def test_the_exact_cut_is_no_worse_than_the_swap(smoothness: str) -> None:
 
 @pytest.mark.parametrize("transport", ["approx", "exact"])
 @pytest.mark.parametrize("fine", [(4, 4), (8, 4)])
-def test_each_image_is_moved_to_where_it_is_seen(transport: str, fine: tuple[int, int]) -> None:
+def test_salient_blocks_move_to_where_the_mask_shows_them(
+    transport: str, fine: tuple[int, int]
+) -> None:
     pairs = make_pairs(6, 16, 16)
     result = puzzle_mix(
         *pairs, grid=4, labels=4, xi=0.3, transport=transport, transport_grid=fine, eta=0.05
@@ -257,7 +261,7 @@ def test_more_cycles_are_never_worse(options: dict[str, Any]) -> None:
 
 
 def test_later_cycles_of_a_sample_do_not_depend_on_its_batch() -> None:
-    # The batch goes on while a sample gains; another that was done stays as it was.
+    # Cycles go on while some sample gains; samples that have stopped must not change.
     pairs = make_pairs(32, 16, 16)
     whole = puzzle_mix(*pairs, cycles=8, **SEVERAL)
     for i in range(32):
@@ -266,12 +270,12 @@ def test_later_cycles_of_a_sample_do_not_depend_on_its_batch() -> None:
         assert same(alone, PuzzleMixResult(*part))
 
 
-def test_a_later_cycle_reads_through_the_permutations() -> None:
+def test_a_later_cycle_measures_permuted_images() -> None:
     pairs = make_pairs(24, 16, 16)
     options: dict[str, Any] = {"grid": 4, "xi": 0.02, "labels": 4, "beta": 3.0, "gamma": 1.0}
     first = puzzle_mix(*pairs, **options)
     second = puzzle_mix(*pairs, cycles=2, **options)
-    # Moving images and saliency first is the same as reading through the permutations.
+    # Moving images and saliency by the permutations first must give the same.
     x1 = ops.mix(pairs.x1, pairs.x1, torch.ones(24, 1, 1), first.source1)
     x2 = ops.mix(pairs.x2, pairs.x2, torch.ones(24, 1, 1), first.source2)
     s1, s2 = (
@@ -284,8 +288,8 @@ def test_a_later_cycle_reads_through_the_permutations() -> None:
     assert torch.equal(second.mask[taken], again.mask[taken])
 
 
-def test_it_stops_once_nothing_improves() -> None:
-    # Nobody would wait for so many cycles.
+def test_cycles_end_when_nothing_improves() -> None:
+    # A number of cycles that would take for ever.
     pairs = make_pairs(4)
     want = puzzle_mix(*pairs, grid=4, cycles=20)
     assert same(puzzle_mix(*pairs, grid=4, cycles=2**62), want)
@@ -312,7 +316,7 @@ def test_growing_beta_makes_larger_pieces() -> None:
 
 
 def test_what_is_salient_stays() -> None:
-    # Each image is salient in one corner: the mask leaves each its own.
+    # Each image is salient in one corner, which the mask must show of it.
     s1, s2 = torch.zeros(1, 8, 8), torch.zeros(1, 8, 8)
     s1[:, :4, :4] = 1
     s2[:, 4:, 4:] = 1
@@ -357,7 +361,7 @@ def test_lambda_for_all(lam: float) -> None:
     assert same(puzzle_mix(*pairs[:4], torch.tensor(lam, dtype=torch.float64), grid=4), want)
 
 
-# ---- Around it ----------------------------------------------------------------------------------
+# ---- Integration --------------------------------------------------------------------------------
 
 
 def test_gradients_flow_to_the_images_through_the_mix() -> None:

@@ -1,4 +1,4 @@
-"""puzzle_plan: the reference's bits on the CPU and on host teams, whatever comes and however."""
+"""puzzle_plan on the CPU and on host teams equals the reference bit for bit, for any arguments."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def part(plan: PuzzlePlan, index: Any) -> PuzzlePlan:
 
 
 def decided(*given: Any, **options: Any) -> PuzzlePlan:
-    """The plan, once every backend has decided its bits."""
+    """The plan of the CPU, after checking that every backend gives the same bits."""
     plan = ops.puzzle_plan(*given, **options)
     exact = options.get("transport") == "exact"
     for context in (Team(0), Team(1)):
@@ -150,7 +150,7 @@ def test_types_and_formats(dtype: torch.dtype, options: dict[str, Any], cut: str
 
 @pytest.mark.parametrize("options", GRIDS[:4], ids=str)
 def test_later_cycles_are_taken(options: dict[str, Any]) -> None:
-    """Or the other tests hold nothing that later cycles see."""
+    """Makes sure that the other tests reach later cycles."""
     pairs = make_pairs(16, 24, 24)
     first = decided(*pairs, **CHEAP | options)
     plan = decided(*pairs, cycles=4, **CHEAP | options)
@@ -172,7 +172,7 @@ HEAVY: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("term", HEAVY)
 @pytest.mark.parametrize("smoothness", ["quadratic", "bilinear"])
 def test_the_last_bit_of_each_term(term: str, smoothness: str) -> None:
-    """Beside others of its size, an error in the last place of a term would be lost."""
+    """Each term alone, as an error in its last place would be lost in the sum of terms."""
     pairs = make_pairs(4, 24, 24, dtype=torch.float64)
     for grids in (*GRIDS[:5], {"grid": (3, 2), "transport_grid": (3, 8), "neighborhood": 8}):
         options = CHEAP | {"smoothness": smoothness, "cycles": 2, "std": 0.3}
@@ -186,7 +186,7 @@ def test_the_last_bit_of_logarithms() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3, 17])
-def test_what_images_were_divided_by(channels: int) -> None:
+def test_standard_deviations(channels: int) -> None:
     pairs = make_pairs(3, 12, 12, channels=channels)
     numbers = [0.2 + 0.05 * c for c in range(channels)]
     options = CHEAP | {"grid": 3, "transport_grid": 6, "cycles": 3}
@@ -254,7 +254,7 @@ def test_partners_within_one_batch() -> None:
 
 
 def test_extreme_values() -> None:
-    """What overflows, cancels or is denormal in double."""
+    """Values that overflow, cancel or are denormal in double."""
     pairs = make_pairs(4, dtype=torch.float64)
     tiny = torch.rand(4, 16, 16, dtype=torch.float64) * 2.0**-1060
     for change in (
@@ -328,7 +328,9 @@ def test_a_sample_does_not_depend_on_what_is_around_it(
 
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("last", [False, True])
-def test_a_mixer_does_not_either(threads: Callable[[int], None], count: int, last: bool) -> None:
+def test_a_sample_does_not_depend_on_a_mixer_s_batch(
+    threads: Callable[[int], None], count: int, last: bool
+) -> None:
     pairs = make_pairs(9)
     options: dict[str, Any] = {"transport_grid": 8, "cycles": 2, **CHEAP}
 
@@ -350,7 +352,7 @@ def test_a_mixer_does_not_either(threads: Callable[[int], None], count: int, las
 
 
 def problems_in_turn() -> Iterator[tuple[Pairs, dict[str, Any]]]:
-    """Problems for which a thread's workspace serves again, and others that take its place."""
+    """Problems that reuse a thread's workspace, and others that replace it."""
     for seed in range(2):
         for size in ((24, 24), (24, 48), (48, 24)):
             for options in (*GRIDS[:4], {"grid": 4, "cut": "exact"}, {"grid": 4, "labels": 2}):
@@ -359,7 +361,7 @@ def problems_in_turn() -> Iterator[tuple[Pairs, dict[str, Any]]]:
                 yield make_pairs(3, *size, dtype=dtype, seed=seed), options
 
 
-def test_workspaces_serve_again() -> None:
+def test_workspaces_are_reused() -> None:
     problems = list(problems_in_turn())
     want = [reference.puzzle_plan(*pairs, **options) for pairs, options in problems]
     order = torch.randint(len(problems), (300,), generator=torch.Generator().manual_seed(0))
@@ -368,7 +370,7 @@ def test_workspaces_serve_again() -> None:
         assert same(ops.puzzle_plan(*pairs, **options), want[i]), options
 
 
-def test_workspaces_serve_again_after_a_refusal() -> None:
+def test_workspaces_are_reused_after_a_refusal() -> None:
     for pairs, options in problems_in_turn():
         want = ops.puzzle_plan(*pairs, **options)
         for name in ("x1", "saliency2"):
@@ -380,7 +382,7 @@ def test_workspaces_serve_again_after_a_refusal() -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no interval timer")
-def test_workspaces_serve_again_after_an_interruption(threads: Callable[[int], None]) -> None:
+def test_workspaces_are_reused_after_an_interruption(threads: Callable[[int], None]) -> None:
     class Stopped(Exception):
         pass
 
@@ -442,7 +444,7 @@ def test_weights_whose_costs_overflow(plan: Any, weights: dict[str, Any], messag
 def test_of_several_faults_the_same_one_is_named_whatever_the_threads(
     threads: Callable[[int], None],
 ) -> None:
-    """That of the lowest pair, though another pair's fault has the same number in x2."""
+    """The fault of the lowest pair is named, though another pair's has the same index in x2."""
     # Two threads begin at pairs 0 and 25, at once: the second one meets x2's fault first.
     pairs = make_pairs(400, 32, 32)
     x1, x2 = pairs.x1.clone(), pairs.x2.clone()
@@ -468,8 +470,8 @@ def test_the_place_of_a_pixel_in_any_format() -> None:
                 ops.puzzle_plan(*pairs._replace(**{name: x}), grid=4)
 
 
-def test_every_pixel_and_saliency_is_looked_at() -> None:
-    # Blocks of 6 x 6 pixels: most pixels lie in windows that no boundary touches.
+def test_every_pixel_and_saliency_is_checked() -> None:
+    # Blocks of 6 x 6 pixels: most pixels are in windows that touch no boundary.
     pairs = make_pairs(1, 12, 12, channels=2)
     for last in (False, True):
         for y in range(12):
@@ -512,8 +514,8 @@ def test_a_mixer_names_its_own_arguments() -> None:
         PuzzleMix(grids=(4,), num_classes=4, std=(1, 2))(images, labels, saliency)
 
 
-def test_what_is_bad_on_the_device_stays_within_bounds() -> None:
-    """Teams take values as CUDA does, unseen: the plan is one all the same."""
+def test_bad_values_on_the_device_stay_within_bounds() -> None:
+    """Teams don't check values, as on CUDA: the result is still a valid plan."""
     pairs = make_pairs(6, 24, 24)
     x1, x2, s1, s2, lam = (x.clone() for x in pairs)
     x1[0], x1[1, 0, 3], x2[2, :, 5], x2[3] = torch.nan, torch.inf, -torch.inf, 3e38
@@ -535,9 +537,7 @@ def test_what_is_bad_on_the_device_stays_within_bounds() -> None:
 
 @pytest.mark.parametrize("cycles", [1, 2])
 @pytest.mark.parametrize("seed", [None, 0])
-def test_a_plan_is_the_same_where_nobody_asks_for_its_objective(
-    cycles: int, seed: int | None
-) -> None:
+def test_a_plan_is_the_same_without_its_objective(cycles: int, seed: int | None) -> None:
     pairs = make_pairs(6, 16, 16)
     options = CHEAP | {"cycles": cycles}
     checked = validate.PuzzleOptions(

@@ -69,7 +69,7 @@ Rows = list[list[float]]
 
 
 def rectangle(values: Rows) -> float:
-    """docs/mathematics/order.md, "The sum over a rectangle"."""
+    """The sum of docs/mathematics/order.md, "The sum over a rectangle", in Python floats."""
     columns = [running(list(column)) for column in zip(*values, strict=True)]
     if len(columns) == 1:
         return columns[0]
@@ -106,7 +106,7 @@ def moved(plane: Rows, source: list[list[int]] | None) -> Rows:
 
 
 class Literal:
-    """One pair, in plain loops over Python's floats, for one view of its images."""
+    """The costs and objective of one pair and its permutations, in loops over Python floats."""
 
     def __init__(self, pairs: Pairs, grid: Any, fine: Any, sources: Any, **options: Any) -> None:
         self.o = DEFAULTS | options
@@ -164,7 +164,7 @@ class Literal:
         return ((self.smoothness * self.o["gamma"]) / 2) / self.pixels(down)
 
     def edge(self, i: tuple[int, int], down: bool) -> tuple[float, float, float, float]:
-        """d22, first, second and weight; zeros over the border."""
+        """d22, first, second and weight of an edge; zeros over the border."""
         y, x = i
         h, w = self.grid
         if not (0 <= y < h - down and 0 <= x < w - (not down)):
@@ -245,7 +245,7 @@ ORDERS: list[tuple[tuple[int, int], Any, Any, dict[str, Any]]] = [
 
 @pytest.mark.parametrize("case", ORDERS, ids=str)
 @pytest.mark.parametrize("seed", range(3))
-def test_every_number_is_that_of_the_written_order(case: tuple[Any, ...], seed: int) -> None:
+def test_every_number_follows_the_order_of_addition(case: tuple[Any, ...], seed: int) -> None:
     size, grid, fine, options = case
     pairs = make_pairs(1, *size, channels=1 + seed, dtype=torch.float64, seed=seed)
     checked = with_std(PuzzleOptions(**(DEFAULTS | options)), pairs.x1)
@@ -267,7 +267,7 @@ def test_every_number_is_that_of_the_written_order(case: tuple[Any, ...], seed: 
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 2), (3, 1), (2, 3), (5, 8), (7, 5)])
-def test_sums_keep_to_the_order(rows: int, columns: int) -> None:
+def test_sums_follow_the_order_of_addition(rows: int, columns: int) -> None:
     generator = torch.Generator().manual_seed(rows * columns)
     values = torch.randn(3 * rows, 2 * columns, generator=generator, dtype=torch.float64)
     values *= 10 ** (8 * torch.randn(values.shape, generator=generator, dtype=torch.float64))
@@ -275,7 +275,7 @@ def test_sums_keep_to_the_order(rows: int, columns: int) -> None:
     assert puzzle._sums(values, rows, columns).tolist() == want
     if rows * columns > 8:
         turned = rectangles(values.mT.tolist(), columns, rows)
-        assert turned != torch.tensor(want).mT.tolist()  # the order can be seen
+        assert turned != torch.tensor(want).mT.tolist()  # another order gives other bits
 
 
 # ---- Costs and objective of any mask and permutations -------------------------------------------
@@ -289,15 +289,15 @@ def problem_of(
 
 
 GRIDS = [((1, 1), (1, 1)), ((4, 4), (8, 4)), ((2, 6), (2, 6)), ((3, 2), (12, 4)), ((1, 4), (3, 4))]
-"""Of the cut and of the transport; where images are of 24 x 24, some blocks that move are no whole
-number of windows."""
+"""Grids of the cut and of the transport. In images of 24 x 24 pixels some blocks of the transport
+are no whole number of windows."""
 
 
 @pytest.mark.parametrize("smoothness", ["quadratic", "bilinear"])
 @pytest.mark.parametrize("labels", [2, 3, 7])
 @pytest.mark.parametrize(("grid", "fine"), GRIDS)
 @pytest.mark.parametrize("moves", [False, True])
-def test_costs_of_the_cut_differ_as_the_objective_does(
+def test_costs_of_the_cut_and_the_objective_differ_by_a_constant(
     smoothness: str, labels: int, grid: tuple[int, int], fine: tuple[int, int], moves: bool
 ) -> None:
     pairs = make_pairs(4, 24, 24, dtype=torch.float64)
@@ -319,7 +319,7 @@ def test_costs_of_the_cut_differ_as_the_objective_does(
 @pytest.mark.parametrize("smoothness", ["quadratic", "bilinear"])
 @pytest.mark.parametrize(("grid", "fine"), GRIDS)
 @pytest.mark.parametrize("moves", [False, True])
-def test_its_objective_is_the_plain_one(
+def test_the_objective_equals_the_plain_function(
     dtype: torch.dtype,
     smoothness: str,
     grid: tuple[int, int],
@@ -338,7 +338,7 @@ def test_its_objective_is_the_plain_one(
 
 @pytest.mark.parametrize("smoothness", ["quadratic", "bilinear"])
 def test_negative_weights_are_kept_from_the_cut_only(smoothness: str) -> None:
-    # Stripes that fit across images but not within: d11 = d22 = 1 and d12 = d21 = 0, so w = -1.
+    # Stripes that continue into the other image only: d11 = d22 = 1, d12 = d21 = 0, so w = -1.
     x1 = torch.zeros(1, 1, 2, 2)
     x1[..., 1, :] = 1
     s = torch.ones(1, 2, 2)
@@ -347,7 +347,7 @@ def test_negative_weights_are_kept_from_the_cut_only(smoothness: str) -> None:
     problem = problem_of(pairs, (2, 2), (2, 2), **options)
     _, vertical, horizontal, _ = puzzle._costs(problem, puzzle._view(problem, None))
     assert (vertical == 0).all()
-    # Sideways the images fit within and not across: w = +1.
+    # To the right they continue in their own image only: w = +1.
     torch.testing.assert_close(horizontal, torch.full((1, 2, 1), 1.2 / 32 * 3).double())
     mask = torch.tensor([[[1.0, 1.0], [0.0, 0.0]]])
     got = objective(*pairs, mask, **options)
@@ -398,7 +398,9 @@ def test_known_logarithms() -> None:
 
 @pytest.mark.parametrize("options", SETTINGS, ids=str)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_the_plan_is_what_it_says(options: dict[str, Any], dtype: torch.dtype) -> None:
+def test_the_plan_has_the_documented_shapes_and_values(
+    options: dict[str, Any], dtype: torch.dtype
+) -> None:
     pairs = make_pairs(3, 16, 32, dtype=dtype)
     plan = reference.puzzle_plan(*pairs, **options)
     grid = options["grid"] if isinstance(options["grid"], tuple) else (options["grid"],) * 2
@@ -490,7 +492,7 @@ def test_later_cycles_of_a_sample_do_not_depend_on_its_batch() -> None:
 
 
 @pytest.mark.parametrize("fine", [(4, 4), (8, 8), (16, 4)])
-def test_a_later_cycle_sees_what_has_moved(fine: tuple[int, int]) -> None:
+def test_a_later_cycle_measures_moved_blocks(fine: tuple[int, int]) -> None:
     # Blocks of 4 x 4 pixels in the cut; those of the last grid are no whole number of windows.
     pairs = make_pairs(16)
     options = SEVERAL | {"transport_grid": fine}
@@ -568,7 +570,7 @@ def test_saliency_of_zero_is_uniform() -> None:
     got = reference.puzzle_plan(*pairs._replace(saliency1=none, saliency2=none), grid=4)
     want = reference.puzzle_plan(*pairs._replace(saliency1=flat, saliency2=flat), grid=4)
     assert same(got, want)
-    # So is what is too large to add up.
+    # So is saliency whose sum overflows.
     huge = torch.full((3, 16, 16), 1e308, dtype=torch.float64)
     large = pairs._replace(saliency1=huge, saliency2=huge)
     assert same(reference.puzzle_plan(*large, grid=4), want)
@@ -637,7 +639,7 @@ def test_the_exact_cut_is_the_best_mask(
     for steps in itertools.product(range(labels), repeat=math.prod(grid)):
         mask = (torch.tensor(steps).double() / (labels - 1)).view(1, *grid).expand(4, -1, -1)
         best = best.minimum(objective(*pairs, mask, **options).total)
-    # The cut decides on integers: what it calls optimal is so to 2**-30 of the costs.
+    # The cut decides by integers: its optimum is one up to 2**-30 of the costs.
     torch.testing.assert_close(got.objective, best, rtol=0, atol=1e-7)
 
 
@@ -657,7 +659,7 @@ def test_the_exact_transport_is_the_best_permutation() -> None:
 
 
 def test_what_is_salient_stays() -> None:
-    # Each image is salient in one corner: the mask leaves each its own, and nothing moves.
+    # Each image is salient in one corner, which the mask shows of it, and nothing moves.
     s1, s2 = torch.zeros(1, 8, 8), torch.zeros(1, 8, 8)
     s1[:, :4, :4] = 1
     s2[:, 4:, 4:] = 1
@@ -668,9 +670,9 @@ def test_what_is_salient_stays() -> None:
     assert plan.source1.flatten().tolist() == plan.source2.flatten().tolist() == [0, 1, 2, 3]
 
 
-def test_a_hidden_salient_block_is_moved_to_where_it_is_seen() -> None:
-    # Two blocks. Both images are salient on the left; the second wins it, as it is the more so,
-    # and the first is seen on the right, which is worth the move.
+def test_a_hidden_salient_block_moves_to_where_the_mask_shows_it() -> None:
+    # Two blocks. Both images are salient on the left, the second one more, so the mask shows it
+    # there. The first is shown on the right, where its salient block is worth moving to.
     x = torch.full((1, 1, 4, 8), 0.5)
     s1, s2 = torch.tensor([[[0.9, 0.1]]]), torch.tensor([[[1.0, 0.0]]])
     plan = reference.puzzle_plan(
@@ -680,7 +682,7 @@ def test_a_hidden_salient_block_is_moved_to_where_it_is_seen() -> None:
     assert plan.ratio.tolist() == [0.5]
     assert plan.source1.flatten().tolist() == [1, 0]
     assert plan.source2.flatten().tolist() == [0, 1]
-    # The shares seen are 0.9 and 1; two blocks have moved by one.
+    # The shares that the mask shows are 0.9 and 1; two blocks have moved by one.
     assert float(plan.objective) == pytest.approx(-0.9 - 1.0 + 0.5 * 2, abs=1e-7)
 
 

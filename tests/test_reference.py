@@ -21,7 +21,7 @@ few = settings(deadline=None, max_examples=25)
 
 
 def close(value: Tensor, expected: object, size: float = 1.0) -> bool:
-    """Equal to what rounding to 30 bits leaves, of sums of about this size."""
+    """Whether sums of about this size agree up to rounding to 30 bits."""
     difference = value - torch.as_tensor(expected, dtype=torch.float64)
     return bool((difference.abs() <= 1e-6 * size).all())
 
@@ -34,7 +34,7 @@ def magnitude(*costs: Tensor) -> float:
 
 
 def test_the_smallest_sink_side_wins_a_tie() -> None:
-    # Each side costs the same: only what must reach the sink is on its side.
+    # Both sides of a cell cost the same: only cells that must be are on the sink side.
     one, none = torch.ones(1, 1, 2), torch.zeros(1, 0, 2)
     cut = reference.grid_min_cut(one, one, none, torch.ones(1, 1, 1))
     assert cut.segment.tolist() == [[[False, False]]]
@@ -52,7 +52,7 @@ def test_a_bottleneck_is_cut() -> None:
 
 @few
 @given(seed=SEEDS, grid=st.sampled_from(problems.GRIDS), most=st.sampled_from([1, 3, 1000]))
-def test_cuts_are_those_of_maxflow(seed: int, grid: tuple[int, int], most: int) -> None:
+def test_cuts_equal_maxflow(seed: int, grid: tuple[int, int], most: int) -> None:
     problem = problems.cut("uniform", seed=seed, batch=3, height=grid[0], width=grid[1])
     whole = problems.Cut(*((each * most).round().int() for each in problem))
     found = reference.grid_min_cut(*whole)
@@ -62,7 +62,7 @@ def test_cuts_are_those_of_maxflow(seed: int, grid: tuple[int, int], most: int) 
         assert np.array_equal(found.segment[b].numpy(), segment)
 
 
-def test_a_large_cut_is_that_of_maxflow() -> None:
+def test_a_large_cut_equals_maxflow() -> None:
     whole = problems.Cut(
         *((each * 1000).int() for each in problems.cut("uniform", batch=1, height=40, width=48))
     )
@@ -111,7 +111,7 @@ def test_energy_is_the_sum_over_cells_and_edges(
     assert energy.tolist() == pytest.approx(problems.naive_energy(labels, problem), rel=1e-12)
 
 
-def test_the_programming_oracle_finds_what_trying_all_finds() -> None:
+def test_dynamic_programming_equals_trying_all_labellings() -> None:
     every = problems.every_labeling(3, 2, 3)
     for seed, pair in itertools.product(range(5), ("quadratic", "potts")):
         problem = problems.labeling("integers", pair, seed=seed, batch=1, height=3, width=2)
@@ -170,7 +170,7 @@ def test_a_non_integral_convex_cost_is_solved_on_its_rounded_integers() -> None:
 
 
 def test_a_chain_is_labelled_by_hand() -> None:
-    # The ends hold labels 0 and 2; the quadratic cost makes the middle take the step between.
+    # The ends have labels 0 and 2; the quadratic cost gives the middle the label between.
     unary = torch.tensor([[[[0.0, 9, 9], [1, 1, 1], [9, 9, 0]]]])
     edges = torch.zeros(1, 0, 3), torch.ones(1, 1, 2)
     pair = problems.LABEL_COSTS["quadratic"](3)
@@ -193,9 +193,7 @@ def test_ties_go_to_the_lowest_label(solve) -> None:
     labels=st.integers(2, 5),
     pair=st.sampled_from(["quadratic", "linear", "potts", "truncated"]),
 )
-def test_swaps_are_those_of_maxflow(
-    seed: int, grid: tuple[int, int], labels: int, pair: str
-) -> None:
+def test_swaps_equal_maxflow(seed: int, grid: tuple[int, int], labels: int, pair: str) -> None:
     problem = problems.labeling(
         "integers", pair, seed=seed, height=grid[0], width=grid[1], labels=labels
     )
@@ -204,7 +202,7 @@ def test_swaps_are_those_of_maxflow(
         assert torch.equal(found.labels[b], problems.maxflow_swap(problem, b))
 
 
-def test_large_swaps_are_those_of_maxflow() -> None:
+def test_large_swaps_equal_maxflow() -> None:
     whole = integers.labeling_integers(*problems.labeling("puzzle", height=16, width=16))
     problem = problems.Labeling(*(part.int() for part in whole))
     found = reference.alpha_beta_swap(*problem)
@@ -264,7 +262,7 @@ def test_labelings_do_not_depend_on_a_power_of_two() -> None:
 
 @pytest.mark.parametrize("kind", sorted(problems.MATRICES))
 @pytest.mark.parametrize("count", [1, 2, 9, 40])
-def test_exact_assignments_have_scipys_total(kind: str, count: int) -> None:
+def test_exact_assignments_have_the_total_of_scipy(kind: str, count: int) -> None:
     cost = problems.matrix(kind, count=count)
     found = reference.assignment(cost, method="exact")
     values = cost.double()
@@ -279,11 +277,11 @@ def test_exact_assignments_have_scipys_total(kind: str, count: int) -> None:
 
 @pytest.mark.parametrize("kind", sorted(problems.MATRICES))
 @pytest.mark.parametrize("count", [1, 2, 7, 20])
-def test_approximate_assignments_are_the_rows_stable_matching(kind: str, count: int) -> None:
+def test_approximate_assignments_are_the_proposer_optimal_matching(kind: str, count: int) -> None:
     cost = problems.matrix(kind, count=count)
     found = reference.assignment(cost)
     assert problems.blocking_pairs(cost, found.source) == 0
-    expected = [problems.row_optimal_matching(each) for each in cost]
+    expected = [problems.proposer_optimal_matching(each) for each in cost]
     assert found.source.tolist() == expected
     total = cost.double().gather(1, found.source[:, None])[:, 0].sum(1)
     assert torch.allclose(found.total, total, rtol=1e-12, atol=0)
@@ -291,7 +289,7 @@ def test_approximate_assignments_are_the_rows_stable_matching(kind: str, count: 
 
 @pytest.mark.parametrize("kind", ["uniform", "ties", "few integers"])
 @pytest.mark.parametrize("seed", range(4))
-def test_no_stable_matching_suits_any_row_better(kind: str, seed: int) -> None:
+def test_no_row_prefers_another_stable_matching(kind: str, seed: int) -> None:
     cost = problems.matrix(kind, seed=seed, batch=1, count=4)
     every = torch.tensor(list(itertools.permutations(range(4))))
     stable = [each for each in every if problems.blocking_pairs(cost, each[None]) == 0]
@@ -321,7 +319,7 @@ def test_transport_solves_the_costs_it_describes(
     problem = problems.transport(kind, height=grid[0], width=grid[1])
     cost = problems.transport_cost(problem, xi, weight)
     count = cost.shape[1]
-    # A cost of about this size is rounded at 30 bits, where a step of one block counts d² times.
+    # Costs of about this size are rounded to 30 bits; the rounded cost of a move counts d² times.
     size = count * (2 * xi + problem.saliency.max().item())
     slack = size * (grid[0] ** 2 + grid[1] ** 2) * 2.0**-29
     every = torch.arange(count).expand(2, count)
@@ -364,11 +362,11 @@ def test_approximate_transport_is_stable_on_its_integers(kind: str, weight: str,
     problem = problems.transport(kind, height=3, width=5)
     cost = whole_transport_cost(problem, xi, weight)
     found = reference.masked_transport(*problem, xi=xi, weight=weight)
-    expected = [problems.row_optimal_matching(each) for each in cost]
+    expected = [problems.proposer_optimal_matching(each) for each in cost]
     assert found.source.flatten(1).tolist() == expected
 
 
-def test_nothing_moves_where_moving_is_dear() -> None:
+def test_nothing_moves_if_moving_is_expensive() -> None:
     problem = problems.transport("puzzle", height=4, width=4)
     for method in ("approx", "exact"):
         found = reference.masked_transport(*problem, xi=100.0, method=method)
@@ -458,6 +456,6 @@ def test_gradients_of_the_mix(levels: int) -> None:
         batch=1, channels=2, size=(4, 6), grids=((2, 3), (4, 2), (1, 3)), levels=levels
     )
     inputs = [each.double().requires_grad_() for each in (x1, x2, mask)]
-    # At a mask of exactly 0 or 1 the formula goes on: its slope is the difference of the images.
+    # Also at a mask of exactly 0 or 1 the derivative is the difference of the images.
     assert torch.autograd.gradcheck(reference.mix, (*inputs, source1, source2))
     assert torch.autograd.gradgradcheck(reference.mix, (*inputs, source1, source2))

@@ -79,7 +79,7 @@ def test_by_hand(norm: str, training: bool) -> None:
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("training", [True, False])
-def test_the_model_is_left_as_it_was(norm: str, training: bool) -> None:
+def test_the_model_is_unchanged(norm: str, training: bool) -> None:
     model = make_model(norm).train(training)
     model[0].weight.requires_grad_(False)
     model[3].bias.grad = torch.ones(4)
@@ -97,7 +97,7 @@ def test_the_model_is_left_as_it_was(norm: str, training: bool) -> None:
     assert all(module.training == training for module in model.modules())
     assert torch.equal(images, kept)
     assert not images.requires_grad
-    # It still trains as ever: statistics move, gradients come.
+    # It still trains: statistics are updated, and gradients are computed.
     model(images).sum().backward()
     assert model[0].bias.grad is not None
     tracked = [m for m in model if getattr(m, "track_running_stats", False)]
@@ -106,7 +106,7 @@ def test_the_model_is_left_as_it_was(norm: str, training: bool) -> None:
         assert all((m.running_mean != 0).all() for m in tracked)
 
 
-def test_an_error_in_the_model_leaves_it_as_it_was() -> None:
+def test_the_model_is_unchanged_after_an_error() -> None:
     class Broken(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             raise RuntimeError("broken")
@@ -225,7 +225,7 @@ def test_compiled_models() -> None:
 
 
 class ImageClassifierOutput(OrderedDict):
-    """As Hugging Face's: a dict whose entries are attributes, the loss first where there is one."""
+    """A copy of Hugging Face's class: a dict whose entries are attributes, with the loss first."""
 
     @property
     def logits(self) -> Tensor:
@@ -233,7 +233,7 @@ class ImageClassifierOutput(OrderedDict):
 
 
 class InceptionOutputs(NamedTuple):
-    """As torchvision's Inception returns in training mode."""
+    """The output of torchvision's Inception in training mode."""
 
     logits: Tensor
     aux_logits: Tensor
@@ -355,7 +355,7 @@ def test_a_model_that_changes_its_input(inplace: nn.Module, downscale: int, comp
 
 
 class Counting(nn.Module):
-    """Buffers that move in either mode, in place or by another tensor in their stead."""
+    """A module that changes its buffers in either mode, in place or by assigning a new tensor."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -372,7 +372,7 @@ class Counting(nn.Module):
 @pytest.mark.parametrize("kind", ["parametrized", "hook", "counting", "instance"])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.filterwarnings("ignore:.*spectral_norm.*is deprecated:FutureWarning")
-def test_buffers_stay_as_they_were(kind: str, training: bool) -> None:
+def test_buffers_are_unchanged(kind: str, training: bool) -> None:
     """The vectors of spectral norms, running means, counts."""
     model = make_model("instance" if kind == "instance" else "batch")
     if kind == "parametrized":
@@ -393,7 +393,7 @@ def test_buffers_stay_as_they_were(kind: str, training: bool) -> None:
     unmoved = [name for name in buffers if "constant" in name or "running" in name]
     if kind == "counting":
         assert all(buffers[name]._version == versions[name] for name in unmoved)
-    # It moves them as ever when it is called by itself.
+    # When the model is called by itself it still updates them.
     model(images)
     moved = [name for name, b in model.named_buffers() if not torch.equal(b, before[name])]
     assert bool(moved) == (training or kind == "counting")
@@ -541,10 +541,10 @@ def test_spectral_in_half_precision_on_its_own() -> None:
 
 @pytest.mark.parametrize("sides", [(32, 32), (64, 64), (16, 48), (224, 160)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_spectral_saliency_of_a_sample_is_its_own(
+def test_spectral_saliency_does_not_depend_on_the_batch(
     sides: tuple[int, int], dtype: torch.dtype
 ) -> None:
-    """Bit for bit, whatever the batch and its memory format."""
+    """A sample's saliency is the same bit for bit in any batch and memory format."""
     images = torch.rand(9, 3, *sides, dtype=dtype)
     whole = spectral_saliency(images)
     for part in (slice(3, 4), slice(2, 9)):
@@ -560,8 +560,8 @@ def test_spectral_enlarges_what_it_took_at_64_pixels() -> None:
     torch.testing.assert_close(spectral_saliency(images), want, rtol=1e-9, atol=0)
 
 
-def test_what_spectral_saliency_keeps_between_calls() -> None:
-    """Constants: not those that a compiler or fake tensors made, which have no values."""
+def test_constants_of_spectral_saliency_are_cached() -> None:
+    """But not those made while compiling or for fake tensors, which have no values."""
     images = torch.rand(2, 3, 20, 28)
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         assert spectral_saliency(mode.from_tensor(images)).shape == (2, 20, 28)
@@ -581,7 +581,7 @@ def test_spectral_of_a_constant_is_constant(value: float) -> None:
     assert float(saliency.max() - saliency.min()) <= 1e-5 * float(saliency.max())
 
 
-def test_spectral_of_nothing_and_refusals() -> None:
+def test_spectral_of_empty_batches_and_refusals() -> None:
     assert spectral_saliency(torch.zeros(0, 3, 8, 8)).shape == (0, 8, 8)
     with pytest.raises(ValueError, match=r"images: expected shape \[N, C, H, W\], got \[8, 8\]"):
         spectral_saliency(torch.zeros(8, 8))

@@ -72,7 +72,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_is_handed_out() -> None:
+def test_samples_come_with_their_maps() -> None:
     data, maps = make_data(), torch.rand(10, 8, 8)
     stored = StoredSaliency(data, maps)
     assert len(stored) == 10

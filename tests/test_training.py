@@ -1,4 +1,4 @@
-"""The training step against the same by hand; what it must leave alone, and who it works with."""
+"""The training step against one by hand, its side effects, and models of all kinds."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_a_gradient_in_closed_form() -> None:
     def mean(outputs: Tensor, weights: Tensor) -> Tensor:
         return (outputs * weights).mean()
 
-    class Pairs(MixUp):
+    class Neighbours(MixUp):
         def plan(self, images: Tensor, *_: Any) -> Plan:
             lam = torch.full((3,), 0.25, dtype=torch.float64)
             return Plan(torch.tensor([1, 2, 0]), lam, lam[:, None, None])
@@ -143,7 +143,7 @@ def test_a_gradient_in_closed_form() -> None:
     labels = torch.tensor([1.0, 0.0, 1.0])[:, None]
     with torch.no_grad():
         model.weight.fill_(2.0)
-    loss = puzzle_mix_backward(model, images, labels, Pairs(), clean_weight=3.0, loss_fn=mean)
+    loss = puzzle_mix_backward(model, images, labels, Neighbours(), clean_weight=3.0, loss_fn=mean)
     # Mixed: x = 1.75, 5, 2.25 and y = 0.25, 0.75, 1; clean: x y = 1, 0, 6.
     want = (1.75 * 0.25 + 5 * 0.75 + 2.25) / 3 + 3 * (1 + 0 + 6) / 3
     assert model.weight.grad is not None
@@ -174,7 +174,9 @@ def test_it_accumulates() -> None:
         (PuzzleMix, {"clean_weight": 1.0, "adversarial_prob": 0.5}, 2),
     ],
 )
-def test_as_few_passes_as_can_be(kind: type[Mixer], settings: dict[str, Any], passes: int) -> None:
+def test_the_number_of_forward_passes(
+    kind: type[Mixer], settings: dict[str, Any], passes: int
+) -> None:
     model, (images, labels) = make_model(), batch()
     watch = Watch(model)
     accumulated, computed = [], []
@@ -206,7 +208,7 @@ def test_the_first_pass_freezes_weights_without_a_clean_term() -> None:
     assert model[0].bias.grad is None
 
 
-def test_a_callable_of_the_mixer_decides() -> None:
+def test_the_mixer_s_callable_gives_the_saliency() -> None:
     model, (images, labels) = make_model().eval(), batch()
     watch = Watch(model)
     puzzle_mix_backward(model, images, labels, make(PuzzleMix, saliency=spectral_saliency))
@@ -245,7 +247,7 @@ def test_unused_parameters_and_those_of_the_loss() -> None:
     torch.testing.assert_close(got, want)
 
 
-def test_a_failing_call_leaves_gradients_as_they_were() -> None:
+def test_a_failing_call_leaves_gradients_unchanged() -> None:
     images, labels = batch()
     model = make_model()
     calls = []
@@ -468,7 +470,7 @@ def test_a_compiled_mixer(kind: type[Mixer]) -> None:
     assert_same(gradients(model), gradients(plain), rtol=0, atol=0)
 
 
-def test_saliency_made_beforehand() -> None:
+def test_saliency_given_as_an_argument() -> None:
     images, labels = batch()
     maps = torch.rand(6, 8, 8)
     model = make_model().eval()
@@ -642,7 +644,7 @@ def test_features_get_noise_too() -> None:
     not (dist.is_available() and dist.is_gloo_available()),
     reason="this PyTorch was built without gloo",
 )
-def test_two_processes_are_one_with_the_whole_batch() -> None:
+def test_two_processes_equal_one_with_the_whole_batch() -> None:
     here = Path(__file__).parent
     paths = [str(here.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     environment = os.environ | {

@@ -34,7 +34,7 @@ def assert_permutations(source):
 
 
 def assert_matchings(source, rows):
-    """As many rows as there can be, each once; -1 elsewhere."""
+    """Sources must name min(N, M) rows, each once, and be -1 elsewhere."""
     for each in source:
         used = each[each != -1].tolist()
         assert len(used) == len(set(used)) == min(rows, source.shape[1])
@@ -42,7 +42,7 @@ def assert_matchings(source, rows):
 
 
 def total_of(cost, source):
-    """[B], of a matrix [B, N, M] whose rows are sources."""
+    """The totals [B] of sources for matrices [B, N, M]."""
     if cost.numel() == 0:
         return cost.new_zeros(len(cost))
     chosen = cost.gather(1, source.flatten(1).clamp(min=0)[:, None, :])[:, 0]
@@ -50,7 +50,7 @@ def total_of(cost, source):
 
 
 def slack_of(cost, least):
-    """What is promised of an exact total [B]: min(N, M) * U * 2**-28, and the sum's rounding."""
+    """The error allowed to an exact total [B]: min(N, M) * U * 2**-28, and the sum's rounding."""
     if cost.numel() == 0:
         return torch.zeros(len(cost))
     rows, columns = cost.shape[1:]
@@ -81,18 +81,18 @@ def test_assignment(kind, count):
 
 
 @pytest.mark.parametrize("kind", ["uniform", "ties", "equal", "agreed", "few integers"])
-def test_no_row_and_column_would_rather_have_each_other(kind):
+def test_the_matching_has_no_blocking_pair(kind):
     cost = problems.matrix(kind, count=12, batch=4)
     assert problems.blocking_pairs(cost, puzzlemix.assignment(cost).source) == 0
 
 
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 6), values=st.integers(1, 4))
-def test_best_for_the_rows(seed, count, values):
-    """Of the stable matchings, which ties make many."""
+def test_the_stable_matching_is_proposer_optimal(seed, count, values):
+    """It equals deferred acceptance one proposal at a time, also for costs with ties."""
     g = problems.generator(seed)
     cost = torch.randint(0, values, (1, count, count), generator=g).int()
     source = puzzlemix.assignment(cost).source
-    assert source[0].tolist() == problems.row_optimal_matching(cost[0])
+    assert source[0].tolist() == problems.proposer_optimal_matching(cost[0])
 
 
 def test_assignment_known_answers():
@@ -122,7 +122,7 @@ seeds = st.integers(0, 2**32)
 @given(cost=matrices, seed=seeds, share=st.sampled_from([0, 0.2, 0.6]), team=st.booleans())
 @pytest.mark.parametrize("filler", problems.FILLERS)
 def test_rectangles_fillers_and_forbidden_pairs(cost, filler, share, seed, team):
-    """SciPy solves the same; a filler in an assignment is as good as any other cost."""
+    """Totals equal SciPy's, which treats a filler as any other cost."""
     if cost.is_floating_point():
         cost = problems.filled(cost.double(), filler, share, seed)
     rows, wide = cost.shape[1], cost.double()
@@ -139,8 +139,64 @@ def test_rectangles_fillers_and_forbidden_pairs(cost, filler, share, seed, team)
         least = torch.tensor(problems.least_total(wide[b : b + 1]), dtype=torch.float64)
         torch.testing.assert_close(exact.total[b : b + 1], total_of(wide, exact.source)[b : b + 1])
         off = (exact.total[b] - least).abs()
-        assert off <= slack_of(wide[b : b + 1], least)
+        slack = slack_of(wide[b : b + 1], least)
+        assert off <= slack
         assert cost.is_floating_point() or off == 0
+        if wide.numel() and filler in (1e3, float("inf")):  # larger ones are beyond sums in double
+            square = as_square(wide[b : b + 1], exact.source[b : b + 1])
+            assert certificates.no_cycle_gains(*square, slack).all()
+
+
+@given(cost=matrices, seed=seeds, share=st.sampled_from([0, 0.2, 0.6]))
+@pytest.mark.parametrize("filler", problems.FILLERS)
+def test_lapx_finds_no_less(cost, filler, share, seed):
+    """Where fillers are large its own duals are rounded: it may find more."""
+    lap = pytest.importorskip("lap")
+    if cost.is_floating_point():
+        cost = problems.filled(cost.double(), filler, share, seed)
+    cost = cost[[not none for none in problems.infeasible(cost)]]
+    exact = puzzlemix.assignment(cost, method="exact")
+    wide = cost.double()
+    for matrix, total in zip(wide, exact.total, strict=True):
+        theirs = torch.tensor([lap.lapjv(matrix.numpy(), extend_cost=True)[0]], dtype=torch.float64)
+        assert total <= theirs + slack_of(matrix[None], theirs)
+        if filler == float("inf") or not cost.is_floating_point():
+            assert total >= theirs - slack_of(matrix[None], theirs)
+
+
+@given(cost=matrices, seed=seeds)
+def test_costs_of_64_bits(cost, seed):
+    """Exact to the last unit up to the ends of int32, by SciPy and by what no cycle gains."""
+    g = problems.generator(seed)
+    ends = torch.tensor([-(2**31), -(2**31) + 1, 0, 1, 2**31 - 1])
+    cost = torch.where(
+        torch.rand(cost.shape, generator=g) < 0.5,
+        ends[torch.randint(5, cost.shape, generator=g)],
+        cost.double().clamp(-(2**20), 2**20).long(),
+    )
+    exact = puzzlemix.assignment(cost, method="exact")
+    assert exact.total.tolist() == problems.least_total(cost)
+    assert torch.equal(puzzlemix.assignment(cost.int(), method="exact").source, exact.source)
+    assert torch.equal(puzzlemix.assignment(cost).source, puzzlemix.assignment(cost.int()).source)
+    if cost.numel():
+        assert certificates.no_cycle_gains(*as_square(cost, exact.source)).all()
+        beyond = cost.clone()
+        beyond[-1, -1, -1] = -(2**31) - 1
+        with pytest.raises(ValueError, match=r"^cost: .*-2147483649 .*fit into int32"):
+            puzzlemix.assignment(beyond, method="exact")
+
+
+def as_square(cost, source):
+    """Rows or columns that cost nothing fill a matrix up; those left over have each other."""
+    batch, rows, columns = cost.shape
+    size = max(rows, columns)
+    square = torch.zeros(batch, size, size, dtype=cost.dtype)
+    square[:, :rows, :columns] = cost
+    whole = torch.full((batch, size), -1)
+    whole[:, :columns] = source
+    for each in whole:
+        each[each < 0] = torch.tensor([i for i in range(size) if i not in each.tolist()]).long()
+    return square, whole
 
 
 @given(cost=matrices, seed=seeds, share=st.sampled_from([0, 0.2, 0.6]))
@@ -151,7 +207,7 @@ def test_stable_matchings_of_rectangles_with_forbidden_pairs(cost, share, seed):
     with Team(seed):
         by_team = puzzlemix.assignment(cost)
     assert_matchings(by_team.source, cost.shape[1])
-    expected = [problems.row_optimal_matching(each) for each in cost]
+    expected = [problems.proposer_optimal_matching(each) for each in cost]
     assert by_team.source.tolist() == expected
     totals = total_of(cost.double(), by_team.source)
     torch.testing.assert_close(by_team.total, totals)
@@ -166,7 +222,7 @@ def test_stable_matchings_of_rectangles_with_forbidden_pairs(cost, share, seed):
 @pytest.mark.parametrize("filler", problems.FILLERS)
 @pytest.mark.parametrize("shape", [(150, 150), (140, 200), (200, 150), (1100, 1100), (1050, 1200)])
 def test_large_matrices_with_fillers(shape, filler):
-    """Cores, whole rows, and rows that are made each time."""
+    """Matrices for which the engine lists cores of rows, scans whole rows, or makes rows anew."""
     rows, columns = shape
     cost = problems.matrix("uniform", batch=1, count=rows, columns=columns).double()
     cost = problems.filled(cost, filler, 0.9, 1)
@@ -178,25 +234,18 @@ def test_large_matrices_with_fillers(shape, filler):
 @pytest.mark.parametrize("kind", ["uniform", "agreed", "products", "few integers", "integers"])
 @pytest.mark.parametrize("shape", [(40, 150), (150, 40), (200, 260), (300, 299)])
 def test_rectangles_are_optimal_by_their_duals(kind, shape):
-    """Filled up to a square with rows that cost nothing: no cycle of rows gains."""
+    """Padded to a square with rows of cost 0, the assignment has no cycle of rows that gains."""
     rows, columns = shape
     cost = problems.matrix(kind, batch=1, count=rows, columns=columns)
     source = puzzlemix.assignment(cost, method="exact").source
-    size = max(rows, columns)
-    square = torch.zeros(1, size, size, dtype=cost.double().dtype)
-    square[:, :rows, :columns] = cost
-    whole = torch.full((1, size), -1)
-    whole[:, :columns] = source
-    left = sorted(set(range(size)) - set(whole[0].tolist()))
-    whole[whole < 0] = torch.tensor(left)
     spread = float(cost.double().max() - cost.double().min())
     slack = torch.tensor([0.0 if not cost.is_floating_point() else spread * 2.0**-28])
-    assert certificates.no_cycle_gains(square, whole, slack).all()
+    assert certificates.no_cycle_gains(*as_square(cost.double(), source), slack).all()
 
 
 @pytest.mark.parametrize("shape", [(20, 20), (150, 190), (190, 150), (1100, 1100)])
 def test_large_matrices_without_an_assignment(shape):
-    """One row or column is forbidden altogether, or two rows share all that they may have."""
+    """A row or column is forbidden as a whole, or two rows are allowed one column only."""
     shorter = int(shape[0] > shape[1]) + 1
     cost = problems.matrix("uniform", batch=1, count=shape[0], columns=shape[1])
     none = cost.index_fill(shorter, torch.tensor(shape[shorter - 1] // 2), float("inf"))
@@ -216,8 +265,8 @@ def test_nothing_to_assign(backend, method):
         assert found.total.tolist() == [0, 0]
 
 
-def test_a_filler_takes_no_precision():
-    """By SciPy 2 whatever B is; the integers of the whole range would not tell 1 from 2."""
+def test_fillers_cost_no_precision():
+    """The total is 2 for any filler B; integers scaled to the range of B couldn't tell 1 from 2."""
     for big in problems.FILLERS:
         cost = torch.tensor([[[2, 1, big], [1, 2, big], [big, big, 0]]], dtype=torch.float64)
         assert puzzlemix.assignment(cost, method="exact").total.tolist() == [2]
@@ -233,7 +282,7 @@ def test_the_stable_matching_may_need_a_pair_that_an_exact_assignment_does_witho
 
 
 def test_assignment_of_a_large_matrix_on_which_all_agree():
-    """Scans alone would take N^3."""
+    """Without sorting, scans of this matrix would take N^3."""
     count = 1000
     steps = torch.arange(count, dtype=torch.int32)
     cost = -(steps[:, None] * steps)[None]
@@ -244,7 +293,7 @@ def test_assignment_of_a_large_matrix_on_which_all_agree():
 
 
 @given(problem=transports, xi=prices, weight=weights)
-def test_approx_is_the_reference_s(problem, xi, weight):
+def test_approximate_transports_equal_the_reference(problem, xi, weight):
     options = {"xi": xi, "weight": weight}
     ours = puzzlemix.masked_transport(*problem, **options)
     theirs = reference.masked_transport(*problem, **options)
@@ -287,7 +336,7 @@ def test_the_largest_grid(method):
 
 
 def test_transport_known_answer():
-    """The most salient block goes to the only place that shows; the other has to give way."""
+    """The most salient block goes to the only place shown, whose block goes to the place left."""
     saliency = torch.tensor([[[0.9, 0.0, 0.1]]], dtype=torch.float64)
     mask = torch.tensor([[[0.0, 1.0, 0.0]]], dtype=torch.float64)
     for method in METHODS:
@@ -300,7 +349,33 @@ def test_transport_known_answer():
     assert total.item() == pytest.approx(0)
 
 
-def test_all_stays_where_nothing_is_to_be_gained():
+@given(
+    huge=st.sampled_from([10.0, 1e5, 1e9, 1e30, 1e300]),
+    xi=st.sampled_from([0.1, 0.8]),
+    seed=seeds,
+)
+def test_one_huge_saliency(huge, xi, seed):
+    """It takes precision from the others, by the unit of the integers and no more; 4 xi above them
+    is as good as huge, and the answer is right by SciPy."""
+    saliency, mask = problems.transport("puzzle", seed=seed, batch=1, height=4, width=5)
+    mask = (mask > 0).double()
+    mask[0, 0, 0] = 1  # one place shows at least
+    enough = saliency.clone()
+    enough[0, 2, 3] = saliency.max() + 4.01 * xi
+    cost = problems.transport_cost(problems.Transport(enough, mask), xi, "indicator")
+    least = problems.least_total(cost)[0]
+    right = puzzlemix.masked_transport(enough, mask, xi=xi, method="exact")
+    assert total_of(cost, right.source).item() == pytest.approx(least, abs=1e-6)
+
+    saliency[0, 2, 3] = huge
+    found = puzzlemix.masked_transport(saliency, mask, xi=xi, method="exact")
+    unit = (xi * 25 / 16 + huge) * 2.0**-29
+    assert total_of(cost, found.source).item() <= least + 40 * unit + 1e-6
+    approx = puzzlemix.masked_transport(saliency, mask, xi=xi)
+    assert torch.equal(approx.source, reference.masked_transport(saliency, mask, xi=xi).source)
+
+
+def test_blocks_stay_without_a_gain():
     for kind in ("no saliency", "shown", "hidden"):
         problem = problems.transport(kind, height=5, width=6)
         for method in METHODS:

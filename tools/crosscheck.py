@@ -1,12 +1,13 @@
-"""Hold the compiled functions against the reference, host teams and proofs, on many instances.
+"""Compare the compiled functions with the reference, host teams and proofs, on many instances.
 
 python tools/crosscheck.py --instances 1000000 --small 10000000 --seed 1 --jobs 2
 
-Two tiers, made of blocks of like instances. "reference": plain PyTorch, the CPU's solvers and the
-device's algorithms on two host teams. "proved": CPU and one team, and, wherever an answer is unique
-or optimal and its problem has a size for it, a proof of that (tests/certificates.py). Labels,
-permutations and mixes must agree bit for bit; energies and totals to 1e-12 of what was added up;
-where exact assignments tie, their totals in whole numbers.
+Instances come in blocks of one function, size and kind, in two tiers. "reference" compares plain
+PyTorch, the CPU's solvers and the device's algorithms on two host teams. "proved" compares the CPU
+and one team and, where the problem's size allows it, proves that the answer is the one asked for
+(tests/certificates.py). Labels,
+permutations and mixes must agree bit for bit, energies and totals up to 1e-12 of the sum of
+magnitudes, and exact assignments, which may tie, in their integer totals.
 
 Everything in a block follows from the seed and the block's number. A journal keeps a line for each
 block that is done: killed at any moment and called again with the same arguments, the run goes on
@@ -38,13 +39,13 @@ from tqdm import tqdm  # noqa: E402
 
 
 class Journal:
-    """What has been done, one line of JSON for each block, after one with the run's arguments."""
+    """A file of the blocks done, one line of JSON each, after a line with the run's arguments."""
 
     def __init__(self, path: Path, run: dict[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = b""
         if path.exists():
-            # A line that a kill cut short has no end: its block is done again.
+            # A line without an end was cut short by a kill: its block is done again.
             whole = path.read_bytes()
             whole = whole[: whole.rfind(b"\n") + 1]
         lines = [json.loads(line) for line in whole.splitlines()]
@@ -78,7 +79,7 @@ def one_thread() -> None:
 
 
 def run(options: argparse.Namespace) -> list[Outcome]:
-    """Do the blocks that the journal lacks."""
+    """Run the blocks that the journal lacks."""
     amounts = {"reference": options.instances, "proved": options.small}
     named = {"only": options.only} if options.only else {}
     with Journal(options.journal, {"seed": options.seed, **amounts, **named}) as journal:
@@ -89,7 +90,7 @@ def run(options: argparse.Namespace) -> list[Outcome]:
             for block in blocks(tier, amounts[tier], options.seed, options.only)
             if (block.tier, block.number) not in done
         ]
-        # Large and small by turns, so that the bar tells the truth.
+        # Large and small blocks alternate, so that the progress bar advances evenly.
         random.Random(options.seed).shuffle(todo)
         advance(journal, todo, options)
         return journal.outcomes
@@ -125,7 +126,7 @@ def solved(todo: list[Block], jobs: int) -> Iterator[Outcome]:
 
 
 def summary(outcomes: list[Outcome], options: argparse.Namespace) -> str:
-    """Instances by function and kind, as Markdown."""
+    """A table of instances by function and kind, in Markdown."""
     count: Counter[tuple[str, str, str]] = Counter()
     proved: Counter[tuple[str, str]] = Counter()
     for outcome in outcomes:

@@ -23,7 +23,7 @@ inline int lowest_bit(uint64_t word) {
 #endif
 }
 
-// A shift by up to 64 places as whole words and the rest, so that no case needs a branch.
+// A shift of a bit mask by up to 64 places: a number of whole words and a rest below 64.
 struct Shift {
   explicit Shift(int places) : words(places / 64), rest(places % 64) {}
   int words, rest;
@@ -84,8 +84,8 @@ struct Bits {
   uint64_t at(int w) const { return w >= 0 && w < Words ? word[w] : 0; }
 };
 
-// A set with words of zeros around it, so that its neighbours' bits are read and written without a
-// look at the ends. A shift by up to 64 places reaches two words on.
+// A set with two words of zeros before and after it: a shift by up to 64 places reads and writes at
+// most two words beyond a word, so no access needs a check for the ends.
 template <int Words>
 struct Padded {
   static constexpr int kPad = 2;
@@ -97,7 +97,7 @@ struct Padded {
   void operator=(const Bits<Words>& bits) {
     for (int w = 0; w < Words; ++w) (*this)[w] = bits.word[w];
   }
-  // Word w of the set moved down or up, as Bits::lower and Bits::higher do.
+  // Word w of the set shifted as by Bits::lower and Bits::higher.
   uint64_t lower(int w, Shift by) const {
     if constexpr (Words == 1) return words[kPad] >> by.rest;
     return (*this)[w + by.words] >> by.rest | (*this)[w + by.words + 1] << 1 << (63 - by.rest);
@@ -115,10 +115,10 @@ inline void for_each_bit(const Bits<Words>& bits, const Body& body) {
   }
 }
 
-// The cells whose value passes a test. Values are read in whole words: planes are padded to
-// Words * 64.
+// positive(), negative() and equal_to() return the set of cells whose value passes a test. They
+// read Words * 64 values, to which planes are padded.
 #ifdef PUZZLEMIX_SSE2
-// test: of four values at a time, a vector whose sign bits tell.
+// test(v), v four values, returns a vector whose sign bits say which of them pass.
 template <int Words, typename Test>
 inline Bits<Words> where(const int32_t* values, const Test& test) {
   Bits<Words> out;
@@ -129,7 +129,7 @@ inline Bits<Words> where(const int32_t* values, const Test& test) {
       return test(_mm_loadu_si128(reinterpret_cast<const __m128i*>(in + at)));
     };
     for (int at = 0; at < 64; at += 16) {
-      // Saturated packing keeps the signs, and a sign is what movemask reads.
+      // Packing saturates, which keeps signs; movemask then reads the sign of each byte.
       const __m128i low = _mm_packs_epi32(four(at), four(at + 4));
       const __m128i high = _mm_packs_epi32(four(at + 8), four(at + 12));
       const uint64_t sixteen = static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(low, high)));

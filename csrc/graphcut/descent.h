@@ -1,21 +1,28 @@
-// The lowest optimal labelling of one sample, for a label cost that is a convex function of the
-// distance.
+// The lowest optimal labelling of one sample on the CPU, for a label cost that is a convex function
+// of the distance of two labels: steepest descent on an L-natural-convex function (Murota, Discrete
+// Convex Analysis, 2003), by one minimum cut after the other.
 //
-// Where the unary costs are convex in the label too (the default problem is), the energy is
-// L-natural-convex (Murota, Discrete Convex Analysis, 2003) and steepest descent is exact: raise
-// all cells of the best set by one until that doesn't help, then lower them. The least raised set
-// and the largest lowered set, which are the canonical cuts here, end in the lowest optimum: if y
-// is the least best raise, every optimum x has min(x, y) an optimum too, so the lowest lies below,
-// and no step down passes it. For 3 labels from the middle one cut up and one down suffice.
+// Convex unary costs. Where the unary costs are convex in the label too, as in Puzzle Mix's default
+// problem, the energy of a labelling is L-natural-convex. Then a labelling is optimal unless
+// raising some set of cells by one label, or lowering some set by one, lowers the energy; and the
+// best such set is a minimum cut: each cell chooses between its label and the next one. So raise
+// the best set until nothing helps, then lower it until nothing helps. No cell is raised or lowered
+// more often than there are labels above the lowest. For 3 labels, from the middle one, one cut up
+// and one cut down are enough.
 //
-// Other unary costs are enclosed by two that are convex. The lowest optimum falls where labels
-// cost more than the ones before, and rises where they cost less (the energy is submodular). So
-// with each slope raised to the largest of those before it, the lowest optimum bounds that of the
-// sample from below; with each lowered to the least of those after it, from above. Within these
-// bounds the enclosing costs fit closer, and the next two descents start at the bounds, which no
-// step passes. Where bounds meet the label is known; where all costs are convex in between, a last
-// descent has it. 3 labels at 32x32, unary costs 50 % off convex: 2 of 1024 cells are left open,
-// for Ishikawa's graph (ishikawa.h) to decide.
+// The lowest optimum. The canonical cut raises the smallest set among the best ones, and lowers the
+// largest. If y is the smallest best raise, min(x, y) is optimal for every optimum x; so the lowest
+// optimum lies at or below y, and lowering the largest sets ends there without passing it.
+//
+// Other unary costs are enclosed by two that are convex. The energy is submodular, so the lowest
+// optimum falls where going from a label to the next costs more, and rises where that costs less.
+// With each of these slopes raised to the largest of those before it the problem is convex, and its
+// lowest optimum bounds the sample's from below; with each lowered to the least of those after it,
+// from above. Between these bounds the slopes need to be changed less, so the next
+// two descents, which start at the bounds, find closer ones. Where the bounds meet the label is
+// known; where all costs between them are convex, a last descent finds it. Of 3 labels at 32x32
+// with unary costs 50 % off convex, 2 of 1024 cells stay undecided: Ishikawa's graph (ishikawa.h)
+// decides those.
 #pragma once
 
 #include <algorithm>
@@ -59,7 +66,8 @@ class Descent {
     return true;
   }
 
-  // False where labels are left open, between lowest() and highest().
+  // Writes the labelling to `out`, or returns false where cells stay undecided: then the lowest
+  // optimum lies between lowest() and highest().
   template <typename Label>
   bool solve(Label* out) {
     start();
@@ -78,7 +86,8 @@ class Descent {
  private:
   using Cut = GridCut<Words, Width>;
   using Set = Bits<Words>;
-  using Slopes = std::vector<int32_t>;  // [labels - 1, kPlane]: from each label to the next
+  using Slopes =
+      std::vector<int32_t>;  // [labels - 1, kPlane]: the next label's cost minus this one's
   static constexpr int kPlane = Words * 64;
   static constexpr int kRounds = 4;
 
@@ -97,9 +106,10 @@ class Descent {
   }
 
   void tabulate_edges() {
-    // By gap + labels_; the gap next to the widest belongs to no edge that is ever cut.
+    // edges_ is indexed by gap + labels_. At the widest gaps one end doesn't move, and then the
+    // value of f beyond them, which the clamp makes up, cancels.
     const LabelCost& cost = cost_;
-    // In 64 bits: a cost that no edge has weight for may be as large as an integer gets.
+    // In 64 bits: where all edges have weight 0, label costs may be as large as 2^31 - 1.
     const auto f = [&](int gap) -> int64_t {
       return cost(0, std::min(std::abs(gap), labels_ - 1));
     };
@@ -110,7 +120,7 @@ class Descent {
     }
   }
 
-  // The optimum for convex slopes.
+  // Finds the lowest optimum for convex slopes.
   void descend(const Slopes& slopes) {
     if (labels_ > 3) {
       PlainTeam team;
@@ -119,11 +129,11 @@ class Descent {
       climb(slopes, -1);
     } else {
       raise_from(slopes, labels_ - 2);
-      if (labels_ == 3) step(slopes, -1);
+      if (labels_ == 3) change_by_one(slopes, -1);
     }
   }
 
-  // Whether no slope is less than the one before it, between the bounds.
+  // Whether unary costs are convex between the bounds: no slope less than the one before it.
   bool convex() const {
     const int n = cells();
     int32_t bent = 0;
@@ -136,7 +146,8 @@ class Descent {
     return bent == 0;
   }
 
-  // Leaves the optimum in label_; false if there are labels left open.
+  // Bounds the lowest optimum by those of convex problems. Leaves it in label_ and returns true, or
+  // returns false if cells stay undecided.
   bool enclose() {
     steepen();
     descend(convex_slope_);
@@ -152,7 +163,8 @@ class Descent {
     return true;
   }
 
-  // Encloses once more, between the bounds; false if they stay.
+  // Finds closer bounds from costs that are made convex between the present ones only. Returns
+  // false if no bound moves.
   bool narrow() {
     steepen();
     label_ = lowest_;
@@ -167,7 +179,8 @@ class Descent {
     return closer;
   }
 
-  // The least convex slopes that are nowhere less than those between the bounds.
+  // Sets convex_slope_ to the least convex slopes that are, between the bounds, nowhere below the
+  // sample's.
   void steepen() {
     const int n = cells();
     std::copy_n(slope_.begin(), n, convex_slope_.begin());
@@ -181,7 +194,8 @@ class Descent {
     }
   }
 
-  // The largest that are nowhere more.
+  // Sets convex_slope_ to the largest convex slopes that are, between the bounds, nowhere above the
+  // sample's.
   void flatten() {
     const int n = cells(), last = labels_ - 2;
     std::copy_n(&slope_[last * kPlane], n, &convex_slope_[last * kPlane]);
@@ -195,19 +209,21 @@ class Descent {
     }
   }
 
-  // Steps up or down as long as they help, which is no longer than a cell has room.
+  // Raises (direction 1) or lowers (-1) sets of cells until that doesn't help, at most as often as
+  // the bounds leave a cell room.
   void climb(const Slopes& slopes, int direction) {
     int room = 0;
     const int n = cells();
     for (int i = 0; i < n; ++i) {
       room = std::max(room, direction > 0 ? highest_[i] - label_[i] : label_[i] - lowest_[i]);
     }
-    while (room-- > 0 && step(slopes, direction)) {
+    while (room-- > 0 && change_by_one(slopes, direction)) {
     }
   }
 
-  // The step up where all have one label: without a gap an edge is worth f(1) either way, and there
-  // is nothing to fill in (a sixth of the time at 8x8).
+  // The first raise, from a labelling that has the label `low` everywhere: cutting any edge then
+  // costs weight * f(1), so the sample's own edges serve and fill() isn't needed (a sixth of the
+  // time at 8x8).
   void raise_from(const Slopes& slopes, int low) {
     const int n = cells();
     std::copy_n(&slopes[low * kPlane], n, cut_.excess());
@@ -218,9 +234,10 @@ class Descent {
     for_each_bit(high, [&](int i) { ++label_[i]; });
   }
 
-  // Chooses for every cell low or low + 1, where low is the label (going up) or the one below it
-  // (going down); cells at their bound stay. True if a label changed.
-  bool step(const Slopes& slopes, int direction) {
+  // One minimum cut, in which every cell chooses between low and low + 1: low is its label if the
+  // direction is 1, the label below it if -1. Cells at their bound stay. Returns whether a label
+  // changed.
+  bool change_by_one(const Slopes& slopes, int direction) {
     const int n = cells();
     for (int i = 0; i < n; ++i) {
       room_[i] = direction > 0 ? highest_[i] - label_[i] : label_[i] - lowest_[i];
@@ -237,37 +254,39 @@ class Descent {
     return changed.any();
   }
 
-  // Excess and capacities of the choice between low and low + 1.
+  // Fills in the cut's excess and capacities, by which cells choose between low and low + 1.
   void fill(const Slopes& slopes, const Set& active) {
     int32_t* const excess = cut_.excess();
     const int n = cells();
-    // Cells that don't move may have no label above; what is found for them counts for nothing.
+    // A cell at the highest label has no slope above it. It isn't active, so any value will do.
     for (int i = 0; i < n; ++i) excess[i] = slopes[std::min(low_[i], labels_ - 2) * kPlane + i];
     for (int d = 0; d < Cut::kLeft; ++d) {
-      const int step = cut_.offset(d);
+      const int offset = cut_.offset(d);
       const int32_t* const weights = d == Cut::kDown ? sample_.down : sample_.right;
       int32_t *const there = capacity_[d].data(), *const back = capacity_[d + 2].data();
-      for (int i = 0; i + step < n; ++i) {
-        const Edge& edge = edges_[low_[i] - low_[i + step] + labels_];
+      for (int i = 0; i + offset < n; ++i) {
+        const Edge& edge = edges_[low_[i] - low_[i + offset] + labels_];
         there[i] = weights[i] * edge.there;
         back[i] = weights[i] * edge.back;
         rise_[i] = weights[i] * edge.rise;
       }
-      // Apart: a sum that goes on to the next cell would make the loop wait for itself.
-      for (int i = 0; i + step < n; ++i) excess[i] += rise_[i];
-      for (int i = 0; i + step < n; ++i) excess[i + step] -= rise_[i];
-      // Where one end moves, the other's choice is no excuse to share the second difference.
+      // Two loops: in one, each iteration would wait for the sum that the last one stored.
+      for (int i = 0; i + offset < n; ++i) excess[i] += rise_[i];
+      for (int i = 0; i + offset < n; ++i) excess[i + offset] -= rise_[i];
+      // An edge with one active end has no arcs: the second difference, which two active ends share
+      // as capacities, belongs to that end's excess.
       for_each_bit(active - cut_.tails(active, d), [&](int i) { excess[i] += back[i]; });
-      for_each_bit(cut_.tails(active, d) - active, [&](int i) { excess[i + step] += there[i]; });
+      for_each_bit(cut_.tails(active, d) - active, [&](int i) { excess[i + offset] += there[i]; });
     }
   }
 
-  // An edge of weight 1, cost f(x_i - x_j), f even and convex. The arc i -> j is cut where i stays
-  // and j takes low + 1, the arc back the other way round; together they make up f's second
-  // difference, split as evenly as integers allow.
+  // What an edge of weight 1 between cells i and j becomes in the cut. It costs f(x_i - x_j), f
+  // even and convex, and each end takes low or low + 1. The arc i -> j is cut where i takes low and
+  // j takes low + 1, the arc j -> i in the opposite case. The sum of their capacities is the second
+  // difference of f, split as evenly as integers allow.
   struct Edge {
     int32_t there, back;
-    int32_t rise;  // excess of i, and lack of j
+    int32_t rise;  // added to the excess of i, subtracted from that of j
   };
 
   const IntegerLabeling sample_;
@@ -276,7 +295,7 @@ class Descent {
   Cut cut_;
   Flow<Words> flow_;
   std::vector<int32_t> label_, low_, room_, rise_;
-  std::vector<int32_t> lowest_, highest_;  // bounds of the optimum
+  std::vector<int32_t> lowest_, highest_;  // the lowest optimum lies between these labellings
   Slopes slope_, convex_slope_;
   std::vector<int32_t> capacity_[4];
   Edge edges_[2 * kMaxLabels];

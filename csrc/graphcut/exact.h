@@ -1,5 +1,6 @@
-// The lowest optimal labelling of one sample on the CPU: by steepest descent where that applies
-// (descent.h), with what it leaves open decided by a cut in Ishikawa's graph (ishikawa.h).
+// The lowest optimal labelling of one sample on the CPU: by steepest descent where the label cost
+// is a function of the distance of labels (descent.h), which decides all or nearly all cells; what
+// it leaves undecided by a minimum cut in Ishikawa's graph (ishikawa.h).
 #pragma once
 
 #include "graphcut/descent.h"

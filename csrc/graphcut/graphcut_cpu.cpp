@@ -17,7 +17,8 @@ namespace {
 
 // ---- Checks: the first entry that is not allowed ------------------------------------------------
 
-// Edges over the border are 0, which is allowed, and so is the padding of a plane.
+// Whether all values are finite and not negative. Loops over whole planes, in which edges over the
+// border and padding are 0.
 bool all_capacities(const double* values, int count) {
   int wrong = 0;
   for (int i = 0; i < count; ++i) wrong |= !(values[i] >= 0) | !(values[i] <= DBL_MAX);
@@ -32,7 +33,7 @@ bool all_finite(const double* values, int count) {
 
 bool capacity(double x) { return x >= 0 && x <= DBL_MAX; }
 
-// `argument`: the number of the first one among those that are named by cell.
+// Checks values that are kept by cell; `argument` is the number of their tensor.
 Status check_cells(const double* values, int cells, int argument, int64_t b) {
   if (all_capacities(values, cells)) return {};
   const double* const wrong =
@@ -59,7 +60,7 @@ Status check_labeling(const GivenLabeling& given, GridShape shape, int labels, i
   return check_edges(given.edges, shape, b, unary_argument + 1);
 }
 
-// ---- Solvers of one sample after another, each with its own storage -----------------------------
+// ---- Workspaces: each solves one sample after another in storage of its own ---------------------
 
 template <int Words, int Width>
 class MinCut {
@@ -109,13 +110,13 @@ class MinCut {
   Bits<Words> all_ = Bits<Words>::none();
 };
 
-// A labelling problem with the label cost that its samples share.
+// A labelling problem with the integers of its label cost, which are made once for all samples.
 struct CostedProblem : LabelingProblem {
   LabelCost cost;
   int64_t max_cycles;
 };
 
-// What the labellings share.
+// The base of the workspaces of labelling problems: one sample, and its integers.
 class Labeling {
  public:
   Labeling(const CostedProblem& p, int plane)
@@ -137,7 +138,7 @@ class Labeling {
     return {};
   }
 
-  // The labels are those that label(out) writes.
+  // Solves a sample, label(out) being what writes the labels.
   template <typename Label>
   Status solve_with(const CostedProblem& p, int64_t b, const Label& label) {
     const Status status = load(p, b);
@@ -202,7 +203,7 @@ class Energy : public Labeling {
   Status solve(const CostedProblem& p, int64_t b) {
     PlainTeam team;
     const int n = shape_.cells();
-    // A copy, lest another thread changes a label that was checked.
+    // A copy, so that no label changes between its check and its use.
     std::copy_n(p.out + b * n, n, labels_.begin());
     const auto known = [&](int64_t label) { return label >= 0 && label < p.labels; };
     const auto wrong = std::find_if_not(labels_.begin(), labels_.end(), known);
@@ -218,7 +219,7 @@ class Energy : public Labeling {
   std::vector<int64_t> labels_;
 };
 
-// How many samples are worth a thread, by the time that one takes.
+// How many samples pay for waking a thread, each taking this time.
 int64_t grain(int64_t nanoseconds) {
   constexpr int64_t kWorthwhile = 20000;  // nanoseconds of work that pay for waking a thread
   return kWorthwhile / nanoseconds + 1;
@@ -226,7 +227,8 @@ int64_t grain(int64_t nanoseconds) {
 
 int64_t cells(const LabelingProblem& p) { return int64_t{p.height} * p.width; }
 
-// The number of the label cost among the tensors of a labelling function; one more for the energy.
+// The number of the label cost among the tensors of alpha_beta_swap and exact_labeling;
+// labeling_energy has the labels in front, so that it is one more there.
 constexpr int kLabelCost = 3;
 
 }  // namespace

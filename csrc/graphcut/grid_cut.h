@@ -1,25 +1,53 @@
-// The canonical minimum cut of a 4-connected grid, by preflow pushes on the level graph,
-// bit-parallel.
+// The canonical minimum cut of a 4-connected grid: preflow pushes on level graphs, with sets of
+// cells as bit masks.
 //
-// Per direction a bit mask keeps the arcs with capacity left. A breadth-first search from all
-// sinks at once costs a dozen word operations a level; then all excess moves level by level from
-// the farthest towards the sinks; both repeat until no excess reaches a sink. The cells that the
-// last search visits are those that reach a sink in the residual graph: the smallest sink side,
-// which no choice of pushes can change.
+// The problem. Every cell is a node; the source has an arc to each cell, each cell one to the sink,
+// and neighbouring cells are joined by an arc each way. Through the two terminal arcs of a cell the
+// smaller of their capacities flows at once. What is left is the cell's excess: if positive, what
+// the source can still send there; if negative, what the sink can still take from there. Below, a
+// source is a cell of positive excess, a sink one of negative excess.
 //
-// Excess that stays behind in a round of pushes has seen all its arcs to nearer cells saturated, or
-// its sinks filled, so its distance grows or a sink is gone: at most n^2 + n rounds, some 20 in
-// practice.
+// A flow leaves as much of a cell as it brings. A preflow (Karzanov 1974) may bring more: excess
+// that has been sent halfway waits in a cell until there is a way on. The residual capacity of an
+// arc is what it can carry beyond what flows now; to send something back restores it.
+//
+// The algorithm alternates between two parts until the first finds no source:
+//
+// 1. Search. Breadth first from all sinks at once, backwards along arcs of positive residual
+//    capacity. A cell's level is its distance to the nearest sink (the level graph of Dinitz 1970).
+// 2. Push. From the farthest level to the nearest, each cell pushes its excess along its arcs to
+//    cells one level nearer, as far as they carry it; a sink takes no more than it lacks.
+//
+// This is push-relabel (Goldberg and Tarjan 1988) with the highest label first, where one search
+// makes all labels exact instead of relabelling cell by cell.
+//
+// Why it ends. Excess that is still in a cell after a push has saturated all its arcs to nearer
+// cells, or filled its sinks; so its next level is higher. No level ever falls: a push makes
+// residual capacity only on arcs that lead away from the sinks, and sinks only disappear. Levels
+// are below n, the number of cells, so there are at most n^2 + n rounds, each of at most n levels
+// of n/64 words and 4 n pushes. In practice some 20 rounds do.
+//
+// Why it is right. No arc from a cell that the last search didn't visit to one that it did has
+// residual capacity, or the search would have followed it. So these arcs are saturated, and as all
+// sinks were visited and no source was, they are a minimum cut. The visited cells are those that
+// can reach a sink in the residual graph; they are the same for every maximum preflow, and the
+// smallest sink side of any minimum cut: the canonical one, whatever the order of pushes.
+//
+// Sets of cells are masks of one bit a cell (bits.h), and so, for each of four directions, is the
+// set of cells whose arc there has residual capacity. A level of the search is, for each word and
+// direction, a shift of the frontier and an AND: a dozen word operations for 64 cells. Pushes go
+// from cell to cell, but gather as bits which arcs they saturate and which cells they empty or
+// fill, so that no branch depends on an amount.
 //
 // What each trick is worth, in the time of a swap of 3 labels:
-// - preflow pushes instead of augmenting paths (Boykov and Kolmogorov): a third left at 16x16;
+// - preflow pushes instead of augmenting paths (Boykov and Kolmogorov 2004): 1/3 of it at 16x16;
 // - sets between words of zeros, so that no shift asks where the grid ends, and bits gathered
-//   instead of branches on amounts: 0.8 left at 16x16, 0.35 at 64x64;
-// - above 256 cells only the words that aren't empty: 0.87 at 64x64, and a long thin region costs
-//   a level what it holds, not the grid;
+//   instead of branches on amounts: 0.8 of it at 16x16, 0.35 at 64x64;
+// - above 256 cells only words that aren't empty are visited: 0.87 of it at 64x64, and a level
+//   costs what it holds, not the grid, which matters in long thin regions;
 // - starting from the flow that the last cut of the same labels ended with, which leaves little to
-//   move: 0.92 at 16x16, 0.8 at 64x64.
-// Wider vectors and BMI were worth 3 %, no trouble for that.
+//   move: 0.92 of it at 16x16, 0.8 at 64x64.
+// Not used: wider vectors and the BMI instructions, which gained 3 %.
 #pragma once
 
 #include <algorithm>
@@ -33,8 +61,8 @@
 
 namespace puzzlemix {
 
-// Calls f with the number of words that a grid's bit masks take, and its width where that is the
-// usual one for so many (else 0), as constants.
+// Calls f with two constants: the number of words that a grid's bit masks take, and the grid's
+// width if it is the usual one for that number, else 0.
 template <typename F>
 auto for_words(int height, int width, const F& f) {
   const auto known = [&](auto words, auto usual) {
@@ -54,14 +82,14 @@ auto for_words(int height, int width, const F& f) {
   }
 }
 
-// Where the excess of one solve went, to start the next one from: a flow that respects the
-// capacities changes no cut, and that of a like problem leaves little to move.
+// The flow that a solve ends with, for the next solve to start from. Any flow within the capacities
+// leaves the minimum cut as it is, and the flow of a similar problem leaves little to push.
 template <int Words>
 class Flow {
  public:
-  // Of the edges to the right (axis 0) and down (axis 1), by their upper or left cell.
+  // What flows to the right (axis 0) or down (axis 1), at each edge's left or upper cell.
   int32_t* values(int axis) { return values_.data() + axis * Words * 64; }
-  Bits<Words> moved[2] = {};  // where it is not 0
+  Bits<Words> moved[2] = {};  // by axis, the edges whose flow may not be 0
 
   void clear() {
     for (int axis = 0; axis < 2; ++axis) {
@@ -74,18 +102,18 @@ class Flow {
   std::vector<int32_t> values_ = std::vector<int32_t>(2 * Words * 64);
 };
 
-// Width is the grid's, or 0 if that is known only later: constant shifts save a tenth.
+// Width is the grid's width as a constant, which saves a tenth of the time, or 0.
 template <int Words, int Width = 0>
 class GridCut {
  public:
   using Set = Bits<Words>;
   static constexpr int kCells = Words * 64;
 
-  // Arcs by direction: to the next column, to the next row, and back.
+  // The direction of an arc; the opposite of d is (d + 2) % 4.
   enum Direction { kRight, kDown, kLeft, kUp };
 
-  // Capacities by direction; those of an edge's two arcs stand at its upper or left cell, in
-  // planes of kCells. `tails` holds the cells where arcs of positive capacity start.
+  // By direction, a plane of kCells capacities and the set of cells where an arc of positive
+  // capacity starts. The capacities of both arcs of an edge stand at its upper or left cell.
   struct Edges {
     const int32_t* capacity[4];
     Set tails[4];
@@ -95,15 +123,15 @@ class GridCut {
     levels_.resize(64);
   }
 
-  // Source minus sink capacity of each cell, to be filled before solve; solve leaves what could
-  // not be moved. Cells that are not active count for nothing.
+  // Source minus sink capacity of each cell: the caller writes it before solve, which leaves there
+  // what it could not move. Values of cells that aren't active are ignored.
   int32_t* excess() { return excess_.data(); }
 
-  // From a cell to its neighbour in direction d.
+  // The index of a cell's neighbour in direction d, less that of the cell.
   int offset(int d) const { return (d % 2 == 0 ? 1 : width()) * (d < kLeft ? 1 : -1); }
 
-  // The cells whose neighbour in direction d is in `set`. Rows run on into each other here: edges
-  // over the border are ruled out by their capacity, which is 0.
+  // The cells whose neighbour in direction d is in `set`. The last cell of a row counts as the
+  // neighbour of the next row's first: such an edge is ruled out by its capacity, 0.
   Set tails(const Set& set, int d) const {
     const Shift by(d % 2 == 0 ? 1 : width());
     return d < kLeft ? set.lower(by) : set.higher(by);
@@ -119,8 +147,8 @@ class GridCut {
     return out;
   }
 
-  // The sink side, with all capacities taken `multiplier` times. Starts from `flow`, cut down to
-  // what the capacities allow, and leaves there the flow it ends with.
+  // The sink side of the canonical cut of the active cells, all capacities multiplied by
+  // `multiplier`. Starts from `flow`, cut down to the capacities, and leaves its own flow there.
   Set solve(const Set& active, const Edges& edges, int32_t multiplier, Flow<Words>& flow) {
     edges_ = &edges;
     multiplier_ = multiplier;
@@ -141,7 +169,8 @@ class GridCut {
   }
 
  private:
-  static constexpr bool kDense = Words <= 4;  // all words are looked at rather than chosen
+  static constexpr bool kDense =
+      Words <= 4;  // visits all words of a set, even those that are empty
   static constexpr uint64_t kAllWords = ~uint64_t{0} >> (64 - Words);
 
   // The cells at one distance from the sinks. Bit w of `some` is set if word w isn't empty.
@@ -150,7 +179,7 @@ class GridCut {
     uint64_t some = 0;
   };
 
-  // Calls body with the number of each word that `some` names.
+  // Calls body(w) for each word w whose bit in `some` is set; for all words if kDense.
   template <typename Body>
   static void for_each_word(uint64_t some, const Body& body) {
     if constexpr (kDense) {
@@ -160,7 +189,7 @@ class GridCut {
     }
   }
 
-  // Names the words of a set that aren't empty.
+  // A bit for each word of a set, 1 if the word isn't empty.
   static uint64_t nonempty(const Padded<Words>& set) {
     uint64_t some = 0;
     for (int w = 0; w < Words; ++w) some |= uint64_t{set[w] != 0} << w;
@@ -174,7 +203,7 @@ class GridCut {
     return D < kLeft ? set.lower(w, by) : set.higher(w, by);
   }
 
-  // Puts the flow of axis D on the edges, as far as they carry it.
+  // Sends the flow to start from along the edges of axis D, as far as they carry it.
   template <int D>
   void resume(const Set& active) {
     constexpr int kBack = D + 2;
@@ -200,9 +229,9 @@ class GridCut {
     word = (word & ~(uint64_t{1} << (cell & 63))) | uint64_t{in} << (cell & 63);
   }
 
-  // Fills levels_ and visited_, the cells at each distance from the sinks and at any; no further
-  // than the farthest source unless there are sources that are never reached, or none. True if a
-  // source was reached.
+  // The search: fills levels_, the cells at each distance from the sinks, and
+  // visited_, the union of all levels. Ends early at the level at which every source is reached.
+  // Returns whether a source was reached.
   bool search() {
     uint64_t reached = 0, waiting_some = nonempty(sources_);
     Bits<Words> waiting;
@@ -234,6 +263,7 @@ class GridCut {
     return reached != 0;
   }
 
+  // The push, from the farthest level to the nearest.
   void push_all() {
     for (int level = farthest_; level > 0; --level) {
       const Level& from = levels_[level];
@@ -252,8 +282,8 @@ class GridCut {
     push<kUp, kToSinks>(level, w);
   }
 
-  // From the sources of word w of a level to the level below, in one direction. What becomes of
-  // the cells is gathered as bits: no branch depends on an amount.
+  // Pushes from the sources in word w of a level, in one direction, to the level below. kToSinks:
+  // that is level 0.
   template <int D, bool kToSinks>
   void push(int level, int w) {
     constexpr bool kForward = D < kLeft;
@@ -272,7 +302,7 @@ class GridCut {
       const int32_t left = capacity[edge] * multiplier_ + (kForward ? -flow[edge] : flow[edge]);
       const int32_t before = excess_[tail];
       int32_t amount = std::min(before, left);
-      // A sink takes what it can hold; more would only have to come back.
+      // A sink takes no more than it lacks, as what exceeds that would have to flow back.
       if (kToSinks) amount = std::min(amount, -excess_[head]);
       flow[edge] += kForward ? amount : -amount;
       excess_[tail] = before - amount;

@@ -1,13 +1,14 @@
-// From the caller's costs to the integers that decide: one rule, for a CPU thread, a host team and
-// a CUDA block.
+// From the caller's costs to the integers that decide: one rule for every team (a CPU thread, a
+// host team, a CUDA block).
 //
-// Each sample is scaled by a power of two to just under 2^30 in all and rounded half to even.
-// Weight and label cost are rounded apart, because rounding their product would break
-// submodularity. Only maxima enter the scale, never sums: the order of evaluation can't matter.
+// Each sample is scaled by a power of two, so that all its costs together are just under 2^30, and
+// rounded half to even. Weight and label cost are rounded apart, because rounding their product
+// would break submodularity. The scale follows from maxima, never from sums, so no order of
+// evaluation can matter.
 //
-// A sample is kept in planes of cells, `plane` numbers each. On the CPU planes are padded with
-// zeros to whole words of the bit masks (bits.h). An edge is kept at its upper or left cell; edges
-// over the border are 0.
+// A sample is kept in planes of `plane` numbers, one for each cell. On the CPU planes are padded
+// with zeros to whole words of the bit masks (bits.h). An edge is kept at its upper or left cell;
+// edges over the border are 0.
 #pragma once
 
 #include <cfloat>
@@ -17,7 +18,7 @@
 #include "element.h"
 #include "graphcut/graphcut.h"
 #include "graphcut/label_cost.h"
-#include "numeric.h"
+#include "rounding.h"
 #include "team.h"
 
 namespace puzzlemix {
@@ -30,19 +31,19 @@ struct GridShape {
   PUZZLEMIX_HD int horizontals() const { return height * (width - 1); }
   PUZZLEMIX_HD int edges() const { return verticals() + horizontals(); }
   PUZZLEMIX_HD bool last_row(int cell) const { return cell >= verticals(); }
-  // The edge to the right of a cell, among the horizontal ones in row-major order.
+  // The index of the edge to the right of a cell among the horizontal edges, in row-major order.
   PUZZLEMIX_HD int horizontal(int cell) const { return cell - cell / width; }
 
   int height, width;
 };
 
-// The numbers in a plane on the CPU: whole words of one of four sizes, so that the sizes of bit
-// masks are constants.
+// The size of a plane on the CPU: the least of four that holds the cells, so that the sizes of bit
+// masks are compile-time constants.
 constexpr int padded(int cells) {
   return cells <= 64 ? 64 : cells <= 256 ? 256 : cells <= 1024 ? 1024 : 4096;
 }
 
-// The edge weights of a sample as the caller has them.
+// The edge weights of a sample, before rounding.
 struct GivenEdges {
   PUZZLEMIX_HD GivenEdges(Arena& arena, int plane)
       : down(arena.take<double>(plane)), right(arena.take<double>(plane)) {}
@@ -56,7 +57,7 @@ struct GivenEdges {
   double *down, *right;
 };
 
-// A sample of a labelling problem as the caller has it: label l costs cell i unary[l * plane + i].
+// A sample of a labelling problem before rounding: label l costs cell i unary[l * plane + i].
 struct GivenLabeling {
   PUZZLEMIX_HD GivenLabeling(Arena& arena, int plane, int labels)
       : edges(arena, plane), unary(arena.take<double>(int64_t{plane} * labels)), plane(plane) {}
@@ -66,7 +67,7 @@ struct GivenLabeling {
   int plane;
 };
 
-// The same sample in integers.
+// A sample of a labelling problem in integers.
 struct IntegerLabeling {
   PUZZLEMIX_HD IntegerLabeling(Arena& arena, GridShape shape, int plane, int labels)
       : shape(shape),
@@ -81,9 +82,10 @@ struct IntegerLabeling {
   GridShape shape;
   int plane, labels;
   int32_t *right, *down;
-  int32_t* unary;  // of each cell's cheapest label 0
+  int32_t* unary;  // costs above those of each cell's cheapest label
 };
 
+// A sample of a minimum cut before rounding.
 struct GivenCut {
   PUZZLEMIX_HD GivenCut(Arena& arena, int plane)
       : edges(arena, plane), source(arena.take<double>(plane)), sink(arena.take<double>(plane)) {}
@@ -92,19 +94,20 @@ struct GivenCut {
   double *source, *sink;
 };
 
+// A sample of a minimum cut in integers.
 struct IntegerCut {
   PUZZLEMIX_HD IntegerCut(Arena& arena, int plane)
       : excess(arena.take<int32_t>(plane)),
         right(arena.take<int32_t>(plane)),
         down(arena.take<int32_t>(plane)) {}
 
-  int32_t *excess, *right, *down;  // excess: source less sink capacity
+  int32_t *excess, *right, *down;  // excess: source minus sink capacity
 };
 
 // ---- Reading ------------------------------------------------------------------------------------
 
-// A value as a team takes it: as it is where it is checked afterwards, else 0 where it is
-// forbidden.
+// A value as a team reads it. Teams whose values are checked later take it as it is; others take a
+// value that is not finite, or a capacity that is negative, as 0.
 template <typename Team>
 PUZZLEMIX_HD double accepted(double x) {
   return Team::kChecked || x - x == 0 ? x : 0;
@@ -114,7 +117,7 @@ PUZZLEMIX_HD double accepted_capacity(double x) {
   return Team::kChecked || (x - x == 0 && x > 0) ? x : 0;
 }
 
-// Elements as a team takes them.
+// The elements of an array, each passed through accepted() or accepted_capacity().
 template <typename Team, typename Elements>
 struct AcceptingElements {
   PUZZLEMIX_HD double operator[](int64_t i) const { return accepted<Team>(elements[i]); }
@@ -141,12 +144,13 @@ PUZZLEMIX_HD void read_edges(Team& team, const Array& vertical, const Array& hor
   const GivenEdges out = into;
   with_elements<Team>(vertical, b * shape.verticals(), [&](const auto& given) {
     const auto in = given;
-    team.step(shape.cells(),
-              [=](int i) { out.down[i] = shape.last_row(i) ? 0 : accepted_capacity<Team>(in[i]); });
+    team.for_each(shape.cells(), [=](int i) {
+      out.down[i] = shape.last_row(i) ? 0 : accepted_capacity<Team>(in[i]);
+    });
   });
   with_elements<Team>(horizontal, b * shape.horizontals(), [&](const auto& given) {
     const auto in = given;
-    team.step(shape.height, shape.width, [=](int y, int x) {
+    team.for_each(shape.height, shape.width, [=](int y, int x) {
       const bool last = x + 1 == shape.width;
       out.right[y * shape.width + x] =
           last ? 0 : accepted_capacity<Team>(in[y * (shape.width - 1) + x]);
@@ -163,7 +167,7 @@ PUZZLEMIX_HD void read_labeling(Team& team, const LabelingProblem& p, int64_t b,
   read_edges(team, p.vertical, p.horizontal, shape, b, out.edges);
   with_elements<Team>(p.unary, b * shape.cells() * labels, [&](const auto& given) {
     const auto in = given;
-    team.step(shape.cells(), [=](int i) {
+    team.for_each(shape.cells(), [=](int i) {
       for (int l = 0; l < labels; ++l) {
         out.unary[l * out.plane + i] = accepted<Team>(in[i * labels + l]);
       }
@@ -179,15 +183,15 @@ PUZZLEMIX_HD void read_cut(Team& team, const MinCutProblem& p, int64_t b, const 
   const auto read = [&](const Array& array, double* values) {
     with_elements<Team>(array, b * shape.cells(), [&](const auto& given) {
       const auto in = given;
-      team.step(shape.cells(), [=](int i) { values[i] = accepted_capacity<Team>(in[i]); });
+      team.for_each(shape.cells(), [=](int i) { values[i] = accepted_capacity<Team>(in[i]); });
     });
   };
   read(p.source, out.source);
   read(p.sink, out.sink);
 }
 
-// Writes the label cost: the known one, or the integers of the one on the device, which is made a
-// semimetric; convex where that is wanted.
+// Writes a label cost and its integers to `out`, on the device. One that isn't known on the host is
+// unchecked: it is made a semimetric, and convex if `convex`.
 template <typename Team>
 PUZZLEMIX_HD void read_label_cost(Team& team, const DeviceLabelingProblem& problem, bool convex,
                                   LabelCost* out) {
@@ -198,12 +202,12 @@ PUZZLEMIX_HD void read_label_cost(Team& team, const DeviceLabelingProblem& probl
     copy_label_cost(team, &problem.known_cost, out);
     return;
   }
-  team.step(entries, [=](int e) {
+  team.for_each(entries, [=](int e) {
     const int a = e / labels, b = e % labels;
     const double one = capacity_element(given, e), other = capacity_element(given, b * labels + a);
     out->given[e] = a == b ? 0 : Most()(one, other);
   });
-  team.step(1, [=](int) {
+  team.for_each(1, [=](int) {
     out->labels = labels;
     to_integers(*out, integers);
     if (convex) make_convex(*out);
@@ -214,19 +218,21 @@ PUZZLEMIX_HD void read_label_cost(Team& team, const DeviceLabelingProblem& probl
 
 constexpr double kIntegerBound = 1 << 30;
 
-// Whether the costs of a sample may add up to `sum`. Where they may not, what is rounded below is
-// some problem all the same.
+// Whether the costs of a sample may add up to `sum`. Where they may not, rounding still makes some
+// valid problem of them, for teams that don't check.
 PUZZLEMIX_HD inline bool within_bound(double sum, bool integers) {
   return integers ? sum < kIntegerBound : sum <= DBL_MAX;
 }
 
-// 0, which makes all integers 0, where the sum is too large for a double.
+// The factor of a sample whose costs add up to `sum`. It is 0, which makes all integers 0, where
+// that is too large for a double.
 PUZZLEMIX_HD inline double sample_scale(double sum, bool integers) {
   if (!(sum <= DBL_MAX)) return 0;
   return integers && sum < kIntegerBound ? 1 : power_scale(sum);
 }
 
-// Returns whether the costs are within their bound. `integers`: they came as int32.
+// Makes the integers of a labelling problem. `integers`: the costs came as int32. Returns whether
+// they are within their bound.
 template <typename Team>
 PUZZLEMIX_HD bool round_labeling(Team& team, const GivenLabeling& given, const LabelCost& cost,
                                  bool integers, const IntegerLabeling& into) {
@@ -236,10 +242,11 @@ PUZZLEMIX_HD bool round_labeling(Team& team, const GivenLabeling& given, const L
   const int n = out.shape.cells(), labels = out.labels, strips = (n + kWide - 1) / kWide;
   const double unit = cost.unit;
   const double pair = in.edges.largest(team, n) * unit * cost.largest;
-  // No optimum and no chain of swaps reaches a label that costs more, and a forbidding cost must
-  // not eat the precision.
+  // Larger unary costs are cut down to this limit: neither an optimum nor any sequence of swaps
+  // takes such a label, and one forbidding cost must not cost all others their precision.
   const double limit = pair > 0 ? 4.0 * (labels + 1) * pair : HUGE_VAL;
-  // Strips of cells, so that the CPU works on vectors whatever the number of labels.
+  // An item is a strip of cells rather than one, so that the CPU's loops vectorise whatever the
+  // number of labels.
   const auto cheapest = [=](int first, int count, double* least) {
     for (int k = 0; k < count; ++k) least[k] = in.unary[first + k];
     for (int l = 1; l < labels; ++l) {
@@ -265,9 +272,9 @@ PUZZLEMIX_HD bool round_labeling(Team& team, const GivenLabeling& given, const L
       Most());
   const double sum = n * Least()(top, limit) + out.shape.edges() * pair;
   const double scale = sample_scale(sum, integers);
-  // Where labels cost nothing, weights may be beyond all that the scale is for.
+  // Where all pairs of labels cost 0, weights don't enter the scale and might overflow.
   const double edge_scale = pair > 0 ? scale : 0;
-  team.step(strips, [=](int s) {
+  team.for_each(strips, [=](int s) {
     const int first = s * kWide, count = Least()(kWide, n - first);
     double least[kWide];
     cheapest(first, count, least);
@@ -287,7 +294,7 @@ PUZZLEMIX_HD bool round_labeling(Team& team, const GivenLabeling& given, const L
   return within_bound(sum, integers);
 }
 
-// Returns whether the capacities are within their bound.
+// Makes the integers of a minimum cut. Returns whether the capacities are within their bound.
 template <typename Team>
 PUZZLEMIX_HD bool round_cut(Team& team, const GivenCut& given, GridShape shape, bool integers,
                             const IntegerCut& into) {
@@ -295,14 +302,15 @@ PUZZLEMIX_HD bool round_cut(Team& team, const GivenCut& given, GridShape shape, 
   const IntegerCut out = into;
   const int n = shape.cells();
   const double edge = in.edges.largest(team, n);
-  // The smaller of a cell's terminals every cut pays. What is left of the other decides the cell if
-  // it exceeds its four edges, however large it is, and a filler must not eat the precision.
+  // Every cut pays the smaller of a cell's terminals, so it is taken off both. If what is left of
+  // the other exceeds the cell's four edges, it decides the cell, however large it is: so it is cut
+  // down to this limit, lest one forbidding capacity cost all others their precision.
   const double limit = edge > 0 ? 8 * edge : HUGE_VAL;
   const double top =
       team.reduce(n, 0.0, [=](int i) { return std::abs(in.source[i] - in.sink[i]); }, Most());
   const double sum = n * Least()(top, limit) + shape.edges() * edge;
   const double scale = sample_scale(sum, integers);
-  team.step(n, [=](int i) {
+  team.for_each(n, [=](int i) {
     const double excess = in.source[i] - in.sink[i];
     out.excess[i] = round_to_int(Least()(Most()(excess, -limit), limit) * scale);
     out.down[i] = round_to_int(in.edges.down[i] * scale);
@@ -317,7 +325,7 @@ PUZZLEMIX_HD void start_from_cheapest(Team& team, const IntegerLabeling& sample,
   constexpr int kWide = Team::kWide;
   const IntegerLabeling in = sample;
   const int n = in.shape.cells();
-  team.step((n + kWide - 1) / kWide, [=](int s) {
+  team.for_each((n + kWide - 1) / kWide, [=](int s) {
     const int first = s * kWide, count = Least()(kWide, n - first);
     int32_t* const out = label + first;
     for (int l = in.labels - 1; l >= 0; --l) {
@@ -327,14 +335,15 @@ PUZZLEMIX_HD void start_from_cheapest(Team& team, const IntegerLabeling& sample,
   });
 }
 
-// ---- What an answer costs the caller ------------------------------------------------------------
+// ---- The value of an answer, in the caller's own costs ------------------------------------------
 
+// The energy of a labelling.
 template <typename Team, typename Label>
 PUZZLEMIX_HD double labeling_energy(Team& team, const GivenLabeling& given, GridShape shape,
                                     const LabelCost* cost, const Label* label) {
   const GivenLabeling in = given;
   const int labels = cost->labels;
-  // Where nobody has looked whether a label exists, the nearest one that does counts.
+  // On CUDA labels are unchecked: one out of range counts as the nearest label.
   const auto known = [=](int i) {
     const Label l = label[i];
     return static_cast<int>(l < 0 ? 0 : l < labels ? l : labels - 1);

@@ -1,14 +1,22 @@
-// The lowest optimal labelling of one sample by a minimum cut in Ishikawa's graph (2003), for any
-// label cost that is convex in the order of labels, and any unary costs.
+// The lowest optimal labelling of one sample by one minimum cut (Ishikawa, PAMI 2003), for any
+// label cost D that is convex in the order of labels, and any unary costs.
 //
-// For each threshold a there is a layer of nodes "label > a", true on the sink side. With
-// M[a, b] = D[a, b+1] + D[a+1, b] - D[a, b] - D[a+1, b+1] >= 0, the pair cost is, for a zero
-// diagonal, the sum over a < b of M[a, b] where one label is above b and the other not above a,
-// and of D[a, a+1] where a separates them. The smallest sink side is the lowest labelling.
+// The graph. Each cell has a column of L - 1 nodes, one for each threshold a: "label > a", true on
+// the sink side. An arc of unbounded capacity from each node to the next higher one keeps the
+// answers of a column consistent: label > a + 1 implies label > a. Arcs the other way carry the
+// unary costs: the column is cut once, and the arc that is cut tells the label. With
 //
-// Only labels between bounds are looked at (see descent.h for where they come from). Cells whose
-// bounds meet part the others into regions, which are solved one by one, each in its bounding box:
-// a few open cells cost little, wherever they lie.
+//   M[a, b] = D[a, b+1] + D[a+1, b] - D[a, b] - D[a+1, b+1],
+//
+// which convexity makes >= 0, and D zero on the diagonal, the cost of two labels is the sum over
+// a < b of M[a, b] where one label is above b and the other not above a, plus the sum of D[a, a+1]
+// over all a between them. Each such term is an arc between the columns of two neighbours. The
+// smallest sink side is then the lowest optimal labelling.
+//
+// Only labels between given bounds are considered (descent.h finds them). Cells whose bounds meet
+// are decided. They divide the undecided cells into connected regions, which are solved one by one,
+// each in its bounding box: a few undecided cells cost little, wherever they lie. A region of n
+// cells has n (L - 1) nodes and O(n L^2) arcs; layered_cut.h cuts it.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +31,7 @@ namespace puzzlemix {
 class Ishikawa {
  public:
   Ishikawa(const IntegerLabeling& sample, const LabelCost& d)
-      : sample_(sample), cost_(d), labels_(sample.labels), seen_(sample.shape.cells()) {
+      : sample_(sample), cost_(d), labels_(sample.labels), visited_(sample.shape.cells()) {
     for (int a = 0; a + 1 < labels_; ++a) {
       if (d(a, a + 1) > 0) pairs_.push_back({a, a, d(a, a + 1)});
       for (int b = a + 1; b + 1 < labels_; ++b) {
@@ -33,16 +41,16 @@ class Ishikawa {
     }
   }
 
-  // `lowest` and `highest` bound the labels of that labelling.
+  // Writes the lowest optimal labelling, which lies between `lowest` and `highest`.
   template <typename Label>
   void solve(const int32_t* lowest, const int32_t* highest, Label* out) {
     lowest_ = lowest;
     highest_ = highest;
     const int n = sample_.shape.cells();
     std::copy_n(lowest, n, out);
-    std::fill(seen_.begin(), seen_.end(), false);
+    std::fill(visited_.begin(), visited_.end(), false);
     for (int i = 0; i < n; ++i) {
-      if (!open(i) || seen_[i]) continue;
+      if (!undecided(i) || visited_[i]) continue;
       collect(i);
       build();
       graph_.solve();
@@ -55,15 +63,16 @@ class Ishikawa {
   }
 
  private:
-  struct Pair {
-    int a, b;        // thresholds, a <= b
-    int64_t factor;  // times an edge's weight: what it costs to have a label on either side
+  struct ThresholdPair {
+    int a, b;  // two thresholds, a <= b
+    int64_t
+        factor;  // the cost, for an edge of weight 1, of one label above b, the other not above a
   };
   struct Threshold {
     int layer, cell;
   };
 
-  bool open(int cell) const { return lowest_[cell] < highest_[cell]; }
+  bool undecided(int cell) const { return lowest_[cell] < highest_[cell]; }
 
   // Calls body with each neighbour, and the weight of the edge to it.
   template <typename Body>
@@ -75,14 +84,14 @@ class Ishikawa {
     if (cell >= width) body(cell - width, sample_.down[cell - width]);
   }
 
-  // The open cells that are connected with this one, and the box that they lie in.
+  // Collects the region of undecided cells that `first` is in, and its bounding box.
   void collect(int first) {
     const int width = sample_.shape.width;
     int top = first / width, bottom = top, left = first % width, right = left;
     low_ = lowest_[first];
     int high = highest_[first];
     region_.assign(1, first);
-    seen_[first] = true;
+    visited_[first] = true;
     for (size_t k = 0; k < region_.size(); ++k) {
       const int cell = region_[k], y = cell / width, x = cell % width;
       bottom = std::max(bottom, y);
@@ -91,12 +100,12 @@ class Ishikawa {
       low_ = std::min(low_, lowest_[cell]);
       high = std::max(high, highest_[cell]);
       for_each_neighbour(cell, [&](int other, int32_t) {
-        if (!open(other) || seen_[other]) return;
-        seen_[other] = true;
+        if (!undecided(other) || visited_[other]) return;
+        visited_[other] = true;
         region_.push_back(other);
       });
     }
-    // Cells are visited row by row, so none lies above the first.
+    // Regions are found by visiting cells row by row, so no cell of a region lies above its first.
     box_first_ = top * width + left;
     box_width_ = right - left + 1;
     plane_ = (bottom - top + 1) * box_width_;
@@ -116,14 +125,13 @@ class Ishikawa {
     if (plane_ > box_width_) add_edges(sample_.shape.width, sample_.down, box_width_);
   }
 
-  // Down a column the unary costs, up it no way to be cut. To neighbours whose labels are known an
-  // edge is a unary cost.
+  // Adds the arcs of a cell's column. An edge to a neighbour that is decided is a unary cost.
   void add_column(int axis, int cell) {
     const int lowest = lowest_[cell], highest = highest_[cell];
     int32_t cost[kMaxLabels];
     for (int l = lowest; l <= highest; ++l) cost[l] = sample_.costs_of(l)[cell];
     for_each_neighbour(cell, [&](int other, int32_t weight) {
-      if (open(other)) return;
+      if (undecided(other)) return;
       for (int l = lowest; l <= highest; ++l) {
         cost[l] += weight * cost_(l, lowest_[other]);
       }
@@ -136,21 +144,22 @@ class Ishikawa {
     }
   }
 
-  // The edges to open neighbours so many cells on; these are `step` nodes on in a layer.
-  void add_edges(int cells_on, const int32_t* weights, int step) {
-    int there[kMaxLabels], back[kMaxLabels];  // axes, by how far thresholds lie apart
+  // Adds the edges between undecided cells whose indices differ by `cell_offset`, and so those of
+  // their nodes in one layer by `node_offset`.
+  void add_edges(int cell_offset, const int32_t* weights, int node_offset) {
+    int there[kMaxLabels], back[kMaxLabels];  // axes of arcs, by how far their thresholds are apart
     std::fill(there, there + kMaxLabels, -1);
-    for (const Pair& pair : pairs_) {
+    for (const ThresholdPair& pair : pairs_) {
       const int gap = pair.b - pair.a;
       if (gap >= layers_ || there[gap] >= 0) continue;
-      there[gap] = graph_.add_axis(gap * plane_ + step);
-      back[gap] = gap > 0 ? graph_.add_axis(gap * plane_ - step) : there[gap];
+      there[gap] = graph_.add_axis(gap * plane_ + node_offset);
+      back[gap] = gap > 0 ? graph_.add_axis(gap * plane_ - node_offset) : there[gap];
     }
     for (int cell : region_) {
       const int32_t weight = weights[cell];
-      const int other = cell + cells_on;
-      if (weight == 0 || !open(other)) continue;
-      for (const Pair& pair : pairs_) {
+      const int other = cell + cell_offset;
+      if (weight == 0 || !undecided(other)) continue;
+      for (const ThresholdPair& pair : pairs_) {
         const auto capacity = static_cast<int32_t>(weight * pair.factor);
         const int gap = pair.b - pair.a;
         add_arc(there[gap], {pair.a, cell}, {pair.b, other}, capacity);
@@ -159,7 +168,7 @@ class Ishikawa {
     }
   }
 
-  // Where the bounds decide an end of the arc, it is one from the source or to the sink.
+  // Adds an arc. A threshold that the bounds decide stands for the source or for the sink.
   void add_arc(int axis, Threshold tail, Threshold head, int32_t capacity) {
     if (tail.layer < lowest_[tail.cell] || head.layer >= highest_[head.cell]) return;
     const bool from_source = tail.layer >= highest_[tail.cell];
@@ -177,11 +186,11 @@ class Ishikawa {
   const IntegerLabeling sample_;
   const LabelCost& cost_;
   const int labels_;
-  std::vector<Pair> pairs_;
+  std::vector<ThresholdPair> pairs_;
   const int32_t *lowest_ = nullptr, *highest_ = nullptr;
-  // The region at hand: its cells, its box, and the layers from low_ on.
+  // The region being solved: its cells, its bounding box, and its layers_ thresholds from low_ on.
   std::vector<int> region_;
-  std::vector<char> seen_;
+  std::vector<char> visited_;
   int box_first_ = 0, box_width_ = 0, plane_ = 0, low_ = 0, layers_ = 0;
   LayeredCut graph_;
 };

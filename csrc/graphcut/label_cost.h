@@ -6,25 +6,27 @@
 #include <cmath>
 #include <cstdint>
 
+#include "cuda_macros.h"
 #include "element.h"
 #include "graphcut/graphcut.h"
-#include "portable.h"
 #include "team.h"
 
 namespace puzzlemix {
 
-// cost(a, b) stands for unit * cost(a, b) of the caller's.
+// A label cost: the caller's entries in `given`, and integers, of which cost(a, b) * unit
+// approximates the caller's entry.
 struct LabelCost {
   int labels = 0;
   int32_t cost[kMaxLabels * kMaxLabels] = {};
   int32_t largest = 0;
   double unit = 1;
-  bool exact = false;                          // the integers are the caller's costs, up to `unit`
-  double given[kMaxLabels * kMaxLabels] = {};  // the caller's own
+  bool exact = false;  // the integers are the caller's costs, up to `unit`
+  double given[kMaxLabels * kMaxLabels] = {};
 
   PUZZLEMIX_HD int32_t operator()(int a, int b) const { return cost[a * labels + b]; }
 
-  // Integers that came from the same numbers are the same, but for a cost of integers or of floats.
+  // Compares the integers as well as the caller's numbers: from equal numbers follow different
+  // integers if one call has integer costs and the other floats.
   bool operator==(const LabelCost& other) const {
     return labels == other.labels && unit == other.unit &&
            std::equal(cost, cost + labels * labels, other.cost) &&
@@ -32,18 +34,17 @@ struct LabelCost {
   }
 };
 
-// A labelling problem as it crosses to the device: the label cost by value where it is in the
-// host's memory.
+// A labelling problem as it crosses to the device. A label cost in the host's memory crosses by
+// value (known_cost).
 struct DeviceLabelingProblem : LabelingProblem {
-  int64_t max_cycles = -1;  // of the swap
+  int64_t max_cycles = -1;  // the most sweeps of alpha_beta_swap
   bool known = false;
   LabelCost known_cost;
 };
 
-// Copies a label cost by the threads of a team.
 template <typename Team>
 PUZZLEMIX_HD void copy_label_cost(Team& team, const LabelCost* from, LabelCost* to) {
-  team.step(from->labels * from->labels, [=](int e) {
+  team.for_each(from->labels * from->labels, [=](int e) {
     to->cost[e] = from->cost[e];
     to->given[e] = from->given[e];
     if (e > 0) return;
@@ -54,7 +55,7 @@ PUZZLEMIX_HD void copy_label_cost(Team& team, const LabelCost* from, LabelCost* 
   });
 }
 
-// Symmetric, finite, not negative, zero on the diagonal.
+// Whether the caller's label cost is symmetric, finite, not negative and zero on the diagonal.
 inline bool semimetric(const LabelCost& cost) {
   const int labels = cost.labels;
   for (int a = 0; a < labels; ++a) {
@@ -69,11 +70,11 @@ inline bool semimetric(const LabelCost& cost) {
   return true;
 }
 
-// Fills in the integers for `labels` and `given`, a semimetric. False, and all integers 0, where
-// the largest entry is too many times the smallest for a double.
+// Makes the integers of a semimetric from `labels` and `given`. If the quotient of the largest and
+// the smallest entry overflows a double, makes all integers 0 and returns false.
 PUZZLEMIX_HD inline bool to_integers(LabelCost& out, bool integers) {
   const int entries = out.labels * out.labels;
-  double smallest = 0, largest = 0;  // of the positive entries
+  double smallest = 0, largest = 0;  // among the positive entries
   for (int e = 0; e < entries; ++e) {
     const double value = out.given[e];
     if (value > 0 && (smallest == 0 || value < smallest)) smallest = value;
@@ -83,7 +84,7 @@ PUZZLEMIX_HD inline bool to_integers(LabelCost& out, bool integers) {
   out.exact = true;
   out.largest = 0;
   out.unit = 1;
-  if (largest == 0) return true;  // D = 0, d = 1
+  if (largest == 0) return true;  // a label cost of zeros has unit 1
   double factor = 1;
   if (!integers) {
     out.unit = smallest;
@@ -95,7 +96,8 @@ PUZZLEMIX_HD inline bool to_integers(LabelCost& out, bool integers) {
     }
     if (!out.exact) {
       int exponent;
-      const double fraction = frexp(most, &exponent);  // most <= 1024 / 2^j
+      const double fraction = frexp(most, &exponent);
+      // The largest j with most * 2^j <= 1024.
       const int shift = fraction == 0.5 ? 11 - exponent : 10 - exponent;
       factor = ldexp(1.0, shift);
       out.unit = ldexp(out.unit, -shift);
@@ -109,7 +111,7 @@ PUZZLEMIX_HD inline bool to_integers(LabelCost& out, bool integers) {
   return true;
 }
 
-// Of a label cost in the host's memory; false where a value is not allowed.
+// Reads a label cost that is in the host's memory; false where a value is not allowed.
 inline bool read_label_cost(const LabelingProblem& problem, LabelCost& out) {
   out.labels = problem.labels;
   load(problem.label_cost, 0, problem.labels * problem.labels, out.given);
@@ -134,8 +136,8 @@ PUZZLEMIX_HD inline bool make_convex(LabelCost& cost) {
     }
   }
   if (cost.exact) return true;
-  // The integers become the convex ones gap by gap, above the diagonal; below it are the old ones
-  // until then.
+  // Convex integers are made above the diagonal, by rising gap; until that is done, the symmetric
+  // entries below it keep the integers from before.
   const auto old = [&](int a, int b) { return cost(b, a); };
   for (int gap = 2; gap < labels; ++gap) {
     for (int a = 0; a + gap < labels; ++a) {

@@ -1,8 +1,9 @@
-// The canonical minimum cut by preflow pushes (see grid_cut.h) of a graph whose arcs join nodes at
-// a few fixed distances: an axis of offset o has an arc from each node v to v + o, and one back.
+// The canonical minimum cut of a graph whose arcs join nodes at a few fixed distances, by preflow
+// pushes on level graphs: the algorithm of grid_cut.h, which explains it, for Ishikawa's graph.
 //
-// Searches run on machine words; pushes go from node to node. The storage is kept from one sample
-// to the next.
+// An axis of offset o has an arc from each node v to v + o, and one back. Searches shift whole bit
+// masks, as on a grid; pushes go from node to node, in the order of falling distance. Storage is
+// kept from one sample to the next.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +17,7 @@ namespace puzzlemix {
 
 class LayeredCut {
  public:
-  // A capacity that no cut can afford, on an axis declared `unbounded`.
+  // The capacity of arcs on an axis declared `unbounded`: more than any sample costs in all.
   static constexpr int32_t kUnbounded = 1 << 30;
 
   void reset(int nodes) {
@@ -38,7 +39,7 @@ class LayeredCut {
     return used_++;
   }
 
-  // Of the arc between two nodes that lie the axis's offset apart, either way round.
+  // The arc from tail to head, which lie the axis's offset apart in either order.
   void set_capacity(int axis, int tail, int head, int32_t capacity) {
     if (capacity == 0) return;
     const Way way = head > tail ? kThere : kBack;
@@ -46,7 +47,7 @@ class LayeredCut {
     set(axes_[axis].arcs[way], tail);
   }
 
-  // Source minus sink capacity.
+  // Adds to a node's source minus sink capacity.
   void add_excess(int node, int32_t amount) { excess_[node] += amount; }
 
   void solve() {
@@ -64,17 +65,17 @@ class LayeredCut {
 
   struct Axis {
     int offset;
-    bool unbounded;                // capacities there are infinite and stay so
-    std::vector<int32_t> left[2];  // residual capacity, by way and tail
-    Words arcs[2];                 // tails of arcs with capacity left
+    bool unbounded;                // pushes from v to v + offset don't reduce the capacity
+    std::vector<int32_t> left[2];  // the residual capacity of each arc, by way and tail
+    Words arcs[2];                 // by way, the tails of arcs with residual capacity
   };
 
   static void set(Words& words, int i) { words[i >> 6] |= uint64_t{1} << (i & 63); }
   static void clear(Words& words, int i) { words[i >> 6] &= ~(uint64_t{1} << (i & 63)); }
   static bool has(const Words& words, int i) { return words[i >> 6] >> (i & 63) & 1; }
 
-  // Breadth-first from the sinks: visited_, the distance of each visited node, and the nodes in
-  // the order of their distance. True if a source was reached.
+  // Breadth-first search from the sinks: sets visited_, the distance of each visited node, and
+  // order_, these nodes by rising distance. Returns whether a source was reached.
   bool search() {
     visited_.assign(words_, 0);
     frontier_.assign(words_, 0);
@@ -88,7 +89,7 @@ class LayeredCut {
     return reached;
   }
 
-  // False if the frontier is empty.
+  // Gives the nodes of the frontier their distance, `level`; false if there are none.
   bool visit_frontier(int level, bool& reached) {
     const size_t before = order_.size();
     for (int w = 0; w < words_; ++w) {
@@ -110,7 +111,7 @@ class LayeredCut {
       const Shift by(axis.offset % 64);
       const int whole = axis.offset / 64;
       for (int w = 0; w < words_; ++w) {
-        // Tails there are `offset` below the frontier, tails back above it.
+        // An arc to the frontier starts `offset` below it, an arc back `offset` above it.
         const uint64_t low = at(w + whole), high = at(w + whole + 1);
         const uint64_t under = low >> by.rest | high << 1 << (63 - by.rest);
         const uint64_t top = at(w - whole), bottom = at(w - whole - 1);
@@ -123,7 +124,7 @@ class LayeredCut {
 
   uint64_t at(int w) const { return w >= 0 && w < words_ ? frontier_[w] : 0; }
 
-  // Moves the excess of v to nodes one step nearer.
+  // Pushes the excess of v to nodes one level nearer to a sink.
   void discharge(int v) {
     for (int k = 0; k < used_ && excess_[v] > 0; ++k) {
       push(axes_[k], v, kThere, kBack);

@@ -1,8 +1,19 @@
-// Alpha-beta swap on one sample: labels as bit masks, one GridCut for each pair tried.
+// Alpha-beta swap on one sample (Boykov, Veksler and Zabih, PAMI 2001, section 4), on the CPU.
+//
+// A labelling is improved by moves. The move of a pair of labels, alpha and beta, lets every cell
+// that has one of the two choose between them; all others keep their label. The best such choice
+// is a minimum cut of the grid of these active cells: the source side takes alpha, the sink side
+// beta, an edge costs its weight times the cost of alpha beside beta, and a cell's excess is what
+// beta costs it more than alpha, with what it then pays to neighbours that aren't active. A move is
+// taken if it lowers the energy. A sweep tries all L (L - 1) / 2 pairs; the search ends after a
+// sweep without a move, at a labelling that no single move improves. It need not be the optimum.
+//
+// Energies are integers below 2^30, so there are finitely many moves; a few sweeps do in practice.
+// Each cut is GridCut's (grid_cut.h). Sets of cells with one label are bit masks.
 //
 // A pair is tried again only if, since it was last tried, a cell with one of its labels changed or
 // got a neighbour that did: otherwise its cut, and so its outcome, would be the same (30 to 40 %
-// fewer cuts). Per label, the time of the last such event tells.
+// fewer cuts). For each label the time of its last such event is kept.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +38,7 @@ class AlphaBetaSwap {
         terminal_(Words * 64),
         flows_(labels_ * (labels_ - 1) / 2) {}
 
-  // max_cycles < 0: until a sweep makes no move.
+  // max_cycles: the most sweeps; negative: no limit.
   template <typename Label>
   void solve(int64_t max_cycles, Label* out) {
     start();
@@ -41,7 +52,7 @@ class AlphaBetaSwap {
 
   void start() {
     PlainTeam team;
-    // The plane of labels is padded with one that there is not.
+    // -1, which is no label, pads the plane beyond the grid.
     std::fill(terminal_.begin(), terminal_.end(), -1);
     start_from_cheapest(team, sample_, terminal_.data());
     for (int l = 0; l < labels_; ++l) cells_[l] = equal_to<Words>(terminal_.data(), l);
@@ -65,7 +76,7 @@ class AlphaBetaSwap {
     return moved;
   }
 
-  // One swap of alpha and beta; true if the energy fell.
+  // Tries the move of alpha and beta; returns whether the energy fell.
   bool move(int alpha, int beta) {
     const Set active = cells_[alpha] | cells_[beta];
     if (!active.any()) return false;
@@ -85,7 +96,7 @@ class AlphaBetaSwap {
     return true;
   }
 
-  // What beta costs a cell more than alpha, its neighbours outside the pair counted.
+  // What beta costs each active cell more than alpha, edges to cells with other labels included.
   void fill_terminals(int alpha, int beta, const Set& active) {
     const int32_t *const more = sample_.costs_of(beta), *const less = sample_.costs_of(alpha);
     int32_t* const terminal = terminal_.data();
@@ -103,7 +114,7 @@ class AlphaBetaSwap {
     }
   }
 
-  // The change of energy when the `changed` ones of the active cells leave or join beta.
+  // The change of energy when the active cells in `changed` swap their label.
   int64_t change(const Set& changed, const Set& active, const Set& beta, int32_t pair) const {
     int64_t sum = 0;
     for_each_bit(changed - beta, [&](int i) { sum += terminal_[i]; });
@@ -119,6 +130,7 @@ class AlphaBetaSwap {
     return sum;
   }
 
+  // Records the event for the labels of the cells that changed and of their neighbours.
   void touch_around(const Set& changed) {
     Set around = changed;
     for (int d = 0; d < 4; ++d) around = around | (edges_.tails[d] & cut_.tails(changed, d));
@@ -135,7 +147,9 @@ class AlphaBetaSwap {
   std::vector<Flow<Words>> flows_;
   typename Cut::Edges edges_;
   Set cells_[kMaxLabels];
-  int now_ = 0;  // counts moves
+  int now_ = 0;  // the number of moves taken, plus 1
+  // By label, when a cell of it or a neighbour of one last changed; by pair, when it was last
+  // tried.
   int touched_[kMaxLabels], tried_[kMaxLabels * kMaxLabels];
 };
 

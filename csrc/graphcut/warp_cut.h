@@ -1,34 +1,39 @@
-// The canonical minimum cut of a small grid by one warp: push-relabel (Goldberg and Tarjan 1988) in
-// lockstep, amounts in registers, sets of cells as bit masks.
+// The canonical minimum cut of a grid of up to 16x16 by one warp: push-relabel (Goldberg and Tarjan
+// 1988) in lockstep, amounts in registers, sets of cells as bit masks. grid_cut.h explains the
+// problem, residual capacities and why the last search is the canonical cut.
 //
-// A lane has 8 cells, half a row of a grid of up to 16x16. Cells know their excess and, for each of
-// four directions, what is left of the capacity to the neighbour there, in two parts: on arcs that
-// lead nearer to a sink, and the rest. A search finds the former breadth first from the sinks: the
-// frontier's masks are passed to the neighbours, and every arc with capacity left from a cell that
-// is reached for the first time to one of the frontier is admissible; distances themselves are
-// never needed. It ends when every cell with excess is reached. Then two push steps send excess
-// along all admissible arcs, to the right, down, to the left and up in turn, a row's amounts from
-// cell to cell in one go; they have no branch and no vote. Excess that a complete search doesn't
-// reach never reaches a sink again and is no longer looked for. When a search reaches none, the
-// cells that it visited are those that reach a sink in the residual graph: the smallest sink side.
+// A lane holds 8 cells, half a row. Of each cell it knows the excess and, for each of four
+// directions, the residual capacity of the arc there, in two parts: that of admissible arcs, which
+// lead one level nearer to a sink, and that of all others. Two parts alternate:
 //
-// What ends it: of the cells with excess, the farthest ones send all of it nearer in a step or are
-// farther away at the next search. Distances grow to at most n, for n cells, and never shrink; so
-// there are at most 2 n^2 searches of at most n levels, as in the parallel algorithm of Goldberg
-// and Tarjan. Few come near: a path of 256 cells from source to sink takes some 2,000 levels in
-// all.
+// 1. Search, breadth first from the sinks. Lanes pass the frontier's masks to their neighbours. An
+//    arc with residual capacity is admissible if it leads from a cell that is reached for the first
+//    time to a cell of the frontier. Levels themselves are never stored. The search ends once every
+//    source is reached.
+// 2. Two pushes. Each sends excess along all admissible arcs to the right, down, to the left and
+//    up, one direction after the other; along a row, from cell to cell in one go. There is no
+//    branch and no vote.
+//
+// Excess that a complete search doesn't reach can never reach a sink again and is not looked for
+// any more. When a search reaches no excess, the cells that it visited are the smallest sink side.
+//
+// Why it ends. Of the cells with excess, the farthest ones send all of it nearer in a push or have
+// a higher level in the next search. Levels are at most n, for n cells, and never fall; so there
+// are at most 2 n^2 searches of at most n levels, as in the parallel algorithm of Goldberg and
+// Tarjan. In practice there are few: a path of 256 cells from source to sink takes some 2,000
+// levels in all.
 //
 // Machine code for sm_90 (`python -m bench.kernels`): a level has 29 instructions, a search and its
-// pushes have 505 more; no load, no store, no stack. An estimate, not a measurement, from the
-// latencies in bench/kernels.py: 57 and 640 cycles. A swap at 16x16 with 3 labels then takes 20,000
-// cycles in the median and 32,000 at most of 100 samples, an exact labelling 16,000 and 26,000
-// (counts and arithmetic: bench/results/phases.md); 531,000 were measured on an H100 where a
-// block's threads cut by barriers. Without gain: waves from the farthest level, votes every second
-// level, a test for the minimum before each search.
+// pushes have 505 more; no load, no store, no stack. From the latencies in bench/kernels.py these
+// are estimated, not measured, as 57 and 640 cycles. A swap at 16x16 with 3 labels then takes
+// 20,000 cycles in the median and 32,000 at most of 100 samples, an exact labelling 16,000 and
+// 26,000 (counts and arithmetic: bench/results/phases.md). An H100 took 531,000 where the threads
+// of a block cut by barriers (device_cut.h). Tried without gain: pushes level by level from the
+// farthest, votes every second level, a test for the minimum before each search.
 //
-// Cell (y, x) is bit x % 8 of lane 2 y + x / 8, number (x % 8) * 32 + lane of a plane. Lanes pass
-// numbers around in rings, the last row's to the first; as no arc leads over the border, nothing
-// comes of that.
+// Cell (y, x) is bit x % 8 of lane 2 y + x / 8, and number (x % 8) * 32 + lane of a plane. Lanes
+// pass numbers around in rings, the last row's to the first; as no arc leads over the border, what
+// arrives there is never used.
 #pragma once
 
 #include "graphcut/integers.h"
@@ -36,7 +41,7 @@
 
 namespace puzzlemix {
 
-// The grids that a warp can hold, and the places of their cells.
+// The grids that a warp can hold, and where their cells are: a place is an index into a plane.
 struct WarpGrid {
   static constexpr int kSide = 16, kCells = 8, kPlane = kCells * kWarp;
 
@@ -51,7 +56,7 @@ struct WarpGrid {
   PUZZLEMIX_HD static int cell(GridShape shape, int place) {
     return row(place) * shape.width + column(place);
   }
-  // Whether a place is in a set of cells, a word for each lane.
+  // Whether the cell at a place is in a set, which is a word for each lane.
   PUZZLEMIX_HD static bool has(const uint32_t* set, int place) {
     return set[place % kWarp] >> (place / kWarp) & 1;
   }
@@ -73,17 +78,18 @@ class WarpCut {
         below_((lane_ + Int(2)) & Int(kWarp - 1)) {}
 
   PUZZLEMIX_INLINE const Int& lane() const { return lane_; }
-  // What each cell's neighbour below, or above, has of a number that cells have.
+  // For each cell, the number that x holds for its neighbour below, or above.
   PUZZLEMIX_INLINE Int from_below(const Int& x) { return lanes_.from(x, below_); }
   PUZZLEMIX_INLINE Int from_above(const Int& x) { return lanes_.from(x, above_); }
-  // What the other half of the row has.
+  // For each lane, the number that x holds for the other half of its row.
   PUZZLEMIX_INLINE Int from_beside(const Int& x) { return lanes_.from(x, beside_); }
 
-  // What is solved: source less sink capacity of each cell, and the capacities of its arcs. Solving
-  // leaves the excess, and in `left` the residual capacities with their signs reversed.
+  // The problem, which the caller fills in: source minus sink capacity of each cell, and in `left`
+  // the capacities of its arcs by direction. solve() leaves the excess that it could not move, and
+  // in `left` the residual capacities with their signs reversed.
   Int excess[kCells], left[kDirections][kCells];
 
-  // Afterwards on_sink_side() is the canonical cut.
+  // Finds the canonical cut, whose sink side on_sink_side() then returns.
   PUZZLEMIX_INLINE void solve() {
     PUZZLEMIX_UNROLL
     for (int d = 0; d < kDirections; ++d) {
@@ -96,16 +102,16 @@ class WarpCut {
     live_ = ~Bits(0);
     while (search()) {
       admit();
-      step();
-      step();
+      push();
+      push();
     }
   }
 
   PUZZLEMIX_INLINE Bits on_sink_side() const { return visited_; }
 
-  // Whether the canonical cut is less than the cut whose source side is `sources` and whose sink
-  // side is `sinks`. The difference is what is left of excess on its sink side, of sinks on its
-  // source side, and of capacity from source side to sink side.
+  // Whether the canonical cut is less than the cut between the cells `sources` and `sinks`. A cut
+  // exceeds the minimum by the excess left on its sink side, by what sinks on its source side still
+  // lack, and by the residual capacity from its source side to its sink side.
   PUZZLEMIX_INLINE bool improves(const Bits& sources, const Bits& sinks) {
     Bits to_sinks[kDirections];
     neighbours(sinks, to_sinks);
@@ -115,8 +121,8 @@ class WarpCut {
     return lanes_.any(slack);
   }
 
-  // What `set` holds at each cell's neighbour in each direction; beyond the grid, anything, in bits
-  // beyond those of the lane's cells too.
+  // at[d]: the cells whose neighbour in direction d is in `set`. Bits of cells without such a
+  // neighbour, and bits beyond the lane's 8 cells, are arbitrary.
   PUZZLEMIX_INLINE void neighbours(const Bits& set, Bits (&at)[kDirections]) {
     const Bits other = lanes_.from(set, beside_);
     at[kDown] = lanes_.from(set, below_);
@@ -125,8 +131,8 @@ class WarpCut {
     at[kLeft] = set << 1 | other >> (kCells - 1);
   }
 
-  // Edges are kept at their upper or left cells, in a plane to the right and one down: loads those
-  // of each cell, by direction.
+  // Loads the values of each cell's four edges, by direction, from two planes that keep an edge at
+  // its left or upper cell.
   PUZZLEMIX_INLINE void load_edges(const int32_t* right, const int32_t* down,
                                    Int (&to)[kDirections][kCells]) const {
     load_plane(right, lane_, to[kRight]);
@@ -143,7 +149,7 @@ class WarpCut {
     for (int i = 0; i < kCells; ++i) to[i] = Lanes::load(plane + i * kWarp, lane);
   }
 
-  // Sends so much along the edges to the right and down, before solving.
+  // Before solve(): lets these amounts flow along each cell's edges to the right and down.
   PUZZLEMIX_INLINE void send(const Int (&right)[kCells], const Int (&down)[kCells]) {
     Int beside = from_beside(right[kCells - 1]);
     PUZZLEMIX_UNROLL
@@ -159,7 +165,7 @@ class WarpCut {
   }
 
  private:
-  // True if excess was reached.
+  // The search; returns whether a source was reached.
   PUZZLEMIX_INLINE bool search() {
     make_masks();
     Bits rest[kDirections];
@@ -173,13 +179,13 @@ class WarpCut {
     Bits waiting = some ? sources : ~Bits(0);
     Bits frontier = sinks_;
     visited_ = sinks_;
-    bool open;
+    bool growing;  // whether the frontier has a cell
     while (true) {
       Bits at[kDirections];
-      neighbours(frontier, at);  // under way while the votes are taken
-      open = lanes_.any(frontier);
+      neighbours(frontier, at);  // first, so that its shuffles overlap with the votes
+      growing = lanes_.any(frontier);
       const bool wanted = lanes_.any(waiting);
-      if (!(open & wanted)) break;
+      if (!(growing & wanted)) break;
       PUZZLEMIX_UNROLL
       for (int d = 0; d < kDirections; ++d) at[d] = at[d] & rest[d];
       frontier = at[kRight] | at[kDown] | at[kLeft] | at[kUp];
@@ -191,12 +197,14 @@ class WarpCut {
       visited_ = visited_ | frontier;
       waiting = waiting & ~frontier;
     }
-    // A search that ends early has reached all that is live, and excess moves nearer.
+    // Excess outside `live_` can't reach a sink. A search that ended early has reached all the
+    // rest.
     live_ = visited_;
-    return some && (open || lanes_.any(sources & visited_));
+    return some && (growing || lanes_.any(sources & visited_));
   }
 
-  // From amounts to sets; reverses the signs in `left`, which has all that is left until admit().
+  // Makes the sets of sources, sinks and arcs with residual capacity. From here to admit() `left`
+  // holds the whole residual capacity of an arc, its sign reversed again.
   PUZZLEMIX_INLINE void make_masks() {
     sources_ = sinks_ = Bits(0);
     PUZZLEMIX_UNROLL
@@ -215,6 +223,7 @@ class WarpCut {
     }
   }
 
+  // Moves the residual capacity of admissible arcs from `left` to nearer_.
   PUZZLEMIX_INLINE void admit() {
     PUZZLEMIX_UNROLL
     for (int d = 0; d < kDirections; ++d) {
@@ -226,7 +235,8 @@ class WarpCut {
     }
   }
 
-  PUZZLEMIX_INLINE void step() {
+  // One push, in all four directions.
+  PUZZLEMIX_INLINE void push() {
     push_along_rows<kRight>();
     push_along_columns<kDown>();
     push_along_rows<kLeft>();
@@ -246,7 +256,7 @@ class WarpCut {
       if (k > 0) left[kBack][i] = left[kBack][i] - in;
       in = out;
     }
-    // Into the other half of the row; out of the grid goes nothing.
+    // What leaves this half of the row enters the other half; nothing leaves the grid.
     const int first = D == kRight ? 0 : kCells - 1;
     in = from_beside(in);
     excess[first] = excess[first] + in;
@@ -256,7 +266,7 @@ class WarpCut {
   template <int D>
   PUZZLEMIX_INLINE void push_along_columns() {
     constexpr int kBack = (D + 2) % kDirections;
-    // All shuffles are under way at a time, whatever the compiler makes of it.
+    // Three loops, so that all shuffles are in flight together whatever order the compiler picks.
     Int out[kCells], in[kCells];
     PUZZLEMIX_UNROLL
     for (int i = 0; i < kCells; ++i) out[i] = Lanes::flow(excess[i], Int(0), nearer_[D][i]);
@@ -276,10 +286,10 @@ class WarpCut {
   Bits sources_, sinks_, live_, visited_, arcs_[kDirections], admissible_[kDirections];
 };
 
-// The minimum cut of a sample.
+// grid_min_cut of a sample by one warp of a team.
 struct WarpMinCut {
-  // Planes by place, 0 where the grid has no cell. To be taken first from an arena: the lanes read
-  // them as shared memory.
+  // Planes by place, 0 where the grid has no cell. Lanes read them as shared memory, so they are to
+  // be the first that is taken from an arena.
   struct Work {
     PUZZLEMIX_HD Work(Arena& arena, bool used)
         : excess(arena.take<int32_t>(used ? WarpGrid::kPlane : 0)),
@@ -288,7 +298,7 @@ struct WarpMinCut {
           sink_side(arena.take<uint32_t>(used ? kWarp : 0)) {}
 
     int32_t *excess, *right, *down;
-    uint32_t* sink_side;  // a word for each lane
+    uint32_t* sink_side;  // the set of cells on the sink side, a word for each lane
   };
 
   template <typename Team>
@@ -296,7 +306,7 @@ struct WarpMinCut {
                                  const IntegerCut& integers, bool* segment) {
     const Work work = given;
     const IntegerCut in = integers;
-    team.step(WarpGrid::kPlane, [=](int place) {
+    team.for_each(WarpGrid::kPlane, [=](int place) {
       const bool inside = WarpGrid::inside(shape, place);
       const int i = WarpGrid::cell(shape, place);
       work.excess[place] = inside ? in.excess[i] : 0;
@@ -312,7 +322,7 @@ struct WarpMinCut {
       cut.solve();
       Lanes::store(work.sink_side, cut.lane(), cut.on_sink_side());
     });
-    team.step(WarpGrid::kPlane, [=](int place) {
+    team.for_each(WarpGrid::kPlane, [=](int place) {
       if (!WarpGrid::inside(shape, place)) return;
       segment[WarpGrid::cell(shape, place)] = WarpGrid::has(work.sink_side, place);
     });

@@ -1,5 +1,6 @@
-// The lowest optimal labelling of a small grid by one warp, where all costs are convex: the descent
-// of descent.h, where its reasons stand, with cuts by warp_cut.h.
+// The lowest optimal labelling of a grid of up to 16x16 by one warp, where label cost and unary
+// costs are convex: steepest descent (descent.h explains it), each minimum cut by WarpCut
+// (warp_cut.h).
 #pragma once
 
 #include "graphcut/warp_cut.h"
@@ -11,7 +12,8 @@ class WarpDescentEngine {
 
  public:
   // The memory of a sample: planes by place (see warp_cut.h), 0 where the grid has no cell. One
-  // address, as registers are few. To be taken first from an arena: lanes read it as shared memory.
+  // pointer, as registers are few. Lanes read it as shared memory, so it is to be the first that is
+  // taken from an arena.
   struct Work {
     PUZZLEMIX_HD Work(Arena& arena, int labels)
         : memory(arena.take<int32_t>(labels > 0 ? kUnary + labels * kPlane : 0)) {}
@@ -20,10 +22,11 @@ class WarpDescentEngine {
     PUZZLEMIX_HD int32_t* down() const { return memory + kPlane; }
     PUZZLEMIX_HD int32_t* label() const { return memory + 2 * kPlane; }
     PUZZLEMIX_HD int32_t* unary(int label) const { return memory + kUnary + label * kPlane; }
-    // By gap, from the one of -labels on: an edge of weight 1 costs f(x_i - x_j), f even and
-    // convex, and x is low or low + 1 with low_i - low_j = gap. The arc i -> j is cut where i stays
-    // and j takes low + 1, the arc back the other way round; together they make up f's second
-    // difference, split as evenly as integers allow. `rise` is excess of i and lack of j.
+    // Tables of what an edge of weight 1 becomes in the cut, by gap + labels. It costs
+    // f(x_i - x_j), f even and convex; each end takes low or low + 1, and gap = low_i - low_j. The
+    // arc i -> j (`there`) is cut where i takes low and j takes low + 1, the arc j -> i (`back`) in
+    // the opposite case. The sum of their capacities is the second difference of f, split as evenly
+    // as integers allow. `rise` is added to the excess of i and subtracted from that of j.
     PUZZLEMIX_HD int32_t* there() const { return memory + kTable; }
     PUZZLEMIX_HD int32_t* back() const { return there() + 2 * kMaxLabels; }
     PUZZLEMIX_HD int32_t* rise() const { return back() + 2 * kMaxLabels; }
@@ -34,7 +37,7 @@ class WarpDescentEngine {
     int32_t* memory;
   };
 
-  // The label cost is a convex function of the distance, unary costs are convex in the label.
+  // The label cost must be a convex function of the distance, unary costs convex in the label.
   template <typename Team>
   PUZZLEMIX_HD static void solve(Team& team, const Work& given, const IntegerLabeling& sample,
                                  const LabelCost* label_cost, int32_t* label) {
@@ -47,7 +50,7 @@ class WarpDescentEngine {
       using Lanes = std::remove_reference_t<decltype(lanes)>;
       Solver<Lanes>(lanes, work, labels).solve();
     });
-    team.step(WarpGrid::kPlane, [=](int place) {
+    team.for_each(WarpGrid::kPlane, [=](int place) {
       if (WarpGrid::inside(shape, place)) label[WarpGrid::cell(shape, place)] = work.label()[place];
     });
   }
@@ -57,12 +60,12 @@ class WarpDescentEngine {
   PUZZLEMIX_HD static void load(Team& team, const Work& work, const IntegerLabeling& sample) {
     const Work to = work;
     const IntegerLabeling in = sample;
-    team.step(WarpGrid::kPlane, [=](int place) {
+    team.for_each(WarpGrid::kPlane, [=](int place) {
       const bool inside = WarpGrid::inside(in.shape, place);
       const int i = WarpGrid::cell(in.shape, place);
       to.right()[place] = inside ? in.right[i] : 0;
       to.down()[place] = inside ? in.down[i] : 0;
-      int cheapest = 0;  // the lowest on a tie
+      int cheapest = 0;  // the cheapest label, the lowest on a tie
       for (int l = in.labels - 1; l >= 0; --l) {
         const int32_t cost = inside ? in.costs_of(l)[i] : 0;
         to.unary(l)[place] = cost;
@@ -76,10 +79,11 @@ class WarpDescentEngine {
   PUZZLEMIX_HD static void tabulate(Team& team, const Work& work, const LabelCost* label_cost,
                                     int labels) {
     const Work to = work;
-    team.step(2 * labels, [=](int k) {
+    team.for_each(2 * labels, [=](int k) {
       const int gap = k - labels;
-      // In 64 bits: a cost that no edge has weight for may be as large as an integer gets. The gap
-      // next to the widest belongs to no edge that is ever cut.
+      // In 64 bits: where all edges have weight 0, label costs may be as large as 2^31 - 1. At the
+      // widest gaps one end doesn't move, and then the value of f beyond them, which the clamp
+      // makes up, cancels.
       const auto f = [=](int gap) -> int64_t {
         return (*label_cost)(0, Least()(gap < 0 ? -gap : gap, labels - 1));
       };
@@ -101,15 +105,15 @@ class WarpDescentEngine {
     PUZZLEMIX_INLINE Solver(Lanes& lanes, const Work& work, int labels)
         : lanes_(lanes), work_(work), labels_(labels), cut_(lanes) {}
 
-    // Up as long as that helps, then down.
+    // Raises sets of cells until nothing helps, then lowers them.
     PUZZLEMIX_INLINE void solve() {
-      int direction = 1, steps = labels_ > 3 ? labels_ : 1;
+      int direction = 1, cuts_left = labels_ > 3 ? labels_ : 1;
       while (true) {
-        if (steps > 0 && change(direction)) {
-          --steps;
+        if (cuts_left > 0 && change_by_one(direction)) {
+          --cuts_left;
         } else if (direction > 0) {
           direction = -1;
-          steps = labels_ > 3 ? labels_ : labels_ - 2;
+          cuts_left = labels_ > 3 ? labels_ : labels_ - 2;
         } else {
           break;
         }
@@ -117,9 +121,10 @@ class WarpDescentEngine {
     }
 
    private:
-    // Chooses for every cell low or low + 1, where low is the label (going up) or the one below it
-    // (going down); cells at the end stay. True if a label changed.
-    PUZZLEMIX_INLINE bool change(int direction) {
+    // One minimum cut, in which every cell chooses between low and low + 1: low is its label if the
+    // direction is 1, the label below it if -1. Cells at the last label in that direction stay.
+    // Returns whether a label changed.
+    PUZZLEMIX_INLINE bool change_by_one(int direction) {
       Int low[kCells];
       Cut::load_plane(work_.label(), cut_.lane(), low);
       Bits moves(0);
@@ -132,7 +137,7 @@ class WarpDescentEngine {
       PUZZLEMIX_UNROLL
       for (int i = 0; i < kCells; ++i) {
         low[i] = low[i] + Lanes::keep(moves, i, Int(direction > 0 ? 0 : -1));
-        // Cells that don't move may have no label above; what is found for them counts for nothing.
+        // A cell at the highest label has no label above it. It doesn't move: any value will do.
         const Int at = Lanes::least(low[i], Int(labels_ - 2)) * Int(kPlane) + cut_.lane();
         cut_.excess[i] = Lanes::load(work_.unary(1) + i * kWarp, at) -
                          Lanes::load(work_.unary(0) + i * kWarp, at);
@@ -152,12 +157,13 @@ class WarpDescentEngine {
       return lanes_.any(changed);
     }
 
-    // Capacities, and what edges add to the excess.
+    // Fills in the cut's capacities, and adds to the excess what edges contribute.
     PUZZLEMIX_INLINE void fill_edges(const Int (&low)[kCells], const Bits& moves) {
       Bits others[Cut::kDirections];
       cut_.neighbours(moves, others);
       const Int beside = cut_.from_beside(low[0]);
-      // What arcs back from, and edges to, the cell before have for the next one.
+      // Of the edge between the last cell and this one: the capacity of the arc back, and what it
+      // adds to the excess of this one.
       Int back(0), to_next(0);
       PUZZLEMIX_UNROLL
       for (int i = 0; i < kCells; ++i) {
@@ -178,8 +184,9 @@ class WarpDescentEngine {
       }
     }
 
-    // The edge from cell i to the one that has `others`: the capacity of the arc back, and the
-    // excess of the other end, are returned.
+    // The edge from cell i to its neighbour in direction D; `others`: which neighbours move. Sets
+    // the capacity and the excess of cell i, and returns the neighbour's: the capacity of the arc
+    // back, and what the edge adds to its excess.
     template <int D>
     PUZZLEMIX_INLINE void fill_edge(const int32_t* weights, const Int& gap, int i,
                                     const Bits& moves, const Bits& others, Int& back,
@@ -189,7 +196,8 @@ class WarpDescentEngine {
       const Int there = weight * Lanes::load(work_.there(), at);
       const Int rise = weight * Lanes::load(work_.rise(), at);
       back = weight * Lanes::load(work_.back(), at);
-      // Where one end moves, the other's choice is no excuse to share the second difference.
+      // Where only one end moves the edge has no arcs: the second difference, which two ends that
+      // move share as capacities, belongs to that end's excess.
       cut_.excess[i] = cut_.excess[i] + rise + Lanes::keep(~others, i, back);
       to_other = Lanes::keep(~moves, i, there) - rise;
       cut_.left[D][i] = Lanes::keep(moves & others, i, there);

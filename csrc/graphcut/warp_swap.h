@@ -1,9 +1,10 @@
-// Alpha-beta swap of a small grid by one warp (Boykov, Veksler and Zabih 2001): the moves of
-// swap.h, cuts by warp_cut.h.
+// Alpha-beta swap of a grid of up to 16x16 by one warp (Boykov, Veksler and Zabih, PAMI 2001,
+// section 4; swap.h explains it), each minimum cut by WarpCut (warp_cut.h).
 //
-// Whether a move lowers the energy needs no sums: it does where the cut shows that the labels of
-// the pair are no minimum cut. A pair's cut begins with the flow that its last one ended with,
-// where that still fits (in a prototype, 25 % fewer levels and push steps at 16x16, 3 labels).
+// Whether a move lowers the energy needs no sums: it does if the present labels of the pair are not
+// a minimum cut, which the residual capacities tell. A pair's cut starts from the flow that its
+// last one ended with, on the edges that still join two of its cells (in a prototype, 25 % fewer
+// levels and pushes at 16x16 with 3 labels).
 #pragma once
 
 #include "graphcut/warp_cut.h"
@@ -13,13 +14,14 @@ namespace puzzlemix {
 class WarpSwapEngine {
   static constexpr int kPlane = WarpGrid::kPlane, kFlow = 2 * kPlane;
 
-  // The flows of so many pairs are kept, all of 4 labels: 2 KB each.
+  // The flows of this many pairs are kept, 2 KB each: all pairs of up to 4 labels.
   static constexpr int kKept = 6;
   PUZZLEMIX_HD static int kept(int labels) { return Least()(labels * (labels - 1) / 2, kKept); }
 
  public:
   // The memory of a sample: planes by place (see warp_cut.h), 0 where the grid has no cell. One
-  // address, as registers are few. To be taken first from an arena: lanes read it as shared memory.
+  // pointer, as registers are few. Lanes read it as shared memory, so it is to be the first that is
+  // taken from an arena.
   struct Work {
     PUZZLEMIX_HD Work(Arena& arena, int labels)
         : memory(arena.take<int32_t>(labels > 0 ? kUnary + labels * kPlane + kept(labels) * kFlow
@@ -28,11 +30,12 @@ class WarpSwapEngine {
     PUZZLEMIX_HD int32_t* right() const { return memory; }
     PUZZLEMIX_HD int32_t* down() const { return memory + kPlane; }
     PUZZLEMIX_HD int32_t* cost() const { return memory + kCost; }
-    // Sets are a word for each lane. Arcs with weight, by direction:
+    // Sets of cells, a word for each lane: those with an edge of positive weight in a direction,
+    // and those with a label.
     PUZZLEMIX_HD uint32_t* joined(int direction) const { return set(kJoined, direction); }
     PUZZLEMIX_HD uint32_t* cells(int label) const { return set(kCells, label); }
     PUZZLEMIX_HD int32_t* unary(int label) const { return memory + kUnary + label * kPlane; }
-    // What flows to the right and down after the last cut of a pair of labels.
+    // Two planes: what flowed to the right and down after the last cut of a pair of labels.
     PUZZLEMIX_HD int32_t* flow(int labels, int pair) const {
       return memory + kUnary + labels * kPlane + pair * kFlow;
     }
@@ -48,7 +51,7 @@ class WarpSwapEngine {
     int32_t* memory;
   };
 
-  // max_cycles < 0: until a sweep makes no move.
+  // max_cycles: the most sweeps; negative: no limit.
   template <typename Team>
   PUZZLEMIX_HD static void solve(Team& team, const Work& given, const IntegerLabeling& sample,
                                  const LabelCost* label_cost, int64_t max_cycles, int32_t* label) {
@@ -56,13 +59,13 @@ class WarpSwapEngine {
     load(team, work, sample, label_cost);
     const GridShape shape = sample.shape;
     const int labels = sample.labels;
-    // Each sweep but the last lowers the energy: there are fewer than 2^30.
+    // Each sweep but the last lowers the energy, an integer below 2^30: more sweeps don't happen.
     const int cycles = static_cast<int>(Least()(max_cycles, int64_t{1} << 30));
     team.warp([=](auto& lanes) {
       using Lanes = std::remove_reference_t<decltype(lanes)>;
       Solver<Lanes>(lanes, work, labels).solve(shape, cycles);
     });
-    team.step(WarpGrid::kPlane, [=](int place) {
+    team.for_each(WarpGrid::kPlane, [=](int place) {
       if (!WarpGrid::inside(shape, place)) return;
       int32_t found = 0;
       for (int l = 1; l < labels; ++l) {
@@ -78,7 +81,7 @@ class WarpSwapEngine {
                                 const LabelCost* label_cost) {
     const Work to = work;
     const IntegerLabeling in = sample;
-    team.step(WarpGrid::kPlane, [=](int place) {
+    team.for_each(WarpGrid::kPlane, [=](int place) {
       const bool inside = WarpGrid::inside(in.shape, place);
       const int i = WarpGrid::cell(in.shape, place);
       to.right()[place] = inside ? in.right[i] : 0;
@@ -123,26 +126,26 @@ class WarpSwapEngine {
    private:
     // Gives each cell its cheapest label, the lowest on a tie: the first whose cost is 0.
     PUZZLEMIX_INLINE void start(GridShape shape) {
-      Bits open(0);
+      Bits unassigned(0);
       PUZZLEMIX_UNROLL
       for (int i = kCells - 1; i >= 0; --i) {
-        // Negative where there is a cell.
+        // Both differences, and so their AND, are negative where the grid has a cell.
         const Int y = cut_.lane() >> 1, x = ((cut_.lane() & Int(1)) << 3) + Int(i);
-        open = Lanes::push_sign(open, (y - Int(shape.height)) & (x - Int(shape.width)));
+        unassigned = Lanes::push_sign(unassigned, (y - Int(shape.height)) & (x - Int(shape.width)));
       }
       PUZZLEMIX_NO_UNROLL
       for (int l = 0; l < labels_; ++l) {
         Bits costly(0);
         PUZZLEMIX_UNROLL
         for (int i = kCells - 1; i >= 0; --i) costly = Lanes::push_sign(costly, -unary(l, i));
-        Lanes::store(work_.cells(l), cut_.lane(), open & ~costly);
-        open = open & costly;
+        Lanes::store(work_.cells(l), cut_.lane(), unassigned & ~costly);
+        unassigned = unassigned & costly;
       }
       join();
       tried_ = Bits(0);
     }
 
-    // The arcs with weight.
+    // Finds the cells with an edge of positive weight in each direction.
     PUZZLEMIX_INLINE void join() {
       cut_.load_edges(work_.right(), work_.down(), cut_.left);
       PUZZLEMIX_UNROLL
@@ -154,7 +157,7 @@ class WarpSwapEngine {
       }
     }
 
-    // One swap of alpha and beta; true if the energy fell.
+    // Tries the move of alpha and beta; returns whether the energy fell.
     PUZZLEMIX_INLINE bool move(int alpha, int beta, int pair) {
       const Bits active = cells(alpha) | cells(beta);
       if (!lanes_.any(active)) return false;
@@ -163,7 +166,7 @@ class WarpSwapEngine {
       if (pair < kKept) resume(active, work_.flow(labels_, pair));
       cut_.solve();
       if (pair < kKept) keep(alpha, beta, work_.flow(labels_, pair));
-      // Loaded again, lest they be in registers while the cut is solved.
+      // Loaded again, so that they take no registers while the cut is solved.
       const Bits in_alpha = cells(alpha), in_beta = cells(beta);
       if (!cut_.improves(in_alpha, in_beta)) return false;
       const Bits sink_side = cut_.on_sink_side();
@@ -173,8 +176,9 @@ class WarpSwapEngine {
       return true;
     }
 
-    // Excess: what beta costs a cell more than alpha, its neighbours outside the pair counted.
-    // Leaves weights in the places of capacities.
+    // Sets the excess to what beta costs each active cell more than alpha, edges to cells with
+    // other labels included, and the capacities to the weights, which bound() turns into
+    // capacities.
     PUZZLEMIX_INLINE void fill(int alpha, int beta, const Bits& active) {
       cut_.load_edges(work_.right(), work_.down(), cut_.left);
       PUZZLEMIX_UNROLL
@@ -199,7 +203,8 @@ class WarpSwapEngine {
       }
     }
 
-    // From weights to capacities: between cells of the pair, weight times price.
+    // Turns weights into capacities: weight times `price`, the label cost of alpha beside beta,
+    // between active cells, 0 elsewhere.
     PUZZLEMIX_INLINE void bound(const Bits& active, int32_t price) {
       Bits at[Cut::kDirections];
       cut_.neighbours(active, at);
@@ -212,8 +217,8 @@ class WarpSwapEngine {
       }
     }
 
-    // Takes up the flow of the last cut of the pair on the edges that still join two of its cells:
-    // a capacity depends on the pair alone.
+    // Starts from the flow of the pair's last cut, on the edges that still join two of its cells.
+    // It is within the capacities, which depend on the pair alone.
     PUZZLEMIX_INLINE void resume(const Bits& active, const int32_t* flows) {
       Bits at[Cut::kDirections];
       cut_.neighbours(active, at);
@@ -228,6 +233,7 @@ class WarpSwapEngine {
       cut_.send(right, down);
     }
 
+    // Stores the flow of a cut of the pair.
     PUZZLEMIX_INLINE void keep(int alpha, int beta, int32_t* flows) {
       const Bits active = cells(alpha) | cells(beta);
       const int32_t price = cost(alpha, beta);
@@ -246,7 +252,8 @@ class WarpSwapEngine {
       }
     }
 
-    // Pairs with a label of cells that change or have a neighbour that does are to be tried again.
+    // Marks the pairs to be tried again: those with a label in the bits `touched`, or with the
+    // label of a cell that changed or has a neighbour that did.
     PUZZLEMIX_INLINE void forget(const Bits& changed, uint32_t touched) {
       Bits at[Cut::kDirections], around = changed;
       cut_.neighbours(changed, at);
@@ -275,7 +282,7 @@ class WarpSwapEngine {
     const Work work_;
     const int labels_;
     Cut cut_;
-    Bits tried_;  // of lane a, bit b: the pair (a, b) would give the same cut as when it was tried
+    Bits tried_;  // lane a, bit b: whether the cut of (a, b) would be the same as when last tried
   };
 };
 

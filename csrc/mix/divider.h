@@ -1,18 +1,18 @@
-// Division by a number that is known only at run time but is the same for many: a multiplication
-// and two shifts (Granlund and Montgomery, Division by Invariant Integers, PLDI 1994, figure 4.1).
-// Exact for every dividend and every divisor from 1 of 32 bits.
+// Division of many numbers by one divisor that is known only at run time: a multiplication and two
+// shifts (Granlund and Montgomery, Division by Invariant Integers, PLDI 1994, figure 4.1). Exact
+// for every dividend of 32 bits and every divisor of 32 bits but 0.
 #pragma once
 
 #include <cstdint>
 
-#include "portable.h"
+#include "cuda_macros.h"
 
 namespace puzzlemix {
 
 class Divider {
  public:
   constexpr explicit Divider(uint32_t divisor) : divisor_(divisor) {
-    int bits = 0;  // the least with 2^bits >= divisor
+    int bits = 0;  // the smallest number with 2^bits >= divisor
     while ((uint64_t{1} << bits) < divisor) ++bits;
     magic_ = static_cast<uint32_t>((((uint64_t{1} << bits) - divisor) << 32) / divisor + 1);
     first_ = bits > 0 ? 1 : 0;

@@ -1,5 +1,5 @@
-// Class numbers mixed as their images are, on the CPU: of two numbers a sample only two weights are
-// not zero, so that one pass over the result does what six operations on one-hot vectors would.
+// Class numbers mixed to soft labels, on the CPU. At most two weights of a sample are not zero, so
+// one pass over the result does what takes PyTorch six operations on one-hot vectors.
 #pragma once
 
 #include <algorithm>
@@ -11,16 +11,16 @@ namespace puzzlemix {
 struct LabelProblem {
   const int64_t* labels;   // [batch]
   const int64_t* others;   // [count]
-  const float* ratio;      // [batch], a sample's own share
+  const float* ratio;      // [batch], the weight of a sample's own label
   const int64_t* partner;  // [batch], indices of `others`; null: each label has all of the weight
   float* out;              // [batch, classes]
   int64_t batch, count, classes;
 };
 
-// The numbers of the tensors that a Status names.
+// The numbers by which a Status names the tensors of mix_labels.
 enum LabelArgument : int { kLabels, kOthers, kRatio, kPartners };
 
-// Whether all of [batch] labels are classes.
+// Checks that all of [batch] labels are within the number of classes.
 inline Status check_labels(const int64_t* labels, int64_t batch, int64_t classes) {
   const auto wrong = [&](int64_t label) { return label < 0 || label >= classes; };
   const int64_t* const found = std::find_if(labels, labels + batch, wrong);

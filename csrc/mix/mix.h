@@ -6,16 +6,16 @@
 // x, on the source's own grid, which may differ from the mask's; without a source P is the
 // identity. Without partners the second image of sample b is number b of x2; without x2 it is
 // zeros, which are neither made nor read. Computed in float (double for double images), each
-// operation rounded on its own. Where z is 1 or 0, in that type, the other image is not read.
+// operation rounded on its own. Where z, in that type, is 1 or 0, the other image is not read.
 //
-// Gradients are made of mixes (puzzlemix/ops/mix.py).
+// The gradient of a mix is a mix as well (puzzlemix/ops/mix.py).
 //
 // Images are planes of `width` elements a row, all in one layout. In channels_last memory an image
 // is a single plane, whose rows are C times as wide: `channels` is 1, `width` is X * C, and each
 // grid divides it as before.
 #pragma once
 
-#include "portable.h"
+#include "cuda_macros.h"
 #include "tensor.h"
 
 namespace puzzlemix {
@@ -31,21 +31,21 @@ struct BlockMap {
 };
 
 struct MixProblem {
-  Dtype dtype = Dtype::float32;  // of all images
-  const void* mask = nullptr;  // [mask_grid] a sample, float for images up to float32, else double
-  int64_t mask_step = 0;       // from one sample's mask to the next; 0: all have the same
+  Dtype dtype = Dtype::float32;  // the type of all images
+  const void* mask = nullptr;    // [mask_grid] a sample; double for float64 images, else float
+  int64_t mask_stride = 0;       // from one sample's mask to the next; 0: one mask for all samples
   Grid mask_grid;
   BlockMap map1, map2;
-  const int64_t* partner = nullptr;  // [B]; null: sample b's is b
+  const int64_t* partner = nullptr;  // [B]; null: the partner of sample b is image b of x2
   int64_t batch = 0, others = 0;     // B, and how many images x2 holds
   int64_t channels = 0, height = 0, width = 0;
-  bool trusted = false;      // mask, sources and partners hold what they must: don't look
+  bool trusted = false;      // mask, sources and partners are known to be valid: don't check
   const void* x1 = nullptr;  // [B, C, Y, X]
   const void* x2 = nullptr;  // [others, C, Y, X], or null for zeros
   void* out = nullptr;       // [B, C, Y, X]
 
-  // The second image of a sample. What is no index is never used as one: it has not been looked at,
-  // or another thread has written it since.
+  // The second image of a sample. An index out of range, which is unchecked on CUDA or written by
+  // another thread since the check, counts as image `sample`, or 0 if there is no such image.
   PUZZLEMIX_HD int64_t other(int64_t sample) const {
     if (!partner) return sample;
     const auto named =
@@ -55,18 +55,18 @@ struct MixProblem {
   }
 };
 
-// The numbers of the tensors that a Status may name, in the order of mix's arguments.
+// The numbers by which a Status names tensors, in the order of mix's arguments.
 enum MixArgument : int { kX1, kX2, kMask, kSource1, kSource2, kPartner };
 
-// What is not finite in the mask, out of range in sources or partners, or twice in a permutation
-// comes back as a Status; then the result is unspecified.
+// Mixes on the CPU. Returns the first value of mask, sources or partners that is not allowed; the
+// result is then unspecified.
 Status mix_cpu(const MixProblem& problem, int threads);
 
 #ifdef PUZZLEMIX_HAS_CUDA
-// Enqueue on `stream` (a cudaStream_t) and return at once; the result is the cudaError_t of the
-// launch. A mask that is not finite counts as 0, an index out of range as the block's own place, a
-// partner out of range as image b (0 where there is none). A plane has fewer than 2^31 pixels, a
-// batch fewer than 2^31 samples; otherwise cudaErrorInvalidValue.
+// Enqueues the mix on `stream` (a cudaStream_t) and returns the cudaError_t of the launch at once.
+// Values are unchecked: a mask value that is not finite counts as 0, a source index out of range as
+// the block's own place, a partner out of range as image b (0 if there is none). Planes of 2^31
+// pixels or batches of 2^31 samples give cudaErrorInvalidValue.
 int mix_cuda(const MixProblem& problem, void* stream);
 #endif
 

@@ -14,14 +14,14 @@ struct MixCall {
   Status run(int threads) const { return mix_cpu(problem, threads); }
 };
 
-MixCall mix_call(int dtype, uintptr_t mask, int64_t mask_step, int64_t mask_rows, int64_t mask_cols,
-                 uintptr_t source1, int64_t rows1, int64_t cols1, uintptr_t source2, int64_t rows2,
-                 int64_t cols2, uintptr_t partner, int64_t batch, int64_t others, int64_t channels,
-                 int64_t height, int64_t width, bool trusted, uintptr_t x1, uintptr_t x2,
-                 uintptr_t out) {
+MixCall mix_call(int dtype, uintptr_t mask, int64_t mask_stride, int64_t mask_rows,
+                 int64_t mask_cols, uintptr_t source1, int64_t rows1, int64_t cols1,
+                 uintptr_t source2, int64_t rows2, int64_t cols2, uintptr_t partner, int64_t batch,
+                 int64_t others, int64_t channels, int64_t height, int64_t width, bool trusted,
+                 uintptr_t x1, uintptr_t x2, uintptr_t out) {
   MixProblem p;
   p.dtype = static_cast<Dtype>(dtype);
-  p.mask = pointer<const void>(mask), p.mask_step = mask_step;
+  p.mask = pointer<const void>(mask), p.mask_stride = mask_stride;
   p.mask_grid = {mask_rows, mask_cols};
   p.map1 = {pointer<const int64_t>(source1), {rows1, cols1}};
   p.map2 = {pointer<const int64_t>(source2), {rows2, cols2}};
@@ -51,7 +51,7 @@ void bind_mix(py::module_& module) {
     bind_cpu(entries, &mix_call, names...);
     bind_cuda(entries, &mix_call, names...);
   };
-  bind(arg("dtype"), arg("mask"), arg("mask_step"), arg("mask_rows"), arg("mask_cols"),
+  bind(arg("dtype"), arg("mask"), arg("mask_stride"), arg("mask_rows"), arg("mask_cols"),
        arg("source1"), arg("rows1"), arg("cols1"), arg("source2"), arg("rows2"), arg("cols2"),
        arg("partner"), arg("batch"), arg("others"), arg("channels"), arg("height"), arg("width"),
        arg("trusted"), arg("x1"), arg("x2"), arg("out"));

@@ -1,10 +1,11 @@
-// The mix on the CPU: a copy with few decisions.
+// The mix on the CPU, bound by memory: a copy with as few decisions as possible.
 //
-// The image is cut at every boundary of the three grids. Within a band of rows between two cuts
-// the same runs of columns repeat for all rows and channels, so the runs of a band are found once:
-// neighbouring pieces with equal z that come from neighbouring places are one run, and a whole row
-// of an unmoved image is one memcpy. Runs that copy x1, that copy x2 and that blend then go apart,
-// so that the loops over rows have nothing to decide.
+// The image is cut at every boundary of the three grids (mask and two sources), into bands of rows
+// and pieces of columns. All rows and channels of a band read the same columns from the same
+// places, so a band's runs are found once: neighbouring pieces of one z that come from neighbouring
+// places form a run, and a whole row of an unmoved image is one memcpy. Runs that copy x1, runs
+// that copy x2 and runs that blend are kept in three lists, so that the loops over rows decide
+// nothing.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -17,27 +18,27 @@
 namespace puzzlemix {
 namespace {
 
-// The arithmetic type of each element type, and the way there and back.
+// The type in which elements of type T are computed, and the conversions to it and back.
 template <typename T>
-struct Element {
+struct Arithmetic {
   using Real = T;
   static Real get(T x) { return x; }
   static T put(Real x) { return x; }
 };
 template <>
-struct Element<Half> {
+struct Arithmetic<Half> {
   using Real = float;
   static Real get(Half x) { return widen(x); }
   static Half put(Real x) { return narrow_half(x); }
 };
 template <>
-struct Element<BFloat16> {
+struct Arithmetic<BFloat16> {
   using Real = float;
   static Real get(BFloat16 x) { return widen(x); }
   static BFloat16 put(Real x) { return narrow_bfloat16(x); }
 };
 
-// One axis cut at every boundary of three grids: pieces that lie in one block of each.
+// A piece of an axis that is cut at every boundary of three grids: it lies in one block of each.
 struct Piece {
   int64_t begin, length;
   int64_t mask, block1, block2;  // the block's index along this axis, in each grid
@@ -57,8 +58,8 @@ std::vector<Piece> cut_axis(int64_t size, int64_t mask, int64_t blocks1, int64_t
   return pieces;
 }
 
-// Columns [begin, begin + length) of a band: mask z, from offset1 of x1's plane and offset2 of
-// x2's, both relative to the target's own offset (so an unmoved run has 0).
+// Columns [begin, begin + length) of a band. They have mask value z and come from offset1 of x1's
+// plane and offset2 of x2's, both relative to their own place, so that 0 means unmoved.
 template <typename Real>
 struct Run {
   int64_t begin, length;
@@ -66,10 +67,10 @@ struct Run {
   int64_t offset1, offset2;
 };
 
-// Where the blocks of one image come from.
-class Moves {
+// Where the blocks of one image come from, for all samples.
+class BlockSources {
  public:
-  Moves(const BlockMap& map, int64_t height, int64_t width) : map_(map) {
+  BlockSources(const BlockMap& map, int64_t height, int64_t width) : map_(map) {
     if (!map.source) return;
     const int64_t block_height = height / map.grid.rows, block_width = width / map.grid.cols;
     corner_.reserve(map.grid.rows * map.grid.cols);
@@ -80,11 +81,13 @@ class Moves {
     }
   }
 
-  // Of one row of blocks: how far, in pixels of a plane, the block that lands at `col` has to come.
+  // A row of blocks of one sample: row(col) is the place that the block at `col` comes from,
+  // relative to its own, in pixels of a plane.
   struct Row {
     const int64_t *source, *corner, *here;
     uint64_t cells;
-    // What was checked may have been changed by another thread since: a block from nowhere stays.
+    // An index out of range counts as the block's own place: another thread may have changed it
+    // since the check.
     int64_t operator()(int64_t col) const {
       if (!source) return 0;
       const auto from = static_cast<uint64_t>(*static_cast<const volatile int64_t*>(source + col));
@@ -99,7 +102,8 @@ class Moves {
 
   bool stay() const { return !map_.source; }
 
-  // Whether the sample's source, the given argument, is a permutation; `seen` is scratch memory.
+  // Checks that a sample's source is a permutation. `argument` is its number; `seen` is scratch
+  // memory.
   Status check(int64_t sample, int argument, std::vector<char>& seen) const {
     if (!map_.source) return {};
     const auto cells = static_cast<int64_t>(corner_.size());
@@ -118,7 +122,7 @@ class Moves {
   const int64_t* source(int64_t sample) const { return map_.source + sample * corner_.size(); }
 
   BlockMap map_;
-  std::vector<int64_t> corner_;  // of each block, its first pixel
+  std::vector<int64_t> corner_;  // by block, the index of its first pixel
 };
 
 template <typename Real>
@@ -129,11 +133,11 @@ struct Runs {
   int64_t size() const { return last - first; }
 };
 
-// The geometry of a call.
+// How the images of a call are cut into bands and pieces, and the runs that result.
 template <typename Real>
-class Geometry {
+class Partition {
  public:
-  explicit Geometry(const MixProblem& p)
+  explicit Partition(const MixProblem& p)
       : problem_(p),
         from1_(p.map1, p.height, p.width),
         from2_(p.map2, p.height, p.width),
@@ -141,7 +145,7 @@ class Geometry {
         cols_(cut_axis(p.width, p.mask_grid.cols, p.map1.grid.cols, p.map2.grid.cols)) {}
 
   int64_t bands() const { return static_cast<int64_t>(rows_.size()); }
-  // How many pieces a row has, and their width if they have one, else 0.
+  // How many pieces a row has, and their width if all have the same, else 0.
   int64_t pieces() const { return static_cast<int64_t>(cols_.size()); }
   int64_t piece() const {
     const int64_t first = cols_[0].length;
@@ -150,14 +154,15 @@ class Geometry {
   }
 
   // Whether all samples have the same runs.
-  bool one_for_all() const { return problem_.mask_step == 0 && from1_.stay() && from2_.stay(); }
+  bool one_for_all() const { return problem_.mask_stride == 0 && from1_.stay() && from2_.stay(); }
 
-  // The partner an image of x2, the mask finite, the sources permutations.
+  // Checks a sample: the mask is finite, the sources are permutations, the partner is an image of
+  // x2.
   Status check(int64_t sample, std::vector<char>& seen) const {
     if (problem_.trusted) return {};
     const Real* const mask = this->mask(sample);
     const int64_t cells = problem_.mask_grid.rows * problem_.mask_grid.cols;
-    // x - x is 0 or no number; sums of it leave the loop without a branch.
+    // x - x is 0 for a finite x and NaN else; adding them up needs no branch in the loop.
     Real wrong = 0;
     for (int64_t j = 0; j < cells; ++j) wrong += mask[j] - mask[j];
     if (wrong != 0) {
@@ -173,15 +178,15 @@ class Geometry {
     return {};
   }
 
-  // Calls band(begin, end, runs) for each band of rows of one sample. Where one image alone is
-  // read, runs merge whatever the other's place.
+  // Calls band(begin, end, runs) for each band of rows of one sample. Where z is 0 or 1, and so one
+  // image isn't read, neighbouring pieces merge whatever their places in that image.
   template <typename Body>
   void for_each_band(int64_t sample, std::vector<Run<Real>>& runs, const Body& band) const {
     runs.resize(cols_.size());
     for (const Piece& row : rows_) {
       const Real* const mask = this->mask(sample) + row.mask * problem_.mask_grid.cols;
-      const Moves::Row from1 = from1_.row(sample, row.block1),
-                       from2 = from2_.row(sample, row.block2);
+      const BlockSources::Row from1 = from1_.row(sample, row.block1),
+                              from2 = from2_.row(sample, row.block2);
       Run<Real>* last = runs.data() - 1;
       for (const Piece& col : cols_) {
         const Run<Real> run{col.begin, col.length, mask[col.mask], from1(col.block1),
@@ -203,16 +208,17 @@ class Geometry {
   }
 
   const Real* mask(int64_t sample) const {
-    return static_cast<const Real*>(problem_.mask) + sample * problem_.mask_step;
+    return static_cast<const Real*>(problem_.mask) + sample * problem_.mask_stride;
   }
 
   const MixProblem& problem_;
-  Moves from1_, from2_;
+  BlockSources from1_, from2_;
   std::vector<Piece> rows_, cols_;
 };
 
-// The widest of these that fits, from either end: blocks are a few pixels wide, where a call of
-// memcpy costs more than the copy, and a loop more than its overlap.
+// Copies `bytes`, between kBytes and 2 * kBytes, as two pieces of kBytes that may overlap. Blocks
+// are a few pixels wide: there a call of memcpy costs more than the copy itself, and a loop more
+// than the overlap.
 template <int kBytes>
 inline void copy_ends(char* out, const char* in, size_t bytes) {
   char first[kBytes], last[kBytes];
@@ -240,23 +246,23 @@ inline void copy(T* to, const T* from, int64_t count) {
   } else if (bytes >= 4) {
     copy_ends<4>(out, in, bytes);
   } else {
-    *to = *from;  // one element of two bytes
+    *to = *from;  // count is 1 and the element has two bytes
   }
 }
 
-// x2 null: zeros.
+// out = z * x1 + (1 - z) * x2; a null x2 stands for zeros.
 template <typename T, typename Real>
 inline void blend(T* __restrict out, const T* __restrict x1, const T* __restrict x2, Real z,
                   int64_t count) {
   const Real rest = 1 - z;
   if (!x2) {
-    const Real nothing = rest * 0;  // with its sign
+    const Real nothing = rest * 0;  // -0 if rest is negative, as the formula has it
     for (int64_t i = 0; i < count; ++i)
-      out[i] = Element<T>::put(z * Element<T>::get(x1[i]) + nothing);
+      out[i] = Arithmetic<T>::put(z * Arithmetic<T>::get(x1[i]) + nothing);
     return;
   }
   for (int64_t i = 0; i < count; ++i) {
-    out[i] = Element<T>::put(z * Element<T>::get(x1[i]) + rest * Element<T>::get(x2[i]));
+    out[i] = Arithmetic<T>::put(z * Arithmetic<T>::get(x1[i]) + rest * Arithmetic<T>::get(x2[i]));
   }
 }
 
@@ -264,15 +270,15 @@ inline void blend(T* __restrict out, const T* __restrict x1, const T* __restrict
 template <typename T>
 struct Images {
   T* out;
-  const T *x1, *x2;  // x2 null: zeros
+  const T *x1, *x2;  // a null x2 stands for zeros
 };
 
-// What a sample's runs do, sorted so that the loops over pixels have nothing to decide. Places are
-// those of the first channel, of the first row of the band.
+// The work of a sample: its runs, sorted by what they do, so that the loops over pixels decide
+// nothing. Places are those in the first channel and the first row of the band.
 template <typename T, typename Real>
 class Work {
  public:
-  // `piece`: the width of the pieces that runs are made of, if it is one for all, else 0.
+  // Begins a sample. `piece`: the width of the pieces that runs are made of, or 0 if it varies.
   void start(int64_t pieces, int64_t piece) {
     piece_ = has_constant_loop(piece) ? piece : 0;
     for (std::vector<Copy>* copies : {&copies1_, &copies2_}) {
@@ -285,11 +291,11 @@ class Work {
 
   void add(int64_t top, int64_t bottom, int64_t width, int64_t pieces, const Runs<Real>& runs) {
     Band band = bands_.back();
-    // Rows that are one run follow each other in memory.
+    // If a row is one run, its rows are contiguous in memory and become one long run.
     const int64_t height = bottom - top, joined = runs.size() == 1 ? height : 1;
     band.rows = runs.size() == 1 ? 1 : height;
-    // Short runs are taken to pieces again: loops of a constant length are worth more than the
-    // few that a merge saves.
+    // Short runs are divided into their pieces again: a constant length of loops gains more than
+    // the few loops that merging saved.
     band.piece = joined == 1 && pieces < 3 * runs.size() ? piece_ : 0;
     int64_t moved = band.piece;
     for (const Run<Real>& run : runs) {
@@ -298,7 +304,7 @@ class Work {
       moved |= run.offset1 | run.offset2;
       for (int64_t x = run.begin; x < run.begin + run.length; x += count) {
         const int64_t at = top * width + x, from1 = at + run.offset1, from2 = at + run.offset2;
-        // All are written and one is kept: a mask is no pattern that a processor foresees.
+        // Written to all three lists and kept in one: a branch on the mask would be mispredicted.
         copies1_[band.end.copies1] = {at, from1, count};
         copies2_[band.end.copies2] = {at, from2, count};
         blends_[band.end.blends] = {at, from1, from2, count, run.z};
@@ -310,15 +316,15 @@ class Work {
     band.moved = moved != 0;
     const Band& before = bands_.back();
     if (bands_.size() > 1 && band.piece > 0 && before.piece > 0 && before.rows == band.rows) {
-      bands_.back() = band;  // pieces of one shape are one list
+      bands_.back() = band;  // bands of equal pieces and height are done together
     } else {
       bands_.push_back(band);
     }
   }
 
-  // Channel by channel and, where nothing moves, row by row: memory is met in its order. What
-  // moves goes run by run, because a row at a time would read soon after it wrote at the same place
-  // of another page, which processors mistake for the same place (3 times slower at 64x64).
+  // Channel by channel and, where nothing moves, row by row, in the order of memory. A band that
+  // moves goes run by run: row by row it would read soon after it wrote at an address that differs
+  // by a multiple of 4 KB, which processors mistake for the same one (3 times slower at 64x64).
   void run(Images<T> images, int64_t channels, int64_t plane, int64_t width) const {
     for (int64_t c = 0; c < channels; ++c) {
       for (size_t k = 1; k < bands_.size(); ++k) {
@@ -345,12 +351,12 @@ class Work {
     size_t copies1, copies2, blends;
   };
   struct Band {
-    int64_t rows, piece;  // piece: the length of all runs, or 0
+    int64_t rows, piece;  // piece: the length of all runs, or 0 if it varies
     bool moved;
-    Ends end;  // where those of the next band begin
+    Ends end;  // one past the band's last entry in each list
   };
   struct Rows {
-    int64_t first, count, step;  // first: how far the first is from that of the band
+    int64_t first, count, stride;  // first: the first row's offset from the band's first row
   };
 
   static bool has_constant_loop(int64_t piece) {
@@ -373,7 +379,7 @@ class Work {
     }
   }
 
-  // Loops of a constant height too, where pieces are squares.
+  // Makes the height of loops a constant as well if pieces are square.
   template <int kPiece>
   void mix_square(const Images<T>& images, const Ends& from, const Ends& to,
                   const Rows& rows) const {
@@ -390,11 +396,11 @@ class Work {
         const int64_t count = kPiece > 0 ? kPiece : c.count;
         T* to = images.out + rows.first + c.to;
         if (!in) {
-          for (int64_t y = 0; y < height; ++y, to += rows.step) std::fill_n(to, count, T{});
+          for (int64_t y = 0; y < height; ++y, to += rows.stride) std::fill_n(to, count, T{});
           continue;
         }
         const T* from = in + rows.first + c.from;
-        for (int64_t y = 0; y < height; ++y, to += rows.step, from += rows.step) {
+        for (int64_t y = 0; y < height; ++y, to += rows.stride, from += rows.stride) {
           if constexpr (kPiece > 0) {
             std::memcpy(to, from, kPiece * sizeof(T));
           } else {
@@ -409,7 +415,7 @@ class Work {
       const Blend& b = blends_[k];
       const int64_t count = kPiece > 0 ? kPiece : b.count;
       for (int64_t y = 0; y < height; ++y) {
-        const int64_t at = rows.first + y * rows.step;
+        const int64_t at = rows.first + y * rows.stride;
         blend(images.out + at + b.to, images.x1 + at + b.from1,
               images.x2 ? images.x2 + at + b.from2 : nullptr, b.z, count);
       }
@@ -422,12 +428,13 @@ class Work {
   std::vector<Band> bands_;
 };
 
-// Samples that are worth a thread of their own: some 64 KiB of pixels.
+// How many samples pay for waking a thread: some 64 KiB of pixels.
 int64_t grain(int64_t bytes_per_sample) {
   return std::max<int64_t>(1, (1 << 16) / std::max<int64_t>(1, bytes_per_sample));
 }
 
-// What a thread keeps from call to call, where that is little: memory costs more than small mixes.
+// The buffers of a thread. Small ones are kept from call to call, as allocating them takes longer
+// than a small mix.
 template <typename T, typename Real>
 struct Workspace {
   std::vector<Run<Real>> runs;
@@ -437,10 +444,10 @@ struct Workspace {
 
 template <typename T>
 Status mix_typed(const MixProblem& p, int threads) {
-  using Real = typename Element<T>::Real;
-  const Geometry<Real> geometry(p);
+  using Real = typename Arithmetic<T>::Real;
+  const Partition<Real> partition(p);
   const int64_t plane = p.height * p.width, pixels = p.channels * plane;
-  const int64_t pieces = geometry.bands() * geometry.pieces(), piece = geometry.piece();
+  const int64_t pieces = partition.bands() * partition.pieces(), piece = partition.piece();
   FirstFault fault;
   parallel_for(p.batch, grain(pixels * sizeof(T)), threads, [&](int64_t begin, int64_t end) {
     constexpr int64_t kKept = 1024;
@@ -448,14 +455,14 @@ Status mix_typed(const MixProblem& p, int threads) {
     Workspace<T, Real> large;
     Workspace<T, Real>& own = pieces <= kKept ? kept : large;
     for (int64_t b = begin; b < end; ++b) {
-      if (b == begin || !geometry.one_for_all() || p.partner) {
-        const Status status = geometry.check(b, own.seen);
+      if (b == begin || !partition.one_for_all() || p.partner) {
+        const Status status = partition.check(b, own.seen);
         if (!status.ok()) return fault.add(b, status);
       }
-      if (b == begin || !geometry.one_for_all()) {
+      if (b == begin || !partition.one_for_all()) {
         own.work.start(pieces, piece);
-        geometry.for_each_band(b, own.runs, [&](int64_t top, int64_t bottom, const auto& band) {
-          own.work.add(top, bottom, p.width, geometry.pieces(), band);
+        partition.for_each_band(b, own.runs, [&](int64_t top, int64_t bottom, const auto& band) {
+          own.work.add(top, bottom, p.width, partition.pieces(), band);
         });
       }
       const Images<T> images{static_cast<T*>(p.out) + b * pixels,

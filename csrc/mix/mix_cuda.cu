@@ -1,10 +1,12 @@
-// The mix on the GPU: bound by memory. In float32, B x C x Y x X read 4 bytes a pixel (8 where z is
-// neither 0 nor 1) and write 4: 256 x 3 x 224 x 224 move 308 to 462 MB, 0.1 to 0.15 ms at 3 TB/s.
+// The mix on the GPU, bound by memory. In float32, B x C x Y x X images read 4 bytes a pixel (8
+// where z is neither 0 nor 1) and write 4: 256 x 3 x 224 x 224 move 308 to 462 MB, 0.1 to 0.15 ms
+// at 3 TB/s.
 //
-// One thread takes a vector of neighbouring pixels in a row, through all channels, so that mask and
-// sources are read and places computed once for all of them. The vectors are the widest that every
-// grid's blocks are a multiple of. Places within a plane are numbers of 32 bits, and divisions
-// multiplications; only what is added to an address has 64 bits.
+// A thread takes a vector of neighbouring pixels of a row through all channels, so that mask and
+// sources are read, and places computed, once for all of them. Threads loop over samples with the
+// grid's stride. A vector is as wide as the blocks of every grid and the alignment allow, at most
+// 16 bytes. Indices within a plane have 32 bits, and divisions are multiplications (divider.h);
+// only offsets added to addresses have 64 bits.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
@@ -20,14 +22,15 @@ namespace {
 
 constexpr int kThreads = 256;
 
+// The type in which elements of type T are computed, and the conversions to it and back.
 template <typename T>
-struct Element {
+struct Arithmetic {
   using Real = float;
   __device__ static float get(T x) { return static_cast<float>(x); }
   __device__ static T put(float x) { return static_cast<T>(x); }
 };
 template <>
-struct Element<double> {
+struct Arithmetic<double> {
   using Real = double;
   __device__ static double get(double x) { return x; }
   __device__ static double put(double x) { return x; }
@@ -38,14 +41,15 @@ struct alignas(sizeof(T) * Wide) Pixels {
   T pixel[Wide];
 };
 
-constexpr int64_t kMostSamples = 65535;                  // of gridDim.y, over which blocks stride
-constexpr int64_t kMostPixels = (int64_t{1} << 31) - 1;  // of a plane
+constexpr int64_t kMostSamples = 65535;                  // the limit of gridDim.y
+constexpr int64_t kMostPixels = (int64_t{1} << 31) - 1;  // the most pixels of a plane
 
-// Where a pixel, the first of a vector, is in its plane, and where the blocks of a grid are.
+// The row and column of a pixel in its plane.
 struct Place {
   uint32_t y, x;
 };
 
+// A grid of blocks over a plane.
 struct Tiles {
   Tiles(const Grid& grid, int64_t height, int64_t width)
       : rows(static_cast<uint32_t>(grid.rows)),
@@ -59,12 +63,12 @@ struct Tiles {
   Divider cols, block_height, block_width;
 };
 
-// Where the blocks of one image come from.
-struct Mover {
-  Mover(const BlockMap& map, int64_t height, int64_t width)
+// Where the blocks of one image come from, for all samples.
+struct BlockSources {
+  BlockSources(const BlockMap& map, int64_t height, int64_t width)
       : source(map.source), tiles(map.grid, height, width), width(static_cast<uint32_t>(width)) {}
 
-  // An index out of range counts as the block's own place.
+  // The index of the pixel that comes to a place. A source out of range counts as the own place.
   __device__ uint32_t origin(uint32_t sample, const Place& at) const {
     if (!source) return at.y * width + at.x;
     const uint32_t row = tiles.block_height.quotient(at.y), col = tiles.block_width.quotient(at.x);
@@ -73,7 +77,7 @@ struct Mover {
     const uint32_t from = named < 0 || named >= cells ? target : static_cast<uint32_t>(named);
     const uint32_t from_row = tiles.cols.quotient(from);
     const uint32_t from_col = from - from_row * tiles.cols.divisor();
-    // Differences may be negative: unsigned numbers wrap, and the sum is right.
+    // A difference may be negative; unsigned numbers wrap, so the sum is still right.
     const uint32_t y = at.y + (from_row - row) * tiles.block_height.divisor();
     const uint32_t x = at.x + (from_col - col) * tiles.block_width.divisor();
     return y * width + x;
@@ -84,7 +88,7 @@ struct Mover {
   uint32_t width;
 };
 
-// The geometry of a call. `wide` is the width of the vectors.
+// The parameters of the kernel: sizes, grids, and the mask. `wide` is the width of the vectors.
 template <typename Real>
 struct Geometry {
   Geometry(const MixProblem& p, int wide)
@@ -110,14 +114,14 @@ struct Geometry {
   __device__ Real z(uint32_t sample, const Place& at) const {
     const uint32_t row = tiles.block_height.quotient(at.y), col = tiles.block_width.quotient(at.x);
     const uint32_t cell = row * tiles.cols.divisor() + col;
-    const Real z = mask[sample * problem.mask_step + cell];
-    return z - z == 0 ? z : 0;  // nobody has looked whether it is finite
+    const Real z = mask[sample * problem.mask_stride + cell];
+    return z - z == 0 ? z : 0;  // unchecked: a value that is not finite counts as 0
   }
 
   MixProblem problem;
   const Real* mask;
   Tiles tiles;
-  Mover map1, map2;
+  BlockSources map1, map2;
   Divider vectors_a_row;
   uint32_t vectors;
   int64_t batch, channels, plane;
@@ -135,9 +139,9 @@ __device__ Vector& vector_at(T* pixel) {
 
 template <typename T, int Wide>
 __global__ void __launch_bounds__(kThreads)
-    mix_kernel(const Geometry<typename Element<T>::Real> g, const T* __restrict__ x1,
+    mix_kernel(const Geometry<typename Arithmetic<T>::Real> g, const T* __restrict__ x1,
                const T* __restrict__ x2, T* __restrict__ out) {
-  using Real = typename Element<T>::Real;
+  using Real = typename Arithmetic<T>::Real;
   using Vector = Pixels<T, Wide>;
   const uint32_t vector = blockIdx.x * blockDim.x + threadIdx.x;
   if (vector >= g.vectors) return;
@@ -153,14 +157,14 @@ __global__ void __launch_bounds__(kThreads)
       from2 += g.problem.other(sample) * g.channels * g.plane + g.map2.origin(sample, at);
     }
     if (z != 1 && !x2) {
-      const Real nothing = rest * 0;  // with its sign
+      const Real nothing = rest * 0;  // -0 if rest is negative, as the formula has it
       for (int64_t c = 0; c < g.channels; ++c, from1 += g.plane, to += g.plane) {
         Vector result{};
         if (z != 0) {
           result = vector_at<Vector>(from1);
 #pragma unroll
           for (int i = 0; i < Wide; ++i) {
-            result.pixel[i] = Element<T>::put(z * Element<T>::get(result.pixel[i]) + nothing);
+            result.pixel[i] = Arithmetic<T>::put(z * Arithmetic<T>::get(result.pixel[i]) + nothing);
           }
         }
         vector_at<Vector>(to) = result;
@@ -181,15 +185,15 @@ __global__ void __launch_bounds__(kThreads)
       Vector result;
 #pragma unroll
       for (int i = 0; i < Wide; ++i) {
-        result.pixel[i] =
-            Element<T>::put(z * Element<T>::get(a.pixel[i]) + rest * Element<T>::get(b.pixel[i]));
+        result.pixel[i] = Arithmetic<T>::put(z * Arithmetic<T>::get(a.pixel[i]) +
+                                             rest * Arithmetic<T>::get(b.pixel[i]));
       }
       vector_at<Vector>(to) = result;
     }
   }
 }
 
-// The launch of a thread for each vector, and of small blocks for small planes.
+// The shape of a launch with a thread for each vector of a plane.
 struct Shape {
   Shape(uint32_t vectors, int64_t batch)
       : threads(std::min<uint32_t>((vectors + 31) / 32 * 32, kThreads)),
@@ -202,13 +206,13 @@ struct Shape {
 
 template <typename T, int Wide>
 void launch(const MixProblem& p, cudaStream_t stream) {
-  const Geometry<typename Element<T>::Real> g(p, Wide);
+  const Geometry<typename Arithmetic<T>::Real> g(p, Wide);
   const Shape shape(g.vectors, g.batch);
   mix_kernel<T, Wide><<<shape.blocks, shape.threads, 0, stream>>>(
       g, static_cast<const T*>(p.x1), static_cast<const T*>(p.x2), static_cast<T*>(p.out));
 }
 
-// The bytes of the widest vectors that stay within one block of every grid and start aligned.
+// The bytes of the widest vectors that never cross a block's border in any grid and are aligned.
 int64_t vector_bytes(const MixProblem& p, int64_t pixel_bytes) {
   int64_t bytes = 16;
   const auto fits = [&](const Grid& grid) {

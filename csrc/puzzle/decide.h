@@ -1,4 +1,10 @@
-// The decision on one pair once its images are pooled, for any team: cut and transports in turns.
+// The decision on one pair from its pooled images, for every team: block coordinate descent on the
+// objective of Puzzle Mix (Kim, Choo and Song, ICML 2020, section 4).
+//
+// A cycle solves three problems. With the permutations fixed the mask is a labelling problem on the
+// cut's grid, solved by a graph cut. With the mask fixed the permutation of either image is a
+// transport problem. The next cycle measures shares and distances through these permutations and is
+// kept if the objective falls; the first cycle is always kept. Most calls have one cycle.
 #pragma once
 
 #include "puzzle/stages.h"
@@ -6,7 +12,7 @@
 
 namespace puzzlemix {
 
-// The memory of one pair. `plane`: numbers of a plane of the cut's grid (see graphcut/integers.h).
+// The memory of one pair. `plane`: the size of a plane of the cut's grid (graphcut/integers.h).
 struct DecisionWork {
   PUZZLEMIX_HD DecisionWork(Arena& arena, const PuzzleCall& call, int plane)
       : integers(arena, call.shape(), plane, call.labels),
@@ -28,10 +34,10 @@ struct DecisionWork {
   double* lines;
   GivenLabeling given;
   EdgePlanes down, right;
-  int32_t* shift;     // [2, h', w']
-  double* seen[2];    // shares in the cut's grid
-  int64_t* trial[2];  // permutations of a later cycle
-  double* moved[2];   // windows of images whose blocks have moved
+  int32_t* shift;   // [2, h', w']
+  double* seen[2];  // for either image, the shares that the permutations bring to the cut's blocks
+  int64_t* trial[2];  // the permutations of a later cycle, until it is kept
+  double* moved[2];   // the windows of either image, pooled after its blocks have moved
 
  private:
   PUZZLEMIX_HD static int moving(const PuzzleCall& call) {
@@ -42,11 +48,11 @@ struct DecisionWork {
   }
 };
 
-// What a pair shows through two permutations: null for blocks where they were.
+// Measures the distances and shares of a pair as two permutations leave them; null is the identity.
 template <typename Team>
-PUZZLEMIX_HD void look_through(Team& team, const PuzzleCall& call, const DecisionWork& work,
-                               const View& images, int64_t b, const int64_t* source1,
-                               const int64_t* source2) {
+PUZZLEMIX_HD void measure_permuted(Team& team, const PuzzleCall& call, const DecisionWork& work,
+                                   const View& images, int64_t b, const int64_t* source1,
+                                   const int64_t* source2) {
   View view = images;
   view.source[0] = source1;
   view.source[1] = source2;
@@ -60,12 +66,12 @@ PUZZLEMIX_HD void look_through(Team& team, const PuzzleCall& call, const Decisio
     view.cells[1] = work.moved[1];
   }
   measure(team, call, view, work.down, work.right);
-  see_shares(team, call, view, 0, work.seen[0]);
-  see_shares(team, call, view, 1, work.seen[1]);
+  permute_shares(team, call, view, 0, work.seen[0]);
+  permute_shares(team, call, view, 1, work.seen[1]);
 }
 
-// The transport of one image, which is hidden where its label is `hidden`. Returns the sum of the
-// squared distances of its moves.
+// Solves the transport of one image, which the mask hides in blocks of label `hidden`. Returns the
+// sum of the squared distances of its moves.
 template <typename Team, typename Engines>
 PUZZLEMIX_HD int64_t move(Team& team, const PuzzleCall& call, const Blocks& given,
                           const double* shares, const int32_t* label, int hidden, Engines& engines,
@@ -73,7 +79,7 @@ PUZZLEMIX_HD int64_t move(Team& team, const PuzzleCall& call, const Blocks& give
   Blocks blocks = given;
   double *const saliency = blocks.saliency(), *const weight = blocks.weight();
   const int tall = call.tall, wide = call.wide, width = call.width;
-  team.step(call.height, width, [=](int y, int x) {
+  team.for_each(call.height, width, [=](int y, int x) {
     const double shown = label[y * width + x] != hidden ? 1.0 : 0.0;
     for (int i = 0; i < tall; ++i) {
       const int first = ((y * tall + i) * width + x) * wide;
@@ -87,22 +93,22 @@ PUZZLEMIX_HD int64_t move(Team& team, const PuzzleCall& call, const Blocks& give
   return engines.transport(team, blocks, source);
 }
 
-// Decides pair b, whose pooled images are in `images`, and writes the plan. The engines have
+// Decides pair b, whose pooled images are in `images`, and writes its plan. `engines` has
 //   cut(team, integers, label)
 //   transport(team, blocks, source), which returns the sum of the squared distances of all moves.
-// `blocks` have been laid out. Returns whether the costs are within their bound.
+// blocks.lay_out() must have been called. Returns whether the costs are within their bound.
 template <typename Team, typename Engines>
 PUZZLEMIX_HD bool decide(Team& team, const PuzzleCall& call, const LabelCost& cost,
                          const DecisionWork& work, const Blocks& blocks, const View& images,
                          int64_t b, Engines& engines) {
   const int places = call.fine_cells();
   const bool moves = call.transport != Transport::none;
-  // Whether somebody asks for the objective: the caller, or a later cycle.
-  const bool judged = call.objective || (moves && call.cycles > 1);
+  // The caller may ask for the objective, and a later cycle is judged by it.
+  const bool needs_objective = call.objective || (moves && call.cycles > 1);
   int64_t* const source1 = moves ? call.source1 + b * places : nullptr;
   int64_t* const source2 = moves ? call.source2 + b * places : nullptr;
   tabulate_labels(team, call, b, work.table);
-  look_through(team, call, work, images, b, nullptr, nullptr);
+  measure_permuted(team, call, work, images, b, nullptr, nullptr);
   double best = 0;
   for (int64_t cycle = 0; cycle < call.cycles; ++cycle) {
     write_costs(team, call, work.seen[0], work.seen[1], work.down, work.right, work.table,
@@ -119,27 +125,28 @@ PUZZLEMIX_HD bool decide(Team& team, const PuzzleCall& call, const LabelCost& co
       squared =
           move(team, call, blocks, images.shares[0], work.label, 0, engines, trial1) +
           move(team, call, blocks, images.shares[1], work.label, call.labels - 1, engines, trial2);
-      // Where nothing has moved, what was seen is seen.
-      if (judged && (cycle > 0 || squared > 0)) {
-        look_through(team, call, work, images, b, trial1, trial2);
+      // If the first cycle moves nothing, the first measurement is still right.
+      if (needs_objective && (cycle > 0 || squared > 0)) {
+        measure_permuted(team, call, work, images, b, trial1, trial2);
       }
     }
-    const double value = judged ? objective(team, call, work.seen[0], work.seen[1], work.down,
-                                            work.right, work.table, work.label, squared, work.lines)
-                                : 0;
+    const double value = needs_objective
+                             ? objective(team, call, work.seen[0], work.seen[1], work.down,
+                                         work.right, work.table, work.label, squared, work.lines)
+                             : 0;
     if (cycle > 0 && !(value < best)) break;
     best = value;
     write_mask(team, call, b, work.label);
     if (cycle > 0) {
-      team.step(places, [=](int j) {
+      team.for_each(places, [=](int j) {
         source1[j] = trial1[j];
         source2[j] = trial2[j];
       });
     }
-    if (!moves) break;  // nothing that a later cycle could see otherwise
+    if (!moves) break;  // without transport a later cycle would solve the same problem
   }
   double* const out = call.objective ? call.objective + b : nullptr;
-  team.step(1, [=](int) {
+  team.for_each(1, [=](int) {
     if (out) *out = best;
   });
   return true;

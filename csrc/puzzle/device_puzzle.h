@@ -1,23 +1,24 @@
-// The plan on a device, in two launches (see team_run.h): one pools all images and saliency maps, a
-// stripe of windows or a row of blocks a team; the other takes each pair from there to its plan.
+// The plan on a device, as two device algorithms (device_algorithm.h). The first pools all images
+// and saliency maps: a team does a stripe of windows or a row of blocks. The second takes each pair
+// from its pooled images to its plan.
 #pragma once
 
 #include <algorithm>
 
-#include "graphcut/team_exact.h"
-#include "graphcut/team_swap.h"
+#include "graphcut/device_exact.h"
+#include "graphcut/device_swap.h"
 #include "puzzle/decide.h"
-#include "transport/team_transport.h"
+#include "transport/device_transport.h"
 
 namespace puzzlemix {
 
-// The images of a call, pooled: windows [., C, Y', X'] and sums of saliency [., h', w'] of the
-// first and of the second images, which share memory where they are the same.
+// The pooled images of a call: windows [., C, Y', X'] and sums of saliency [., h', w'], for the
+// first and for the second images. These share memory if x1 and x2 are one tensor.
 struct PooledImages {
   double *cells[2], *sums[2];
 };
 
-// Whether second images are the first ones, as in a batch that is mixed with itself.
+// Whether first and second images are the same tensors, as in a batch that is mixed with itself.
 inline bool one_batch(const PuzzleCall& call) {
   return call.x1.data == call.x2.data && call.saliency1.data == call.saliency2.data &&
          call.batch == call.others;
@@ -44,6 +45,8 @@ inline PooledImages pooled_images(const PuzzleCall& call, char* memory) {
   return lay_out_images(arena, call);
 }
 
+// Its "batch" are the parts that a team pools: stripes of windows and rows of blocks, of all
+// images.
 struct PoolProblem : PuzzleCall {
   PoolProblem(const PuzzleCall& call, const PooledImages& images)
       : PuzzleCall(call),
@@ -56,7 +59,7 @@ struct PoolProblem : PuzzleCall {
   PooledImages pooled;
   int stripes;
   int64_t count, first_count;
-  int64_t batch;  // stripes and rows of blocks, each for a team
+  int64_t batch;
 };
 
 struct DevicePool {
@@ -98,7 +101,7 @@ struct DecideProblem : PuzzleCall {
   LabelCost cost;
 };
 
-// The engines of the device, as decide() calls them.
+// The engines that decide() calls, on a device.
 template <typename CutEngine, typename TransportEngine>
 struct DeviceEngines {
   template <typename Team>
@@ -110,7 +113,7 @@ struct DeviceEngines {
     const TransportEngine engine = transport_engine;
     engine.solve(team, blocks);
     const int n = blocks.cells();
-    team.step(n, [=](int j) { source[j] = engine.row(j); });
+    team.for_each(n, [=](int j) { source[j] = engine.row(j); });
     return blocks.squared_distances(team, [=](int j) { return engine.row(j); });
   }
 
@@ -167,16 +170,16 @@ struct DeviceDecide {
   }
 };
 
-// Calls use(Chosen algorithm) with the one that decides a call.
+// Calls use(Chosen<Algorithm>()) with the algorithm for the options of a call.
 template <template <typename> class Chosen, typename Use>
 void with_decision(const PuzzleProblem& p, const Use& use) {
   const auto with_transport = [&](auto cut) {
     using Cut = typename decltype(cut)::Type;
-    if (p.transport == Transport::exact) return use(Chosen<DeviceDecide<Cut, TeamBlockExact>>());
-    return use(Chosen<DeviceDecide<Cut, TeamBlockApprox>>());
+    if (p.transport == Transport::exact) return use(Chosen<DeviceDecide<Cut, DeviceBlockExact>>());
+    return use(Chosen<DeviceDecide<Cut, DeviceBlockApprox>>());
   };
-  p.exact_cut ? with_transport(Chosen<TeamExactEngine>())
-              : with_transport(Chosen<TeamSwapEngine>());
+  p.exact_cut ? with_transport(Chosen<DeviceExactEngine>())
+              : with_transport(Chosen<DeviceSwapEngine>());
 }
 
 }  // namespace puzzlemix

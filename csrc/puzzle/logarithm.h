@@ -9,11 +9,11 @@
 #include <cstdint>
 #include <cstring>
 
-#include "portable.h"
+#include "cuda_macros.h"
 
 namespace puzzlemix {
 
-// Of a positive normal number.
+// The natural logarithm of a positive normal number.
 PUZZLEMIX_HD inline double natural_log(double x) {
   constexpr double kLn2High = 6.93147180369123816490e-01, kLn2Low = 1.90821492927058770002e-10;
   constexpr double kLg1 = 6.666666666666735130e-01, kLg2 = 3.999999999940941908e-01,

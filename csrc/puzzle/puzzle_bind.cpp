@@ -19,7 +19,7 @@ struct PuzzlePlanCall {
   Status run(int threads) const { return puzzle_plan_cpu(problem, threads); }
 };
 
-// Pooled images lie at the start of the scratch memory; the rest is the algorithms'.
+// The scratch memory of a call: the pooled images first, then what the algorithms need.
 int64_t device_bytes(const PuzzlePlanCall& plan) {
   const PuzzleCall call(plan.problem);
   const PooledImages nowhere = pooled_images(call, nullptr);

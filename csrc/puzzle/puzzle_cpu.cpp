@@ -1,4 +1,4 @@
-// The plan on the CPU: each pair from pixels to plan on one thread, in one workspace.
+// The plan on the CPU: one thread takes a pair from pixels to plan, in one workspace.
 #include "puzzle/puzzle.h"
 
 #include <algorithm>
@@ -18,14 +18,14 @@
 namespace puzzlemix {
 namespace {
 
-// A call with the label cost that its samples share.
+// A call with the integers of its label cost, which are made once for all samples.
 struct CpuCall : PuzzleCall {
   explicit CpuCall(const PuzzleProblem& problem)
       : PuzzleCall(problem), cost(squared_label_cost(problem.labels)) {}
   LabelCost cost;
 };
 
-// The sizes and methods for which a workspace can be used again.
+// What calls must have in common to use the same workspace.
 struct Sizes {
   explicit Sizes(const PuzzleCall& p)
       : number{p.channels,
@@ -82,7 +82,7 @@ class Planner {
     return {};
   }
 
-  // ---- The engines, as decide() calls them ----
+  // ---- The engines that decide() calls ----
 
   void cut(PlainTeam&, const IntegerLabeling&, int32_t* label) {
     swap_ ? swap_->solve(-1, label) : exact_->solve(label);
@@ -104,8 +104,8 @@ class Planner {
                 arena.take<double>(call.image_cells())},
           blocks(arena, call.fine_height, call.fine_width) {}
 
-    // Planes at a multiple of 4 KB from each other would be mistaken for one another by the
-    // processor's store buffer.
+    // Doubles between the windows of the two images. If their planes were a multiple of 4 KB apart,
+    // the processor's store buffer would mistake one for the other.
     static constexpr int kAliasing = 40;
 
     DecisionWork decision;
@@ -124,14 +124,14 @@ class Planner {
       wrong |=
           pool_stripes(team_, call, image, c, 0, call.cell_rows, work.line, work.cells[image.side]);
     }
-    // Where all pixels are in windows that are written, these tell.
+    // If every pixel is in a window that is written, checking the windows is enough.
     if (call.all_windows()) {
       wrong = !all_finite(team_, call.image_cells(), work.cells[image.side]);
     }
     if (wrong) {
       const Status status = bad_pixel(image);
       if (!status.ok()) return status;
-      // Else only a sum isn't finite: that distance counts as 0.
+      // All pixels are finite, but a window's sum overflowed: its distances will count as 0.
     }
     if (pool_saliency(team_, call, image, 0, call.fine_height, work.line, work.sums)) {
       const Status status = bad_saliency(image);
@@ -141,7 +141,7 @@ class Planner {
     return {};
   }
 
-  // The first pixel that is not finite, if one isn't.
+  // Finds the first pixel that is not finite, if there is one.
   Status bad_pixel(const ImageOf& image) const {
     const PuzzleCall& call = *call_;
     const int64_t plane = int64_t{call.rows} * call.columns, pixels = call.channels * plane;
@@ -156,7 +156,7 @@ class Planner {
     return {};
   }
 
-  // The first value that is negative or not finite, if there is one.
+  // Finds the first saliency that is negative or not finite, if there is one.
   Status bad_saliency(const ImageOf& image) const {
     const PuzzleCall& call = *call_;
     const bool first = image.side == 0;

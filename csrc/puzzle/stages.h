@@ -1,6 +1,6 @@
 // The stages of a plan, from pixels to costs and from labels to the terms of the objective, written
-// once for every team (team.h). docs/mathematics/order.md has the same formulas with the order of
-// every addition.
+// once for every team (team.h). docs/mathematics/order.md states each formula with the order of its
+// additions, which these functions follow.
 #pragma once
 
 #include <cfloat>
@@ -23,7 +23,7 @@ PUZZLEMIX_HD constexpr int largest_divisor(int size, int limit) {
   return 1;
 }
 
-// A problem with what follows from its sizes and weights.
+// A problem with the sizes and factors that follow from it. "Cells" of an image are its windows.
 struct PuzzleCall : PuzzleProblem {
   explicit PuzzleCall(const PuzzleProblem& problem)
       : PuzzleProblem(problem),
@@ -41,7 +41,7 @@ struct PuzzleCall : PuzzleProblem {
   PUZZLEMIX_HD GridShape shape() const { return GridShape(height, width); }
   PUZZLEMIX_HD int cells() const { return height * width; }
   PUZZLEMIX_HD int fine_cells() const { return fine_height * fine_width; }
-  // Pixels of a strip on either side of an edge, of all channels.
+  // The number of pixels, of all channels, in the strip on either side of an edge down or right.
   PUZZLEMIX_HD double pixels_down() const {
     return static_cast<double>(channels) * block_columns * window_rows * window_columns;
   }
@@ -51,46 +51,47 @@ struct PuzzleCall : PuzzleProblem {
   PUZZLEMIX_HD int plane_of_cells() const { return cell_rows * cell_columns; }
   PUZZLEMIX_HD int image_cells() const { return channels * plane_of_cells(); }
 
-  // Only windows on the boundaries of the cut's blocks count, unless blocks of a finer grid move.
+  // Whether only windows on the boundaries of the cut's blocks are needed: others can get there
+  // only if blocks of a finer grid move.
   PUZZLEMIX_HD bool boundaries_only() const {
     return transport == Transport::none || (tall == 1 && wide == 1);
   }
 
-  // Whether every window is on a boundary, or else written.
+  // Whether pool_stripes writes every window.
   PUZZLEMIX_HD bool all_windows() const {
     return (block_rows <= 2 && block_columns <= 2) || !boundaries_only();
   }
 
-  // Whether blocks that move are whole numbers of windows. Else windows are taken anew from the
-  // pixels once blocks have moved.
+  // Whether the transport's blocks are whole numbers of windows, so that windows move with them. If
+  // not, windows are pooled again from the pixels after blocks have moved.
   PUZZLEMIX_HD bool moves_windows() const {
     return cell_rows % fine_height == 0 && cell_columns % fine_width == 0;
   }
   PUZZLEMIX_HD bool rereads_pixels() const { return !boundaries_only() && !moves_windows(); }
 
-  // What windows of a channel are multiplied by, where std_count isn't 0.
+  // The standard deviation by which windows of a channel are multiplied, if std_count isn't 0.
   PUZZLEMIX_HD double std_of(int channel) const {
     const int i = std_count == 1 ? 0 : channel;
     return std.data ? element(std, i) : std_number[i];
   }
 
-  // The second image of pair b. An index out of range, which nobody has looked for on CUDA, counts
-  // as another image.
+  // The second image of pair b. An index out of range, which is unchecked on CUDA, counts as image
+  // b, or 0 if there is none.
   PUZZLEMIX_HD int64_t partner_of(int64_t b) const {
     const int64_t index = partner ? partner[b] : b;
     return index >= 0 && index < others ? index : b < others ? b : 0;
   }
 
-  int window_rows, window_columns;  // pixels of a window
-  int cell_rows, cell_columns;      // windows ("cells") of an image
-  int block_rows, block_columns;    // windows of a block of the cut
-  int tall, wide;                   // blocks of the transport in a block of the cut
-  double smoothness;                // the factor of (z_i - z_j)^2
-  double weigh;                     // the factor of phi without its half
+  int window_rows, window_columns;  // the size of a window, in pixels
+  int cell_rows, cell_columns;      // the windows ("cells") of an image
+  int block_rows, block_columns;    // the size of a block of the cut, in windows
+  int tall, wide;                   // the size of a block of the cut, in blocks of the transport
+  double smoothness;                // the factor of (z_i - z_j)^2 in the objective
+  double weigh;                     // half the factor of phi in the objective
 };
 
-// How many cells in a row an item takes of those that are left; one is known at compile time, so
-// that arrays of cells are in registers.
+// How many cells an item takes of the `left` cells that remain in a row. Where Team::kWide is 1 the
+// answer is a constant, so that arrays of cells stay in registers.
 template <typename Team>
 PUZZLEMIX_HD constexpr int cells_wide(int left) {
   return Team::kWide == 1 ? 1 : Least()(Team::kWide, left);
@@ -98,26 +99,26 @@ PUZZLEMIX_HD constexpr int cells_wide(int left) {
 
 // ---- The sum over a rectangle -------------------------------------------------------------------
 
-// The second half of the sum over a rectangle: column sums `step` numbers apart, the even ones and
-// the odd ones each from the left.
-PUZZLEMIX_HD inline double add_columns(const double* sums, int count, int step = 1) {
+// The second half of the sum over a rectangle: column sums `stride` numbers apart, the even ones
+// and the odd ones each from the left.
+PUZZLEMIX_HD inline double add_columns(const double* sums, int count, int stride = 1) {
   double even = sums[0];
   if (count == 1) return even;
-  double odd = sums[step];
+  double odd = sums[stride];
   int x = 2;
   for (; x + 1 < count; x += 2) {
-    even += sums[x * step];
-    odd += sums[(x + 1) * step];
+    even += sums[x * stride];
+    odd += sums[(x + 1) * stride];
   }
-  if (x < count) even += sums[x * step];
+  if (x < count) even += sums[x * stride];
   return even + odd;
 }
 
-// The sum of value(y, x) over a rectangle of at most kMaxSide columns, whose sums go through
-// `line`.
+// The sum of value(y, x) over a rectangle of at most kMaxSide columns; `line` has room for their
+// sums.
 template <typename Team, typename Value>
 PUZZLEMIX_HD double rectangle_sum(Team& team, int rows, int columns, double* line, Value value) {
-  team.step(columns, [=](int x) {
+  team.for_each(columns, [=](int x) {
     double sum = value(0, x);
     for (int y = 1; y < rows; ++y) sum += value(y, x);
     line[x] = sum;
@@ -127,7 +128,7 @@ PUZZLEMIX_HD double rectangle_sum(Team& team, int rows, int columns, double* lin
 
 // ---- Pooling ------------------------------------------------------------------------------------
 
-// Calls f with a number as a constant where it is a usual one, else with 0.
+// Calls f with `number` as a compile-time constant if it is 1, 2 or 4, else with 0.
 template <typename F>
 PUZZLEMIX_HD auto with_constant(int number, const F& f) {
   switch (number) {
@@ -142,22 +143,23 @@ PUZZLEMIX_HD auto with_constant(int number, const F& f) {
   }
 }
 
-// Whether all of n numbers are finite: the product of a number with 0 is 0 unless it isn't. Sums
-// and minima take a third of the time of comparisons on the CPU, whose results don't fit a vector.
+// Whether all of n numbers are finite: x * 0 is 0 for these and NaN for others. On the CPU adding
+// up takes a third of the time of comparing, whose results are bools that don't vectorise with
+// doubles.
 template <typename Team>
 PUZZLEMIX_HD bool all_finite(Team& team, int n, const double* values) {
   return team.reduce(n, 0.0, [=](int i) { return values[i] * 0.0; }, Sum()) == 0;
 }
 
-// Adds `rows` rows of `length` numbers up into `line`, four rows at a time, from the element
-// number `start` on.
+// Adds up `rows` rows of `length` numbers, `stride` apart from element `start` on, into `line`. A
+// phase adds up to four rows.
 template <typename Team, typename Elements>
 PUZZLEMIX_HD void add_rows(Team& team, const Elements& elements, int64_t start, int64_t stride,
                            int rows, int length, double* line) {
   const Elements in = elements;
   const auto add = [&](auto known, int row) {
     constexpr int kRows = known;
-    team.step(length, [=](int x) {
+    team.for_each(length, [=](int x) {
       const int64_t at = start + row * stride + x;
       double sum = row == 0 ? in[at] : line[x] + in[at];
       PUZZLEMIX_UNROLL
@@ -174,15 +176,15 @@ PUZZLEMIX_HD void add_rows(Team& team, const Elements& elements, int64_t start, 
   if (row < rows) add(std::integral_constant<int, 1>(), row);
 }
 
-// Which image of a call: its number among the first or the second ones.
+// An image of a call.
 struct ImageOf {
-  int side;  // 0: x1, 1: x2
-  int64_t index;
+  int side;       // 0 for an image of x1, 1 for one of x2
+  int64_t index;  // the number of the image in x1 or x2
 };
 
-// Stripes of windows of an image, from `stripe` to before `end`: of one channel, or of all where
-// they lie side by side. Writes to `cells` [C, Y', X'] of the image. Where values are checked and
-// some pixels are in no window that is written, returns whether a pixel is not finite.
+// Pools the stripes (rows of windows) from `stripe` to before `end` of an image: of one channel, or
+// in channels_last memory of all. Writes to the image's `cells` [C, Y', X']. Returns whether a
+// pixel is not finite, if values are checked and not every window is written.
 template <typename Team>
 PUZZLEMIX_HD bool pool_stripes(Team& team, const PuzzleCall& call, const ImageOf& image,
                                int channel, int stripe, int end, double* line, double* cells) {
@@ -203,17 +205,17 @@ PUZZLEMIX_HD bool pool_stripes(Team& team, const PuzzleCall& call, const ImageOf
   return wrong;
 }
 
-// The windows of a stripe from its column sums.
+// Writes the windows of a stripe, given the sums of its pixels' columns.
 template <typename Team>
 PUZZLEMIX_HD void write_windows(Team& team, const PuzzleCall& call, int channel, int stripe,
                                 const double* line, double* cells) {
   const bool last = call.channels_last;
   const int above = stripe % call.block_rows, blocks = call.block_columns;
   const bool boundary = above == 0 || above == call.block_rows - 1;
-  // Of a block's row of windows, the first and the last one or all.
+  // Inside a block only its first and last window of a row are on a boundary.
   const bool all = boundary || blocks <= 2 || !call.boundaries_only();
   const int count = all ? call.cell_columns : 2 * call.width;
-  const int step = last ? call.channels : 1, std_count = call.std_count;
+  const int stride = last ? call.channels : 1, std_count = call.std_count;
   with_constant(call.window_columns, [&](auto known) {
     constexpr int kColumns = known;
     const int columns = call.window_columns;
@@ -221,18 +223,18 @@ PUZZLEMIX_HD void write_windows(Team& team, const PuzzleCall& call, int channel,
       const double factor = std_count == 0 ? 1.0 : call.std_of(c);
       const double* const from = line + (last ? c : 0);
       double* const out = cells + c * call.plane_of_cells() + stripe * call.cell_columns;
-      team.step(count, [=](int i) {
+      team.for_each(count, [=](int i) {
         const int k = all ? i : i / 2 * blocks + i % 2 * (blocks - 1);
         const int wide = kColumns > 0 ? kColumns : columns;
-        const double sum = add_columns(from + k * wide * step, wide, step);
+        const double sum = add_columns(from + k * wide * stride, wide, stride);
         out[k] = std_count == 0 ? sum : sum * factor;
       });
     }
   });
 }
 
-// Rows of blocks of a saliency map, of the transport's grid, from `row` to before `end`. Where
-// values are checked, returns whether one is negative or not finite.
+// Pools rows of the transport's blocks, from `row` to before `end`, of a saliency map. Returns, if
+// values are checked, whether one is negative or not finite.
 template <typename Team>
 PUZZLEMIX_HD bool pool_saliency(Team& team, const PuzzleCall& call, const ImageOf& image, int row,
                                 int end, double* line, double* sums) {
@@ -247,7 +249,7 @@ PUZZLEMIX_HD bool pool_saliency(Team& team, const PuzzleCall& call, const ImageO
         const auto in = value;
         const int64_t start = int64_t{row} * tall * columns;
         if (Team::kChecked) {
-          // |x| - x is 0 but for a negative number and for what is not finite.
+          // |x| - x is 0 for finite x >= 0, positive for x < 0, and NaN for infinity and NaN.
           const auto excess = [=](int i) { return fabs(in[start + i]) - in[start + i]; };
           wrong = team.reduce((end - row) * tall * columns, 0.0, excess, Sum()) != 0;
         }
@@ -255,13 +257,14 @@ PUZZLEMIX_HD bool pool_saliency(Team& team, const PuzzleCall& call, const ImageO
           add_rows(team, accepting_capacities<Team>(value), int64_t{r} * tall * columns, columns,
                    tall, columns, line);
           double* const out = sums + r * call.fine_width;
-          team.step(call.fine_width, [=](int k) { out[k] = add_columns(line + k * wide, wide); });
+          team.for_each(call.fine_width,
+                        [=](int k) { out[k] = add_columns(line + k * wide, wide); });
         }
       });
   return wrong;
 }
 
-// From sums to shares of the whole, alike where there is no finite whole.
+// Turns the sums of blocks into their shares of the total; equal shares if that is 0 or not finite.
 template <typename Team>
 PUZZLEMIX_HD void share(Team& team, const PuzzleCall& call, const double* sums, double* line,
                         double* shares) {
@@ -270,23 +273,24 @@ PUZZLEMIX_HD void share(Team& team, const PuzzleCall& call, const double* sums, 
                                      [=](int y, int x) { return sums[y * width + x]; });
   const double uniform = 1.0 / call.fine_cells();
   const bool some = total > 0 && total <= DBL_MAX;
-  team.step(call.fine_cells(), [=](int i) { shares[i] = some ? sums[i] / total : uniform; });
+  team.for_each(call.fine_cells(), [=](int i) { shares[i] = some ? sums[i] / total : uniform; });
 }
 
-// ---- What depends on lambda and the number of labels --------------------------------------------
+// ---- Tables by label ----------------------------------------------------------------------------
 
-// By label k: its value z, log of its probability, what the prior and the bend add to a cost.
+// By label k: its value z, the log of its probability, the prior's term in a cost, and the factor
+// z (1 - z) of the bend, the term that bilinear smoothness adds.
 struct LabelTable {
   PUZZLEMIX_HD explicit LabelTable(Arena& arena)
       : z(arena.take<double>(kMaxLabels)),
         log_p(arena.take<double>(kMaxLabels)),
         prior(arena.take<double>(kMaxLabels)),
-        bow(arena.take<double>(kMaxLabels)) {}
+        bend(arena.take<double>(kMaxLabels)) {}
 
-  double *z, *log_p, *prior, *bow;
+  double *z, *log_p, *prior, *bend;
 };
 
-// m over k.
+// The binomial coefficient C(m, k).
 PUZZLEMIX_HD inline int binomial(int m, int k) {
   int ways = 1;
   for (int i = 1; i <= k; ++i) ways = ways * (m - k + i) / i;
@@ -296,46 +300,46 @@ PUZZLEMIX_HD inline int binomial(int m, int k) {
 template <typename Team>
 PUZZLEMIX_HD void tabulate_labels(Team& team, const PuzzleCall& call, int64_t b,
                                   const LabelTable& table) {
-  constexpr double kClosest = 1e-6;  // the prior takes lambda as no closer to 0 and 1
+  constexpr double kClosest = 1e-6;  // lambda is kept this far from 0 and 1
   const LabelTable out = table;
   const int m = call.labels - 1;
   const double given =
       call.lam.data ? accepted_capacity<Team>(element(call.lam, b)) : call.lam_number;
   const double lam = Least()(Most()(given, kClosest), 1 - kClosest);
   const double weight = -call.eta / call.cells();
-  team.step(call.labels, [=](int k) {
+  team.for_each(call.labels, [=](int k) {
     const double z = static_cast<double>(k) / m;
     const double ways = natural_log(binomial(m, k));
     const double log_p = (ways + k * natural_log(lam)) + (m - k) * natural_log(1 - lam);
     out.z[k] = z;
     out.log_p[k] = log_p;
     out.prior[k] = log_p * weight;
-    out.bow[k] = z * (1 - z);
+    out.bend[k] = z * (1 - z);
   });
 }
 
-// The integers of the label cost ((a - b)/m)^2; on the host, once a call.
+// The integers of the label cost ((a - b)/m)^2, which the host makes once a call.
 inline LabelCost squared_label_cost(int labels) {
   LabelCost cost;
   cost.labels = labels;
   for (int a = 0; a < labels; ++a) {
     for (int b = 0; b < labels; ++b) {
-      const double step = static_cast<double>(a - b) / (labels - 1);
-      cost.given[a * labels + b] = step * step;
+      const double apart = static_cast<double>(a - b) / (labels - 1);
+      cost.given[a * labels + b] = apart * apart;
     }
   }
   to_integers(cost, false);
   return cost;
 }
 
-// ---- What the images show through the permutations ----------------------------------------------
+// ---- Images after the permutations --------------------------------------------------------------
 
-// Two images of a pair as the stages below read them.
+// The two images of a pair, and the permutations through which the stages below read them.
 struct View {
-  const double* cells[2];    // [C, Y', X']
-  const double* shares[2];   // [h', w']
-  const int64_t* source[2];  // [h', w'] or null: the identity
-  const int32_t* shift;      // [2, h', w'], how far away each place's windows are; or null
+  const double* cells[2];    // [C, Y', X'], windows
+  const double* shares[2];   // [h', w'], shares of saliency
+  const int64_t* source[2];  // [h', w'], permutations; null: the identity
+  const int32_t* shift;      // [2, h', w'], from find_shifts; null: windows are read where they are
 };
 
 // The block of image a that comes to a place; an index out of range counts as the place itself.
@@ -345,6 +349,8 @@ PUZZLEMIX_HD inline int source_of(const View& view, int a, int place, int places
   return from >= 0 && from < places ? static_cast<int>(from) : place;
 }
 
+// Writes, for every place of either image, how far from it the windows of its block are, in
+// elements.
 template <typename Team>
 PUZZLEMIX_HD void find_shifts(Team& team, const PuzzleCall& call, const View& seen,
                               int32_t* shift) {
@@ -352,7 +358,7 @@ PUZZLEMIX_HD void find_shifts(Team& team, const PuzzleCall& call, const View& se
   const int places = call.fine_cells(), wide = call.fine_width, columns = call.cell_columns;
   const int block_rows = call.block_rows / call.tall,
             block_columns = call.block_columns / call.wide;
-  team.step(2 * places, [=](int i) {
+  team.for_each(2 * places, [=](int i) {
     const int a = i < places ? 0 : 1, place = i - a * places;
     const int from = source_of(view, a, place, places);
     const int down = from / wide - place / wide, right = (from - place) - down * wide;
@@ -360,13 +366,13 @@ PUZZLEMIX_HD void find_shifts(Team& team, const PuzzleCall& call, const View& se
   });
 }
 
-// Takes all windows anew, from the pixels of an image whose blocks have moved.
+// Pools all windows of an image again, from its pixels after its blocks have moved.
 template <typename Team>
 PUZZLEMIX_HD void pool_moved(Team& team, const PuzzleCall& call, const ImageOf& image,
                              const int64_t* source, double* cells) {
   const PuzzleCall* const p = &call;
   const View view{{nullptr, nullptr}, {nullptr, nullptr}, {source, nullptr}, nullptr};
-  team.step(call.image_cells(), [=](int i) {
+  team.for_each(call.image_cells(), [=](int i) {
     const int plane = p->plane_of_cells(), c = i / plane, cell = i % plane;
     const int top = cell / p->cell_columns * p->window_rows;
     const int left = cell % p->cell_columns * p->window_columns;
@@ -393,19 +399,19 @@ PUZZLEMIX_HD void pool_moved(Team& team, const PuzzleCall& call, const ImageOf& 
   });
 }
 
-// The share of image a that is seen in a block of the cut.
+// Writes, for each block of the cut, the share of image a that the permutation brings there.
 template <typename Team>
-PUZZLEMIX_HD void see_shares(Team& team, const PuzzleCall& call, const View& seen, int a,
-                             double* shares) {
+PUZZLEMIX_HD void permute_shares(Team& team, const PuzzleCall& call, const View& seen, int a,
+                                 double* shares) {
   const View view = seen;
   const int tall = call.tall, wide = call.wide, fine_width = call.fine_width;
   const int places = call.fine_cells();
-  if (tall == 1 && wide == 1) {  // alike, but as a copy where nothing moves
+  if (tall == 1 && wide == 1) {  // one block of the transport in each: nothing to add up
     const double* const given = view.shares[a];
-    if (!view.source[a]) return team.step(places, [=](int i) { shares[i] = given[i]; });
-    return team.step(places, [=](int i) { shares[i] = given[source_of(view, a, i, places)]; });
+    if (!view.source[a]) return team.for_each(places, [=](int i) { shares[i] = given[i]; });
+    return team.for_each(places, [=](int i) { shares[i] = given[source_of(view, a, i, places)]; });
   }
-  team.step(call.height, call.width, [=](int y, int x) {
+  team.for_each(call.height, call.width, [=](int y, int x) {
     double even = 0, odd = 0;
     for (int j = 0; j < wide; ++j) {
       const int top = y * tall * fine_width + x * wide + j;
@@ -422,8 +428,9 @@ PUZZLEMIX_HD void see_shares(Team& team, const PuzzleCall& call, const View& see
 
 // ---- Distances across edges ---------------------------------------------------------------------
 
-// phi = base + ((first z_i + second z_j) + weight * mixed) / 2, edge by edge: in planes, each edge
-// at its upper or left cell, 0 over the border and for a row before the first cell.
+// The data smoothness of edges: phi = base + ((first z_i + second z_j) + weight * mixed) / 2. A
+// plane keeps an edge at its upper or left cell; it is 0 for edges over the border, and for a row
+// of cells before the first one.
 struct EdgePlanes {
   PUZZLEMIX_HD EdgePlanes(Arena& arena, int width, int plane)
       : base(take(arena, width, plane)),
@@ -431,7 +438,7 @@ struct EdgePlanes {
         second(take(arena, width, plane)),
         weight(take(arena, width, plane)) {}
 
-  // The planes from a cell on.
+  // The planes as they are from cell i on.
   PUZZLEMIX_HD EdgePlanes from(int i) const {
     EdgePlanes part = *this;
     part.base += i;
@@ -445,23 +452,26 @@ struct EdgePlanes {
   double *base, *first, *second, *weight;
 
  private:
-  // An arena that only counts has no memory to point into.
+  // Null from an arena that only counts.
   PUZZLEMIX_HD static double* take(Arena& arena, int width, int plane) {
     double* const before = arena.take<double>(width + plane);
     return before ? before + width : nullptr;
   }
 };
 
-// The strips on either side of some edges in a row: windows `along` apart, those of the other side
-// `over` away, those of the next edge `next` away.
+// The strips of windows on either side of some neighbouring edges, as offsets of windows: `start`
+// is the first window of the first edge's near strip, `along` leads to the next window of a strip,
+// `over` to the window that it touches, `next` to the strip of the next edge.
 struct Strips {
   int start, along, over, next;
-  int length, run;  // windows of a strip, and those of them that move together
-  int place, along_places, over_places, next_places;  // the same in the transport's grid
+  int length, run;  // windows of a strip, and how many of them one block of the transport holds
+  // The offsets in places of the transport's grid.
+  int place, along_places, over_places, next_places;
 };
 
-// The distances across some edges in a row, d11 to d22, without the division by their number of
-// pixels. kNext: the distance of the next edge, where that is a constant.
+// The distances d11, d12, d21 and d22 across `count` neighbouring edges, not yet divided by the
+// number of pixels. kNext: strips.next as a constant, or 0. kMoved: windows are read through
+// view.shift.
 template <int kMost, int kNext, bool kMoved>
 PUZZLEMIX_HD void measure_strips(const PuzzleCall& call, const View& view, const Strips& strips,
                                  int count, double (&d)[4][kMost]) {
@@ -499,14 +509,14 @@ PUZZLEMIX_HD void measure_strips(const PuzzleCall& call, const View& view, const
   }
 }
 
-// Measures `count` edges from the cell (y, x) on, down or to the right.
+// Measures the edges, down or to the right, of `count` cells from (y, x) on.
 template <typename Team>
 PUZZLEMIX_HD void measure_row(const PuzzleCall& call, const View& view, bool down, int y, int x,
                               int count, const EdgePlanes& out) {
   constexpr int kMost = Team::kWide;
   const int rows = call.block_rows, columns = call.block_columns, line = call.cell_columns;
   const int tall = call.tall, wide = call.wide, fine = call.fine_width;
-  // Where windows are read through permutations, blocks that move are whole numbers of them.
+  // A multiple of the transport's block if windows are read through permutations; else unused.
   const int run = down ? columns / wide : rows / tall;
   const Strips strips =
       down ? Strips{((y + 1) * rows - 1) * line + x * columns,
@@ -530,7 +540,10 @@ PUZZLEMIX_HD void measure_row(const PuzzleCall& call, const View& view, bool dow
     measure_strips<kMost, 0, false>(call, view, strips, count, d);
   }
   const EdgePlanes to = out.from(y * call.width + x);
-  double* const __restrict base = to.base, * const __restrict first = to.first, * const __restrict second = to.second, * const __restrict weight = to.weight;
+  double* const __restrict base = to.base;
+  double* const __restrict first = to.first;
+  double* const __restrict second = to.second;
+  double* const __restrict weight = to.weight;
   PUZZLEMIX_UNROLL
   for (int q = 0; q < 4; ++q) {
     for (int k = 0; k < count; ++k) d[q][k] = d[q][k] <= DBL_MAX ? d[q][k] : 0;
@@ -544,7 +557,7 @@ PUZZLEMIX_HD void measure_row(const PuzzleCall& call, const View& view, bool dow
   }
 }
 
-// Fills the planes of both axes.
+// Measures all edges, down and to the right.
 template <typename Team>
 PUZZLEMIX_HD void measure(Team& team, const PuzzleCall& call, const View& seen,
                           const EdgePlanes& down_planes, const EdgePlanes& right_planes) {
@@ -553,7 +566,7 @@ PUZZLEMIX_HD void measure(Team& team, const PuzzleCall& call, const View& seen,
   const View view = seen;
   const EdgePlanes down = down_planes, right = right_planes;
   const int height = call.height, width = call.width;
-  team.step(height + 1, (width + kWide - 1) / kWide, [=](int line, int strip) {
+  team.for_each(height + 1, (width + kWide - 1) / kWide, [=](int line, int strip) {
     const int y = line - 1, x = strip * kWide, count = cells_wide<Team>(width - x);
     const int i = y * width + x;  // negative in the row before the first cell
     const int edges = y < 0 ? 0 : Least()(count, width - 1 - x);
@@ -569,8 +582,9 @@ PUZZLEMIX_HD void measure(Team& team, const PuzzleCall& call, const View& seen,
 
 // ---- Costs --------------------------------------------------------------------------------------
 
-// The labelling problem that remains when the permutations are fixed. shares: [h, w], as seen.
-// Where values are unchecked, a cost that is not finite is 0.
+// Writes the costs of the labelling problem that remains when the permutations are fixed, which
+// have brought these shares [h, w] and edges. If values are unchecked, a cost that is not finite
+// becomes 0.
 template <typename Team>
 PUZZLEMIX_HD void write_costs(Team& team, const PuzzleCall& call, const double* shares1,
                               const double* shares2, const EdgePlanes& down_planes,
@@ -586,7 +600,7 @@ PUZZLEMIX_HD void write_costs(Team& team, const PuzzleCall& call, const double* 
   const double right_factor = call.weigh / call.pixels_right();
   const double smoothness = call.smoothness;
   const bool bilinear = call.bilinear;
-  team.step((n + kWide - 1) / kWide, [=](int s) {
+  team.for_each((n + kWide - 1) / kWide, [=](int s) {
     const int start = s * kWide, wide = cells_wide<Team>(n - start);
     const EdgePlanes d = down.from(start), r = right.from(start);
     const double *const s1 = shares1 + start, *const s2 = shares2 + start;
@@ -601,13 +615,14 @@ PUZZLEMIX_HD void write_costs(Team& team, const PuzzleCall& call, const double* 
                 (r.weight[k] + r.weight[k - 1]) * right_factor;
     }
     for (int l = 0; l < count; ++l) {
-      const double z = table.z[l], prior = table.prior[l], bow = bilinear ? table.bow[l] : 0;
+      const double z = table.z[l], prior = table.prior[l];
+      const double bend_factor = bilinear ? table.bend[l] : 0;
       double* const costs = out.unary + l * out.plane + start;
       for (int k = 0; k < wide; ++k) {
-        costs[k] = accepted<Team>((slope[k] * z + prior) + bend[k] * bow);
+        costs[k] = accepted<Team>((slope[k] * z + prior) + bend[k] * bend_factor);
       }
     }
-    // What both smoothness terms make of (z_i - z_j)^2; the solvers see no negative weight.
+    // The factor of (z_i - z_j)^2 from both smoothness terms; the solvers take a negative one as 0.
     const int below = Least()(wide, verticals - start);
     double *const to_down = out.edges.down + start, *const to_right = out.edges.right + start;
     for (int k = 0; k < below; ++k)
@@ -616,10 +631,10 @@ PUZZLEMIX_HD void write_costs(Team& team, const PuzzleCall& call, const double* 
     for (int k = 0; k < wide; ++k)
       to_right[k] = accepted_capacity<Team>(Most()(r.weight[k] * right_factor + smoothness, 0.0));
   });
-  team.step(call.height, [=](int y) { out.edges.right[y * width + width - 1] = 0; });
+  team.for_each(call.height, [=](int y) { out.edges.right[y * width + width - 1] = 0; });
 }
 
-// Whether all costs are finite, which those of pixels and weights near the largest double are not.
+// Whether all costs are finite: pixels or weights near the largest double make them overflow.
 template <typename Team>
 PUZZLEMIX_HD bool finite_costs(Team& team, const PuzzleCall& call, const GivenLabeling& given) {
   const int n = call.cells();
@@ -632,8 +647,9 @@ PUZZLEMIX_HD bool finite_costs(Team& team, const PuzzleCall& call, const GivenLa
 
 // ---- The objective ------------------------------------------------------------------------------
 
-// The objective of a labelling; distances and shares as they are seen through its permutations,
-// whose moves have this sum of squared distances. `lines` has room for 4 times kMaxSide sums.
+// The objective of a labelling and of permutations: shares and edges are those that the
+// permutations leave, `squared` is the sum of squared distances of their moves. `lines` has room
+// for 4 * kMaxSide sums.
 template <typename Team>
 PUZZLEMIX_HD double objective(Team& team, const PuzzleCall& call, const double* shares1,
                               const double* shares2, const EdgePlanes& down_planes,
@@ -646,12 +662,13 @@ PUZZLEMIX_HD double objective(Team& team, const PuzzleCall& call, const double* 
   const double down_factor = call.smoothness * call.gamma / call.pixels_down();
   const double right_factor = call.smoothness * call.gamma / call.pixels_right();
   constexpr int kWide = Team::kWide;
-  team.step((width + kWide - 1) / kWide, [=](int strip) {
+  team.for_each((width + kWide - 1) / kWide, [=](int strip) {
     const int start = strip * kWide, count = cells_wide<Team>(width - start);
     double saliency[kWide], rises[kWide], touching[kWide], prior[kWide];
     for (int k = 0; k < count; ++k) saliency[k] = rises[k] = touching[k] = prior[k] = 0;
-    // The label values of a row and of the next one, and of the column beside the strip. Beyond the
-    // grid they don't count: there rises are set to 0, and the planes of edges hold 0.
+    // The label values of a row and of the one below, with those of the column to the right of the
+    // strip. Beyond the grid they repeat the last value, so that its rise is 0, and edges are 0
+    // there.
     double here[kWide + 1], below[kWide + 1];
     const auto read = [&](int y, double (&z)[kWide + 1]) {
       const int32_t* const row = label + y * width + start;
@@ -679,7 +696,7 @@ PUZZLEMIX_HD double objective(Team& team, const PuzzleCall& call, const double* 
         touching[k] +=
             phi(d, below[k], fall) * down_factor + phi(r, here[k + 1], side) * right_factor;
       };
-      // Two loops, as one with a branch would not be vectorised.
+      // Two loops, because one with a branch inside doesn't vectorise.
       for (int k = 0; bilinear && k < count; ++k) add(k, std::true_type());
       for (int k = 0; !bilinear && k < count; ++k) add(k, std::false_type());
       for (int k = 0; k < count; ++k) prior[k] += table.log_p[label[i + k]];
@@ -708,7 +725,7 @@ PUZZLEMIX_HD void write_mask(Team& team, const PuzzleCall& call, int64_t b, cons
   const int sum = team.reduce(n, 0, [=](int i) { return label[i]; }, Sum());
   const auto write = [&](auto* mask, auto* ratio) {
     using Real = std::remove_pointer_t<decltype(mask)>;
-    team.step(n, [=](int i) {
+    team.for_each(n, [=](int i) {
       mask[b * n + i] = static_cast<Real>(label[i]) / static_cast<Real>(m);
       if (i == 0) ratio[b] = static_cast<Real>(sum) / static_cast<Real>(m * n);
     });

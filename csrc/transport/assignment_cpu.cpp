@@ -11,6 +11,7 @@
 #include "transport/cost_scale.h"
 #include "transport/deferred_acceptance.h"
 #include "transport/jonker_volgenant.h"
+#include "transport/lanes.h"
 #include "transport/transport.h"
 
 namespace puzzlemix {
@@ -40,28 +41,39 @@ struct Extent {
 
 template <typename T>
 Extent<T> extent(const T* values, int count) {
-  constexpr int kLanes = 8;
-  T least[kLanes], most[kLanes], nothing[kLanes];
-  for (int l = 0; l < kLanes; ++l) {
-    least[l] = most[l] = values[0];
-    nothing[l] = 0;
-  }
-  const auto look = [&](int l, T x) {
-    least[l] = x < least[l] ? x : least[l];
-    most[l] = x > most[l] ? x : most[l];
-    nothing[l] += x * 0;  // stays 0 unless x is infinite or not a number
+  constexpr int kPacks = 4, kLanes = kPacks * kPacked<T>;
+  T least = values[0], most = values[0], nothing = 0;
+  const auto look = [&](T low, T high, T zero) {
+    least = low < least ? low : least;
+    most = high > most ? high : most;
+    nothing += zero * 0;  // stays 0 unless one is infinite or not a number
   };
-  const int whole = count / kLanes * kLanes;
-  for (int i = 0; i < whole; i += kLanes) {
-    for (int l = 0; l < kLanes; ++l) look(l, values[i + l]);
+  int i = 0;
+  if (count >= kLanes) {
+    Pack<T> low[kPacks], high[kPacks], sum[kPacks];
+    for (int k = 0; k < kPacks; ++k) {
+      low[k] = high[k] = pack(values + k * kPacked<T>);
+      sum[k] = low[k] * 0;
+    }
+    for (i = kLanes; i + kLanes <= count; i += kLanes) {
+      for (int k = 0; k < kPacks; ++k) {
+        const Pack<T> x = pack(values + i + k * kPacked<T>);
+        low[k] = puzzlemix::least(x, low[k]);
+        high[k] = puzzlemix::most(x, high[k]);
+        sum[k] = sum[k] + x * 0;
+      }
+    }
+    for (int half = kPacks / 2; half > 0; half /= 2) {
+      for (int k = 0; k < half; ++k) {
+        low[k] = puzzlemix::least(low[k + half], low[k]);
+        high[k] = puzzlemix::most(high[k + half], high[k]);
+        sum[k] = sum[k] + sum[k + half];
+      }
+    }
+    for (int l = 0; l < kPacked<T>; ++l) look(low[0][l], high[0][l], sum[0][l]);
   }
-  for (int i = whole; i < count; ++i) look(0, values[i]);
-  for (int l = 1; l < kLanes; ++l) {
-    least[0] = std::min(least[0], least[l]);
-    most[0] = std::max(most[0], most[l]);
-    nothing[0] += nothing[l];
-  }
-  if (nothing[0] == 0) return {least[0], most[0], true};
+  for (; i < count; ++i) look(values[i], values[i], values[i]);
+  if (nothing == 0) return {least, most, true};
   Extent<T> found{*std::min_element(values, values + count), std::numeric_limits<T>::lowest(),
                   false};
   for (int i = 0; i < count; ++i) {
@@ -110,8 +122,8 @@ class IntegerCosts {
   static constexpr int64_t kKept =
       1100000;  // 8 MB; making 1024 rows anew takes as long as a search
 
-  void fill(int i, double* out) const {
-    const T* const costs = matrix_.row(i);
+  void fill(int i, double* __restrict out) const {
+    const T* const __restrict costs = matrix_.row(i);
     const CostScale scale = scale_;
     const double least = least_[i];
     const int n = matrix_.columns;

@@ -1,19 +1,20 @@
-// The approximate block transport on a CPU thread: the stable matching of blocks and places, by
-// deferred acceptance (Gale and Shapley 1962; see deferred_acceptance.h for why proposals may come
-// in any order).
+// The approximate block transport on the CPU: the proposer-optimal stable matching of blocks and
+// places, by deferred acceptance (Gale and Shapley 1962; deferred_acceptance.h explains it).
 //
-// A block that could gain less than one step costs elsewhere stays where it is: that is its first
-// choice, and no other block can have the place at a better price before it proposes. Only the
-// others propose. A block finds its best place by walking the moves from the nearest on, and stops
-// where even a place of the largest weight would cost more than the best found so far. With masks
-// from cuts and xi = 0.8, 20 of 256 blocks propose and walk 7 moves each.
+// A block that could gain less elsewhere than a move by one block costs stays where it is: its own
+// place is its first choice, and no other block can hold that place at a better price before it
+// proposes. Only the others propose. A block finds its best place by walking the moves from the
+// nearest on, and stops where even a place of the largest weight would cost more than the best
+// found so far. With masks from cuts and xi = 0.8, 20 of 256 blocks propose and walk 7 moves each.
 //
-// Certificate. Mostly nothing moves, and the same walks tell without a matching: as there is only
-// one stable matching, it is the identity unless some block and place would rather have each other
-// than what is at home. With masks from cuts and xi = 0.8 that is so for 99 samples of 100.
+// Certificate. Mostly nothing moves, which these walks can tell without a matching: preferences are
+// such that there is only one stable matching, and it is the identity unless some block and place
+// prefer each other to what they have in it (a blocking pair). With masks from cuts and xi = 0.8
+// the certificate holds for 99 samples of 100.
 //
-// Where moves cost next to nothing a walk goes far; past n moves a block scans its whole row of
-// costs, made on the fly, within the O(n^2 log n) of deferred acceptance.
+// Where moves cost next to nothing a walk goes far. After kWalks walks, or one that went too far, a
+// block scans the row of its costs to all n places instead, within the O(n^2 log n) of deferred
+// acceptance.
 #pragma once
 
 #include <limits>
@@ -28,7 +29,7 @@
 
 namespace puzzlemix {
 
-// Serves any number of samples of one shape.
+// Solves samples of one shape, one after the other.
 class BlockApprox {
  public:
   BlockApprox(int height, int width)
@@ -38,24 +39,24 @@ class BlockApprox {
         home_(n_),
         gain_(n_),
         walks_(n_),
-        unsettled_(n_),
+        proposers_(n_),
         costs_(n_) {}
 
-  // source[place] becomes the block that goes there. Returns the sum of squared distances.
+  // Sets source[place] to the block that goes there. Returns the sum of squared distances.
   int64_t solve(const Blocks& blocks, int64_t* source) {
     blocks_ = &blocks;
     PlainTeam team;
-    if (blocks.step() == 0) {
+    if (blocks.move_cost() == 0) {
       dictatorship_->solve(team, blocks, [=](int j, int i) { source[j] = i; });
       return blocks.squared_distances(team, [=](int j) { return source[j]; });
     }
-    const int count = find_unsettled();
+    const int count = find_proposers();
     if (!certified(count)) return match(count, source);
     std::iota(source, source + n_, int64_t{0});
     return 0;
   }
 
-  // The row of costs of a block, and one entry of it, for deferred acceptance.
+  // The costs of a block in all places, and in one, as DeferredAcceptance reads them.
   const double* row(int i) {
     blocks_->costs(i, costs_.data());
     return costs_.data();
@@ -63,36 +64,37 @@ class BlockApprox {
   double at(int i, int j) const { return blocks_->cost(i, j); }
 
  private:
-  using Choice = DeferredAcceptance<double>::Choice;
+  using Proposal = DeferredAcceptance<double>::Proposal;
   static constexpr int kWalks = 8;
 
-  // Costs at home, and the blocks that may prefer another place; returns how many those are.
-  int find_unsettled() {
+  // Sets the costs of blocks in their own places, and finds the blocks that may prefer another one,
+  // the proposers; returns how many these are.
+  int find_proposers() {
     const Blocks blocks = *blocks_;
-    const double heaviest = blocks.heaviest(), step = blocks.step();
+    const double heaviest = blocks.heaviest(), move_cost = blocks.move_cost();
     double *const home = home_.data(), *const gain = gain_.data();
-    PlainTeam().step(n_, [=](int i) {
+    PlainTeam().for_each(n_, [=](int i) {
       const double worth = blocks.worth_at_home(i);
       home[i] = -worth;
       gain[i] = blocks.worth_of(i, heaviest) - worth;
     });
     int count = 0;
     for (int i = 0; i < n_; ++i) {
-      unsettled_[count] = i;  // overwritten unless counted: no branch to mispredict
-      count += gain[i] >= step;
+      proposers_[count] = i;  // always written, kept only if counted: no branch to mispredict
+      count += gain[i] >= move_cost;
     }
     return count;
   }
 
-  // Whether no block and place would rather have each other than what is at home. Settled blocks
-  // have no such place. Where many are unsettled, something mostly moves, and nobody is asked.
+  // Whether the identity is certified to be stable: no proposer is part of a blocking pair. Where
+  // there are many proposers some block mostly moves, so then it isn't tried.
   bool certified(int count) const {
-    const int* const unsettled = unsettled_.data();
+    const int* const proposers = proposers_.data();
     return 4 * count < n_ &&
-           std::all_of(unsettled, unsettled + count, [this](int i) { return stays(i); });
+           std::all_of(proposers, proposers + count, [this](int i) { return stays(i); });
   }
 
-  // False also where a walk leads too far.
+  // Whether block i is part of no blocking pair; false also if its walk goes too far.
   bool stays(int i) const {
     const double own = home_[i];
     return walk(
@@ -104,31 +106,32 @@ class BlockApprox {
         });
   }
 
+  // Finds the matching, all blocks but the proposers being held by their own places at first.
   int64_t match(int count, int64_t* source) {
     matching_.reset_to_identity(home_);
-    for (int k = 0; k < count; ++k) matching_.vacate(unsettled_[k]);
+    for (int k = 0; k < count; ++k) matching_.vacate(proposers_[k]);
     std::fill(walks_.begin(), walks_.end(), 0);
     squared_ = 0;
-    for (int k = 0; k < count; ++k) place(unsettled_[k]);
+    for (int k = 0; k < count; ++k) place(proposers_[k]);
     for (int j = 0; j < n_; ++j) source[j] = matching_.row(j);
     return squared_;
   }
 
-  // Seats a block, then whichever has to leave for it, and so on.
+  // Lets a block propose, then the block that is rejected for it, and so on.
   void place(int row) {
     while (row < n_) {
-      const Choice choice = choose(row);
-      const int leaver = matching_.seat(row, choice);
-      squared_ += blocks_->squared_distance(row, choice.column);
-      if (leaver < n_) squared_ -= blocks_->squared_distance(leaver, choice.column);
+      const Proposal proposal = choose(row);
+      const int leaver = matching_.seat(row, proposal);
+      squared_ += blocks_->squared_distance(row, proposal.column);
+      if (leaver < n_) squared_ -= blocks_->squared_distance(leaver, proposal.column);
       row = leaver;
     }
   }
 
-  Choice choose(int row) {
+  Proposal choose(int row) {
     if (walks_[row] >= kWalks) return matching_.choose(*this, row);
     ++walks_[row];
-    Choice best{-1, std::numeric_limits<double>::infinity()};
+    Proposal best{-1, std::numeric_limits<double>::infinity()};
     const bool found = walk(
         row, [&](double bound) { return bound > best.cost; },
         [&](int column, double cost) {
@@ -141,9 +144,9 @@ class BlockApprox {
     return matching_.choose(*this, row);
   }
 
-  // Walks the moves of a block from the nearest on, calling go_on(place, cost); true once no place
-  // further away costs less than some bound for which enough(bound), false where go_on says so or
-  // where that leads too far.
+  // Walks the moves of a block from the nearest on and calls go_on(place, cost) for each. No place
+  // further away costs less than the present `bound`; returns true as soon as enough(bound), and
+  // false if go_on returns false or n moves are not enough.
   template <typename Enough, typename GoOn>
   bool walk(int row, const Enough& enough, const GoOn& go_on) const {
     const Blocks& blocks = *blocks_;
@@ -152,7 +155,7 @@ class BlockApprox {
     const int height = blocks.height(), width = blocks.width();
     for (int k = 0; k < n_; ++k) {
       const Move& move = moves_[k];
-      const double moving = blocks.step() * move.squared;
+      const double moving = blocks.move_cost() * move.squared;
       if (enough(moving - most)) return true;
       const int y = top + move.rows, x = left + move.columns;
       if (y < 0 || y >= height || x < 0 || x >= width) continue;
@@ -165,10 +168,11 @@ class BlockApprox {
   const int n_;
   const std::vector<Move> moves_;
   Owned<SerialDictatorship> dictatorship_;
-  const Blocks* blocks_ = nullptr;  // while solving
+  const Blocks* blocks_ = nullptr;  // the sample that is being solved
   DeferredAcceptance<double> matching_;
-  std::vector<double> home_, gain_;  // by block: its cost at home, and what it could gain elsewhere
-  std::vector<int> walks_, unsettled_;
+  std::vector<double> home_,
+      gain_;  // by block, its cost in its own place, and its most gain elsewhere
+  std::vector<int> walks_, proposers_;
   std::vector<double> costs_;
   int64_t squared_ = 0;
 };

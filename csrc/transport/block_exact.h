@@ -92,7 +92,7 @@ class BlockExact {
   int64_t solve(const Blocks& blocks, int64_t* source) {
     blocks_ = &blocks;
     PlainTeam team;
-    if (blocks.step() == 0) {
+    if (blocks.move_cost() == 0) {
       move_for_free(source);
     } else {
       std::iota(source, source + n_, int64_t{0});
@@ -119,32 +119,33 @@ class BlockExact {
   // For the search: a stage is a ring.
   double bound(int i, int ring) const {
     if (ring == rings_.count()) return std::numeric_limits<double>::infinity();
-    return blocks_->step() * rings_.squared[rings_.begin[ring]] + least_[i];
+    return blocks_->move_cost() * rings_.squared[rings_.begin[ring]] + least_[i];
   }
 
   // In two passes: the first, over all moves of the ring, has no branch to mispredict.
   bool open(int i, int ring, PathSearch& search) {
     const Blocks blocks = *blocks_;
-    const double s = blocks.saliency()[i], step = blocks.step();
+    const double s = blocks.saliency()[i], move_cost = blocks.move_cost();
     const double base = search.base(i);
     const int home = home_[i];
-    looks_ -= rings_.begin[ring + 1] - rings_.begin[ring];
+    scans_left_ -= rings_.begin[ring + 1] - rings_.begin[ring];
     int count = 0;
     for (int k = rings_.begin[ring]; k < rings_.begin[ring + 1]; ++k) {
       const int cell = home + rings_.offset[k];
-      const double distance =
-          base + step * rings_.squared[k] - blocks.worth(s, weight_[cell]) + matching_.price[cell];
+      const double distance = base + move_cost * rings_.squared[k] -
+                              blocks.worth(s, weight_[cell]) + matching_.price[cell];
       found_[count] = {distance, cell};
       count += search.improves(cell, distance);
     }
     for (int k = 0; k < count; ++k) {
       search.reach(matching_, i, found_[k].cell, found_[k].distance);
     }
-    return looks_ >= 0;
+    return scans_left_ >= 0;
   }
 
  private:
-  static constexpr int64_t kLooks = 24;  // n^2 of them take as long as the auction
+  // Moves that searches may scan, in units of n^2; the auction takes as long.
+  static constexpr int64_t kScanLimit = 24;
 
   struct Found {
     double distance;
@@ -167,7 +168,7 @@ class BlockExact {
   // Searches from the violators; where the prices are no good, every search spans the grid, and
   // then an auction takes less.
   void move(int64_t* source) {
-    looks_ = kLooks * n_ * n_;
+    scans_left_ = kScanLimit * n_ * n_;
     const bool repaired = std::all_of(violators_.begin(), violators_.end(), [this](int i) {
       return search_.assign(*this, matching_, i);
     });
@@ -191,11 +192,11 @@ class BlockExact {
       std::iota(&matching_.row[home_[i]], &matching_.row[home_[i]] + width, i);
     }
     std::copy(home_.begin(), home_.end(), matching_.column.begin());
-    PlainTeam().step(n_, [=](int i) { dual[i] -= blocks.worth_at_home(i); });
+    PlainTeam().for_each(n_, [=](int i) { dual[i] -= blocks.worth_at_home(i); });
     int count = 0;
     for (int i = 0; i < n_; ++i) {
       suspects_[count] = i;
-      count += blocks.step() + least_[i] < dual[i];
+      count += blocks.move_cost() + least_[i] < dual[i];
     }
     violators_.clear();
     for (int k = 0; k < count; ++k) {
@@ -212,8 +213,8 @@ class BlockExact {
       int cheaper = 0;
       for (int k = rings_.begin[ring]; k < rings_.begin[ring + 1]; ++k) {
         const int cell = home_[i] + rings_.offset[k];
-        const double cost = blocks.step() * rings_.squared[k] - blocks.worth(s, weight_[cell]) +
-                            matching_.price[cell];
+        const double cost = blocks.move_cost() * rings_.squared[k] -
+                            blocks.worth(s, weight_[cell]) + matching_.price[cell];
         cheaper += (cost < dual) & (index_[cell] >= 0);
       }
       if (cheaper) return true;
@@ -238,7 +239,7 @@ class BlockExact {
   std::vector<int> index_;  // of the place; -1: off the grid
   std::vector<Found> found_;
   std::vector<double> row_;  // of costs
-  int64_t looks_ = 0;        // at a place, that are left to the searches
+  int64_t scans_left_ = 0;   // of single moves, for all searches
 };
 
 }  // namespace puzzlemix

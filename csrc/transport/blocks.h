@@ -1,20 +1,20 @@
-// One sample of block transport as integers (transport.h), for every team.
+// A sample of block transport as integers (transport.h has the formula), for every team.
 //
-// What a block is worth in a place and what a move costs are integers in doubles: all are below
-// 2^53, and SSE2, the baseline, compares no 64-bit integers.
+// The worth of a block in a place and the cost of a move are integers kept in doubles: all are
+// below 2^53, and SSE2, the baseline on x86, has no comparison of 64-bit integers.
 #pragma once
 
 #include <cstdint>
 
-#include "numeric.h"
+#include "rounding.h"
 #include "team.h"
 #include "team_algorithms.h"
 #include "tensor.h"
 
 namespace puzzlemix {
 
-// In this order: lay_out once; then, for each sample, the caller fills saliency() and weight() and
-// scale() makes the integers. Copies share the memory.
+// First lay_out() once. Then, for each sample, the caller fills saliency() and weight() and calls
+// scale(), which makes the integers. Copies share the memory.
 class Blocks {
  public:
   PUZZLEMIX_HD Blocks(Arena& arena, int height, int width)
@@ -24,20 +24,21 @@ class Blocks {
         height_(height),
         width_(width) {}
 
-  // What follows from the shape alone: one phase.
+  // Tabulates the row and column of each block, in one phase.
   template <typename Team>
   PUZZLEMIX_HD void lay_out(Team& team) const {
     uint16_t* const position = position_;
     const int width = width_;
-    team.step(height_, width,
-              [=](int y, int x) { position[y * width + x] = static_cast<uint16_t>(y << 8 | x); });
+    team.for_each(height_, width, [=](int y, int x) {
+      position[y * width + x] = static_cast<uint16_t>(y << 8 | x);
+    });
   }
 
-  // By block, finite and not negative; by place, in [0, 1].
+  // Saliency by block, finite and not negative; weight by place, in [0, 1].
   PUZZLEMIX_HD double* saliency() const { return saliency_; }
   PUZZLEMIX_HD double* weight() const { return weight_; }
 
-  // The integers of the sample: three phases.
+  // Makes the integers of the sample, in three phases.
   template <typename Team>
   PUZZLEMIX_HD void scale(Team& team, double xi) {
     const int n = cells();
@@ -49,9 +50,9 @@ class Blocks {
     unit_ = longest > 0 ? xi / (static_cast<double>(longest) * longest) : 0.0;
     const double furthest = (height_ - 1) * (height_ - 1) + (width_ - 1) * (width_ - 1);
     const double largest = unit_ * furthest + most;
-    // Where that overflows, all integers are 0.
+    // If `largest` overflows, all integers become 0.
     scale_ = largest - largest == 0 ? power_scale(largest) : 0.0;
-    step_ = largest - largest == 0 ? round_even(scale_ * unit_) : 0.0;
+    move_cost_ = largest - largest == 0 ? round_even(scale_ * unit_) : 0.0;
   }
 
   PUZZLEMIX_HD int height() const { return height_; }
@@ -60,13 +61,13 @@ class Blocks {
   PUZZLEMIX_HD int row_of(int i) const { return position_[i] >> 8; }
   PUZZLEMIX_HD int column_of(int i) const { return position_[i] & 0xff; }
 
-  // c, the cost of a squared distance of one in the caller's unit; D, that as an integer; the
-  // smallest and the largest weight.
-  PUZZLEMIX_HD double step() const { return step_; }
+  // D, the integer cost of a squared distance of one: what a move by one block costs.
+  PUZZLEMIX_HD double move_cost() const { return move_cost_; }
   PUZZLEMIX_HD double lightest() const { return lightest_; }
   PUZZLEMIX_HD double heaviest() const { return heaviest_; }
 
-  // S: what saliency s is worth in a place of weight w; block i there, and at home.
+  // S, the integer worth of saliency s in a place of weight w; of block i there, and in its own
+  // place.
   PUZZLEMIX_HD double worth(double s, double w) const { return round_even(scale_ * (s * w)); }
   PUZZLEMIX_HD double worth_of(int i, double w) const { return worth(saliency_[i], w); }
   PUZZLEMIX_HD double worth_at_home(int i) const { return worth(saliency_[i], weight_[i]); }
@@ -76,28 +77,29 @@ class Blocks {
     return rows * rows + columns * columns;
   }
 
-  // The integer cost of sending a block to a place, and to every place.
+  // The integer cost of sending a block to a place; costs() writes those of all places.
   PUZZLEMIX_HD double cost(int block, int place) const {
-    return step_ * squared_distance(block, place) - worth(saliency_[block], weight_[place]);
+    return move_cost_ * squared_distance(block, place) - worth(saliency_[block], weight_[place]);
   }
   void costs(int block, double* out) const {
     const int top = row_of(block), left = column_of(block), width = width_;
-    const double scale = scale_, step = step_, s = saliency_[block];
+    const double scale = scale_, move_cost = move_cost_, s = saliency_[block];
     double across[kMaxSide];
-    for (int x = 0; x < width; ++x) across[x] = step * ((x - left) * (x - left));
+    for (int x = 0; x < width; ++x) across[x] = move_cost * ((x - left) * (x - left));
     const double* w = weight_;
     for (int y = 0; y < height_; ++y, out += width, w += width) {
-      const double down = step * ((y - top) * (y - top));
+      const double down = move_cost * ((y - top) * (y - top));
       for (int x = 0; x < width; ++x) out[x] = (down + across[x]) - round_even(scale * (s * w[x]));
     }
   }
 
-  // Ring r of block i: the places r rows or columns away. All further ones are in later rings.
+  // Ring r of block i are the places whose larger distance, of rows and of columns, is r. Every
+  // place is in one ring up to last_ring(i).
   PUZZLEMIX_HD int last_ring(int i) const {
     const int top = row_of(i), left = column_of(i);
     return Most()(Most()(top, height_ - 1 - top), Most()(left, width_ - 1 - left));
   }
-  // look(place, squared distance)
+  // Calls look(place, squared distance) for every place of ring r of block i.
   template <typename Look>
   PUZZLEMIX_HD void ring(int i, int r, Look look) const {
     const int top = row_of(i), left = column_of(i);
@@ -112,15 +114,15 @@ class Blocks {
     }
   }
 
-  // Whether weights are 0 and w only: a block is shown or not.
+  // Whether every weight is 0 or the largest: each place shows its block or hides it.
   template <typename Team>
   PUZZLEMIX_HD bool shown_or_not(Team& team) const {
     const double *const w = weight_, heaviest = heaviest_;
     return !team.any(cells(), [=](int j) { return (w[j] != 0) & (w[j] != heaviest); });
   }
 
-  // Of an answer, where block_in(place) is the block that goes there: the sum of its squared
-  // distances, and its total in the caller's own costs, given that sum.
+  // For an answer in which block_in(place) goes to each place: the sum of squared distances, and
+  // the total in the caller's own costs, which needs that sum.
   template <typename Team, typename BlockIn>
   PUZZLEMIX_HD int64_t squared_distances(Team& team, BlockIn block_in) const {
     const Blocks self = *this;
@@ -138,9 +140,10 @@ class Blocks {
 
  private:
   double *saliency_, *weight_;
-  uint16_t* position_;  // row << 8 | column: divisions would cost more than all else
+  uint16_t* position_;  // row << 8 | column of each block, as divisions would take too long
   int height_, width_;
-  double unit_ = 0, scale_ = 1, step_ = 0;
+  double unit_ = 0;  // c, the cost of a squared distance of one in the caller's unit
+  double scale_ = 1, move_cost_ = 0;
   double lightest_ = 0, heaviest_ = 0;
 };
 

@@ -1,23 +1,28 @@
-// Deferred acceptance (Gale and Shapley 1962): the stable matching of rows and columns that both
-// prefer the cheaper entry and, on a tie, the lower index.
+// Deferred acceptance (Gale and Shapley 1962): the proposer-optimal stable matching of rows and
+// columns, where both prefer the cheaper entry and, on a tie, the lower index.
 //
-// Any order of proposals leads to the same matching, so rows propose one at a time, and never in
-// vain: a row looks for its best column among those that would take it, in one vectorised scan
-// that compares its costs with what each column holds. A uniform random matrix takes 1.4 to 1.5
-// scans a row (N = 256 to 4096), where proposing to the best column first and being refused takes
-// log N.
+// A row proposes to its best column. A column holds the best proposal that it has had so far and
+// rejects any other, whose row then proposes to its next column. When every row is held, or has
+// proposed to all columns, no row and column prefer each other to what they have: the matching is
+// stable, and every row has the best column that it has in any stable matching.
 //
-// What a column holds only gets better, so a row's proposals go down its list. A row that has been
-// scanned as often as its columns would be compared when sorted gets them sorted, and walks on
-// from there: no input takes more than O(N^2 log N), where scans alone take N^3 on costs such as
+// The order of proposals doesn't matter (McVitie and Wilson 1971), so rows propose one at a time,
+// and only where they will be accepted: one vectorised scan of a row's costs, compared with what
+// each column holds, finds its best column among those that would accept it. A uniform random
+// matrix takes 1.4 to 1.5 scans a row (N = 256 to 4096); proposing down the list and being rejected
+// would take log N proposals.
+//
+// Complexity. What a column holds only gets better, so a row's proposals go down its list. A row
+// that has been scanned O(log N) times gets its columns sorted, and from then on walks down that
+// order. So no input takes more than O(N^2 log N), where scans alone take N^3 on costs such as
 // -i*j.
 //
 // Costs are read where the caller has them. Should another thread change them meanwhile, the result
-// means nothing but is a matching still: every loop is bounded, and a row that finds no column
-// takes one that is free.
+// is meaningless but still a matching: every loop is bounded, and a row that finds no column takes
+// one that is free.
 //
-// Of more rows than columns, those left over propose in vain. Where an infinite cost forbids a
-// pair, that is the last choice of both.
+// If there are more rows than columns, some rows end up without one. A pair that an infinite cost
+// forbids is the last choice of both.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +34,8 @@
 
 namespace puzzlemix {
 
-// An index as wide as a cost: comparisons of both then vectorise together.
+// An integer type for indices, or double, as wide as a cost: loops that compare both then
+// vectorise.
 template <typename T>
 struct IndexFor {
   using type = int32_t;
@@ -42,19 +48,19 @@ struct IndexFor<double> {
 template <typename T>
 class DeferredAcceptance {
  public:
-  struct Choice {
-    int column;  // -1: none would take the row
+  struct Proposal {
+    int column;  // -1 if no column accepts the row
     T cost;
   };
 
-  // All are free.
+  // Begins a matching in which all rows and columns are free.
   void reset(int rows, int columns) {
     start(rows, columns);
     cost_.assign(columns, kTop);
     row_.assign(columns, static_cast<Index>(rows));
   }
 
-  // Row i holds column i, at cost[i].
+  // Begins a matching in which column i holds row i, at cost[i].
   void reset_to_identity(const std::vector<T>& cost) {
     const int n = static_cast<int>(cost.size());
     start(n, n);
@@ -68,7 +74,7 @@ class DeferredAcceptance {
     row_[column] = static_cast<Index>(rows_);
   }
 
-  // What a column holds; the number of rows if it is free.
+  // The row that a column holds, or the number of rows if it is free.
   int row(int column) const { return static_cast<int>(row_[column]); }
 
   bool accepts(int column, T cost, int row) const {
@@ -76,18 +82,18 @@ class DeferredAcceptance {
            (cost == cost_[column] && static_cast<Index>(row) < row_[column]);
   }
 
-  // Seats the row and returns the one that has to leave; the number of rows if none has to.
-  int seat(int row, Choice choice) {
-    const int leaver = this->row(choice.column);
-    cost_[choice.column] = choice.cost;
-    row_[choice.column] = static_cast<Index>(row);
+  // Makes the column hold the row; returns the row that it rejects, or the number of rows if none.
+  int seat(int row, Proposal proposal) {
+    const int leaver = this->row(proposal.column);
+    cost_[proposal.column] = proposal.cost;
+    row_[proposal.column] = static_cast<Index>(row);
     return leaver;
   }
 
-  // The row's best column among those that accept it. `rows` has row(i), a pointer to the costs of
-  // all columns, and at(i, j).
+  // The row's best column among those that accept it. `rows` has row(i), a pointer to a row's
+  // costs, and at(i, j), one cost.
   template <typename Rows>
-  Choice choose(Rows& rows, int row) {
+  Proposal choose(Rows& rows, int row) {
     patience_.spend(columns_);
     if (scans_[row] < 0) return walk(rows, row);
     if (++scans_[row] <= most_scans_) return scan(rows.row(row), row);
@@ -111,8 +117,8 @@ class DeferredAcceptance {
     sorted_rows_ = 0;
   }
 
-  Choice scan(const T* costs, int row) const {
-    // The block that holds the best column first; only that one is searched for it.
+  Proposal scan(const T* costs, int row) const {
+    // First the block of columns that has the best one, then the column within that block.
     int first = -1;
     T least = kTop;
     for (int begin = 0; begin < columns_; begin += kBlock) {
@@ -122,14 +128,14 @@ class DeferredAcceptance {
         first = begin;
       }
     }
-    // Costs may be as large as kTop themselves, hence the second question.
+    // A cost may equal kTop, the value of columns that don't accept: so ask whether this one does.
     for (int column = first; column < columns_; ++column) {
       if (costs[column] == least && accepts(column, least, row)) return {column, least};
     }
     return any_free();
   }
 
-  Choice any_free() const {
+  Proposal any_free() const {
     const auto free = std::find(row_.begin(), row_.end(), static_cast<Index>(rows_));
     return {free == row_.end() ? -1 : static_cast<int>(free - row_.begin()), kTop};
   }
@@ -162,7 +168,8 @@ class DeferredAcceptance {
     if (order_.size() < (slot + 1) * columns_) order_.resize((slot + 1) * columns_);
     uint16_t* order = order_.data() + slot * columns_;
     for (int j = 0; j < columns_; ++j) order[j] = static_cast<uint16_t>(j);
-    // A copy, without what isn't a number: an order that changes would take std::sort off its ends.
+    // A copy without NaNs: with NaNs, or values that another thread changes, the order would be
+    // inconsistent, and std::sort might run beyond the ends.
     sorted_.assign(costs, costs + columns_);
     for (T& cost : sorted_) cost = cost == cost ? cost : kTop;
     const T* keys = sorted_.data();
@@ -174,7 +181,7 @@ class DeferredAcceptance {
   }
 
   template <typename Rows>
-  Choice walk(Rows& rows, int row) {
+  Proposal walk(Rows& rows, int row) {
     const size_t slot = static_cast<size_t>(-1 - scans_[row]);
     const uint16_t* order = order_.data() + slot * columns_;
     while (next_[slot] < columns_) {
@@ -186,13 +193,13 @@ class DeferredAcceptance {
   }
 
   int rows_ = 0, columns_ = 0;
-  std::vector<T> cost_;     // of what each column holds
-  std::vector<Index> row_;  // that each column holds; rows_: none
-  std::vector<int> scans_;  // of each row; below 0: sorted, -1 - slot
-  int most_scans_ = 0;      // before a row is sorted
+  std::vector<T> cost_;     // by column, the cost of the row that it holds
+  std::vector<Index> row_;  // by column, the row that it holds; rows_: none
+  std::vector<int> scans_;  // by row, the number of its scans, or -1 - its slot once it is sorted
+  int most_scans_ = 0;      // how many scans a row gets before it is sorted
   size_t sorted_rows_ = 0;
-  std::vector<uint16_t> order_;  // [slot, columns]
-  std::vector<int> next_;        // [slot]
+  std::vector<uint16_t> order_;  // [slot, columns], the columns of a sorted row by rising cost
+  std::vector<int> next_;        // [slot], how many columns of that order have been tried
   std::vector<T> sorted_;        // the costs of the row that is being sorted
   Patience patience_;
 };

@@ -1,27 +1,47 @@
-// An assignment of least total cost by shortest augmenting paths (Jonker and Volgenant 1987), for a
-// matrix of integers with at most as many rows as columns. An infinite cost forbids a pair.
+// The linear assignment problem by shortest augmenting paths: R. Jonker and A. Volgenant, "A
+// shortest augmenting path algorithm for dense and sparse linear assignment problems", Computing 38
+// (1987).
 //
-// Prices of columns and duals of rows keep every assigned row at a column that is cheapest for it,
-// price included, and every free column at the lowest price there is: what is assigned is optimal.
+// A matrix of whole costs with at most as many rows as columns is given; each row is to have a
+// column of its own, at the least total. An infinite cost forbids a pair. O(rows^2 columns) at
+// most; on random costs most of the time goes into reading the matrix.
+//
+// Prices. A column j has a price p[j], a row i that is assigned a dual u[i], what its column costs
+// it, price included. Two conditions hold after every step:
+//
+//   complementary slackness:  u[i] = c[i, j] + p[j] <= c[i, k] + p[k]  for j the column of i, any k
+//   free columns:             p[j] <= p[k]  for j free, any k, where columns outnumber rows
+//
+// Add the first up over the rows: the prices cancel against those of any other assignment of the
+// same columns, and by the second no other columns do better. So once all rows are assigned, the
+// assignment is optimal, and the prices are its certificate. The steps:
 //
 // Column reduction, where every column will be taken: prices take the columns' minima off, of the
-// costs or of the costs less each row's minimum, whichever promises more on a sample of the rows:
-// an offset of the rows spoils the first, an offset of the columns the second, a hundredfold. Where
-// the cheapest columns of most rows differ anyway, those rows have them, and all prices are 0.
+// costs or of the costs less each row's minimum, whichever has the larger dual value on a sample of
+// the rows: an offset of the rows spoils the first, an offset of the columns the second, a
+// hundredfold. Where the cheapest columns of most rows differ anyway, those rows have them, and all
+// prices are 0.
 //
 // Augmenting row reduction: a row takes its cheapest column and raises the price by its advantage
-// over the second cheapest; who had it bids next. 10 of 1024 rows with uniform costs are left over.
+// over the second cheapest; who had the column bids next. 10 of 1024 rows with uniform costs are
+// left over.
 //
-// Augmentation: a search from each of these by Dijkstra's algorithm over whole rows.
+// Augmentation: from each row that is left, Dijkstra's algorithm over the reduced costs
+// c[i, j] + p[j] - u[i], which are not negative, to the nearest free column. A row is scanned as a
+// whole: all columns are compared with it in one pass. Shifting the rows along the path assigns one
+// more, and the price of each column that is nearer rises by how much nearer it is.
 //
-// Core (Volgenant 1996), for more than 128 columns: the dozen cheapest columns of a row, and a
-// bound on all others, which holds as prices only rise. A bid from the core costs 30 ns, not a
-// scan, and searches (path_search.h) go beyond it only where it doesn't do.
+// Cores, for more than 128 columns: A. Volgenant, "Linear and semi-assignment problems: a core
+// oriented approach", Computers and Operations Research 23 (1996). A row keeps its dozen cheapest
+// columns, and a bound on all others, which holds as prices only rise. A bid from the core costs
+// 30 ns, not a scan, and searches (path_search.h) go beyond it only where it doesn't do.
 //
-// Auction with scaling (Bertsekas 1988), where searches have scanned every row 48 times and are not
-// done, as on costs i * j: bids that raise a price by epsilon more give a total within N * epsilon
-// of the least. Prices found with a large epsilon make the bids with an eighth of it few, and with
-// N * epsilon < 1 the total of integers is the least: 50 to 80 bids a row, where searches scan N.
+// Auction with scaling: D. P. Bertsekas, "The auction algorithm: a distributed relaxation method
+// for the assignment problem", Annals of Operations Research 14 (1988). It takes over where
+// searches have scanned every row 48 times and are not done, as on costs i * j. Bids that raise a
+// price by epsilon more give a total within rows * epsilon of the least. Prices found with a large
+// epsilon make the bids with an eighth of it few, and with rows * epsilon < 1 the total of whole
+// costs is the least: 50 to 80 bids a row, where searches scan as many rows as there are.
 #pragma once
 
 #include <algorithm>
@@ -31,6 +51,7 @@
 #include <vector>
 
 #include "interrupt.h"
+#include "rounding.h"
 #include "transport/lanes.h"
 #include "transport/path_search.h"
 
@@ -79,10 +100,12 @@ class JonkerVolgenant {
 
  private:
   static constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  static constexpr int kWhole = 128;  // columns, up to which rows have no core
-  static constexpr int kCore = 12;    // columns of a core
+  static constexpr int kUncored = 128;  // columns, up to which rows have no core
+  static constexpr int kCore = 12;      // columns of a core
   static constexpr int kLanes = kMostLanes;
   static constexpr int kUnlisted = -1;
+  static constexpr int kTagged = 64;     // columns, up to which a reduced cost names its column
+  static constexpr int kSmall = 32;      // rows, for which a choice takes as long as it gains
   static constexpr int kSampled = 4;     // rows, for the choice of a column reduction
   static constexpr int kBids = 4;        // a row, before the rest is left to searches
   static constexpr int kRowsOpened = 8;  // by a search over cores, before it gives up
@@ -102,12 +125,14 @@ class JonkerVolgenant {
     rows_ = rows;
     columns_ = columns;
     padded_ = padded_to_lanes(columns);
-    cored_ = columns > kWhole;
+    cored_ = columns > kUncored;
     matching_.price.assign(padded_, 0.0);
     matching_.row.assign(columns, -1);
     matching_.column.assign(rows, -1);
     matching_.dual.resize(rows);
-    seen_.assign(padded_, -0.5);
+    tag_ = columns <= kTagged ? 1.0 / 256 : 0.0;
+    seen_.resize(padded_);
+    for (int j = 0; j < padded_; ++j) seen_[j] = j * tag_;
     distance_.resize(padded_);
     open_.resize(padded_);
     waiting_.resize(rows);
@@ -124,7 +149,21 @@ class JonkerVolgenant {
     matching_.row[j] = i;
     matching_.column[i] = j;
     matching_.dual[i] = dual;
-    seen_[j] = matching_.price[j];
+    seen_[j] = tagged_price(j);
+  }
+
+  // ---- Tags ----
+
+  // Costs and prices are whole, below 2^45, which leaves a double eight bits. A price to bidders
+  // and searches has a fraction: a quarter where the column is taken, so that a free one is cheaper
+  // on a tie, and up to kTagged columns the column's number, so that the least of some reduced
+  // costs says whose it is. To look for it in the row mispredicts two branches a bid.
+  double tagged_price(int j) const {
+    return matching_.price[j] + (matching_.row[j] < 0 ? 0.0 : 0.25) + j * tag_;
+  }
+  static double whole(double tagged) { return round_even(tagged); }
+  int column_of(double tagged) const {
+    return static_cast<int>((tagged - whole(tagged)) * 256) & (kTagged - 1);
   }
 
   // ---- Column reduction ----
@@ -138,7 +177,7 @@ class JonkerVolgenant {
       const double* const cost = costs.row(i);
       // The diagonal first, lest all rows take the same column where many cost nothing.
       const int j = cost[i] == 0 ? i : first_of_least(cost);
-      if (j == columns_) return i;
+      if (j >= columns_) return i;
       if (matching_.row[j] < 0) {
         give(i, j, 0);
       } else {
@@ -150,32 +189,39 @@ class JonkerVolgenant {
 
   int first_of_least(const double* cost) const {
     int j = 0;
+    while (j < padded_ && least_of_eight(cost + j) > 0) j += 8;
     while (j < columns_ && cost[j] != 0) ++j;
     return j;
+  }
+  static double least_of_eight(const double* x) {
+    return lane_minima<8>(8, [=](int j) { return pack(x + j); }).minimum();
   }
 
   template <typename Costs>
   void reduce_columns(Costs& costs) {
     double* const minima = distance_.data();
     const int step = std::max(1, rows_ / kSampled);
-    const bool offsets = promise(costs, step, 1, minima) > promise(costs, step, 0, minima);
+    const bool offsets =
+        rows_ > kSmall && promise(costs, step, true, minima) > promise(costs, step, false, minima);
     find_minima(costs, 1, offsets, minima);
     for (int j = 0; j < columns_; ++j) {
       // A search finds out about a column without a finite cost.
       matching_.price[j] = minima[j] < kInfinity ? -minima[j] : 0;
       matching_.row[j] = -1;
-      seen_[j] = matching_.price[j] - 0.5;
+      seen_[j] = tagged_price(j);
     }
     std::fill(matching_.column.begin(), matching_.column.end(), -1);
     waiting_.resize(rows_);
     std::iota(waiting_.begin(), waiting_.end(), 0);
   }
 
-  // Of every step-th row, offsets added `offsets` times.
+  // Of every step-th row, offsets added or not.
   template <typename Costs>
-  void find_minima(Costs& costs, int step, double offsets, double* minima) const {
+  void find_minima(Costs& costs, int step, bool offsets, double* minima) const {
     std::fill_n(minima, padded_, kInfinity);
-    for (int i = 0; i < rows_; i += step) lower(minima, costs.row(i), offsets * costs.offset(i));
+    for (int i = 0; i < rows_; i += step) {
+      lower(minima, costs.row(i), offsets ? costs.offset(i) : 0);
+    }
   }
 
   void lower(double* __restrict minima, const double* __restrict costs, double shift) const {
@@ -187,17 +233,15 @@ class JonkerVolgenant {
 
   // The value of the dual problem of every step-th row, with minima of these rows as prices.
   template <typename Costs>
-  double promise(Costs& costs, int step, double offsets, double* minima) const {
+  double promise(Costs& costs, int step, bool offsets, double* minima) const {
     find_minima(costs, step, offsets, minima);
     double value = 0;
     for (int j = 0; j < columns_; ++j) value += minima[j] < kInfinity ? minima[j] : 0;
     value *= static_cast<double>(kSampled) / columns_;  // of so many columns as there are rows
     for (int i = 0; i < rows_; i += step) {
       const double* const cost = costs.row(i);
-      const int n = columns_;
-      value += costs.offset(i) + lane_minima<8>(padded_, [=](int j) {
-                                   return j < n ? cost[j] - minima[j] : kInfinity;
-                                 }).minimum();
+      const auto reduced = [=](int j) { return pack(cost + j) - pack(minima + j); };
+      value += costs.offset(i) + lane_minima<8>(padded_, reduced).minimum();
     }
     return value;
   }
@@ -218,7 +262,7 @@ class JonkerVolgenant {
         }
         const Offer offer = best_offer(costs, i);
         const int j = offer.column, loser = matching_.row[j];
-        const double first = std::ceil(offer.first), second = std::ceil(offer.second);
+        const double first = whole(offer.first), second = whole(offer.second);
         // A row that may have one column alone could raise its price for ever.
         const bool pays = second > first && second < kInfinity;
         if (!pays && loser >= 0) {
@@ -242,21 +286,53 @@ class JonkerVolgenant {
   }
 
   Offer best_of_row(const double* cost) const {
-    constexpr int kLanes = 8;
+    return tag_ > 0 ? best_by_tag(two_least(cost)) : best_by_lane(two_least(cost), cost);
+  }
+
+  // The least and the second of every kLanes-th column, prices included.
+  struct TwoLeast {
+    static constexpr int kLanes = 8, kPacks = kLanes / kPacked<double>;
+    Pack<double> first[kPacks], second[kPacks];
+  };
+  TwoLeast two_least(const double* cost) const {
     const double* const seen = seen_.data();
-    Lanes<kLanes> first, second;
-    for (int j = 0; j < padded_; j += kLanes) {
-      for (int l = 0; l < kLanes; ++l) {
-        const double x = cost[j + l] + seen[j + l];
-        const double loser = x > first.least[l] ? x : first.least[l];
-        first.least[l] = x < first.least[l] ? x : first.least[l];
-        second.least[l] = loser < second.least[l] ? loser : second.least[l];
+    TwoLeast two;
+    for (int k = 0; k < TwoLeast::kPacks; ++k) two.first[k] = two.second[k] = pack_of(kInfinity);
+    for (int j = 0; j < padded_; j += TwoLeast::kLanes) {
+      for (int k = 0; k < TwoLeast::kPacks; ++k) {
+        const int at = j + k * kPacked<double>;
+        const Pack<double> x = pack(cost + at) + pack(seen + at), loser = most(x, two.first[k]);
+        two.first[k] = least(x, two.first[k]);
+        two.second[k] = least(loser, two.second[k]);
       }
+    }
+    return two;
+  }
+
+  Offer best_by_tag(TwoLeast two) const {
+    Pack<double>*const a = two.first, *const b = two.second;
+    for (int half = TwoLeast::kPacks / 2; half > 0; half /= 2) {
+      for (int k = 0; k < half; ++k) {
+        b[k] = least(most(a[k], a[k + half]), least(b[k], b[k + half]));
+        a[k] = least(a[k], a[k + half]);
+      }
+    }
+    const double first = std::min(a[0][0], a[0][1]), other = std::max(a[0][0], a[0][1]);
+    const double second = std::min(b[0][0], b[0][1]);
+    return {first, std::min(other, second), column_of(first)};
+  }
+
+  Offer best_by_lane(const TwoLeast& two, const double* cost) const {
+    const double* const seen = seen_.data();
+    Lanes<TwoLeast::kLanes> first, second;
+    for (int k = 0; k < TwoLeast::kPacks; ++k) {
+      unpack(two.first[k], first.least + k * kPacked<double>);
+      unpack(two.second[k], second.least + k * kPacked<double>);
     }
     const double least = first.minimum();
     const int column = first.find(least, [=](int j) { return cost[j] + seen[j]; });
     // The second cheapest is another lane's cheapest or this lane's second.
-    first.least[column % kLanes] = second.least[column % kLanes];
+    first.least[column % TwoLeast::kLanes] = second.least[column % TwoLeast::kLanes];
     return {least, first.minimum(), column};
   }
 
@@ -267,10 +343,10 @@ class JonkerVolgenant {
     if (listed_[i] == kUnlisted) list(costs, i);
     Offer offer = best_listed(i);
     // A free column beyond the core may do as well as a taken one.
-    if (offer.first <= rest_[i] - 0.5) return offer;
+    if (offer.first <= rest_[i]) return offer;
     list(costs, i);
     offer = best_listed(i);
-    return offer.first <= rest_[i] - 0.5 ? offer : best_of_row(costs.row(i));
+    return offer.first <= rest_[i] ? offer : best_of_row(costs.row(i));
   }
 
   // What is beyond the core is no cheaper than the bound.
@@ -296,8 +372,11 @@ class JonkerVolgenant {
     const double* const cost = costs.row(i);
     const double* const price = matching_.price.data();
     double* const reduced = reduced_.data();
-    const auto lanes =
-        lane_minima<kLanes>(padded_, [=](int j) { return reduced[j] = cost[j] + price[j]; });
+    const auto lanes = lane_minima<kLanes>(padded_, [=](int j) {
+      const Pack<double> x = pack(cost + j) + pack(price + j);
+      unpack(x, reduced + j);
+      return x;
+    });
     constexpr int kBound = 8;
     auto sorted = lanes;
     std::nth_element(sorted.least, sorted.least + kBound - 1, sorted.least + kLanes);
@@ -379,9 +458,7 @@ class JonkerVolgenant {
   template <typename Costs>
   bool search(Costs& costs, int root) {
     std::fill(distance_.begin(), distance_.end(), kInfinity);
-    for (int j = 0; j < columns_; ++j) {
-      open_[j] = matching_.price[j] - (matching_.row[j] < 0 ? 0.5 : 0.0);
-    }
+    for (int j = 0; j < columns_; ++j) open_[j] = tagged_price(j);
     std::fill(open_.begin() + columns_, open_.end(), 0.0);
     scanned_.clear();
     int i = root, j = -1;
@@ -390,7 +467,7 @@ class JonkerVolgenant {
       ++scans_;
       patience_.spend(columns_);
       scanned_.push_back({i, -1, base, 0});
-      length = relax(costs.row(i), base, j);
+      length = whole(relax(costs.row(i), base, j));
       if (length == kInfinity) return false;
       if (matching_.row[j] < 0) break;
       scanned_.back().column = j;
@@ -399,22 +476,27 @@ class JonkerVolgenant {
       i = matching_.row[j];
       base = length - matching_.dual[i];
     }
-    length += 0.5;
     augment_along_path(costs, j, length);
     return true;
   }
 
-  // Shortens the distances by way of a row that is `base` away; returns the least one of those that
-  // are not scanned, less a half where the column is free, and the column.
+  // Shortens the distances by way of a row that is `base` away; returns the least one, tagged, of
+  // those that are not scanned, and its column.
   double relax(const double* cost, double base, int& column) {
     const double* const open = open_.data();
-    double* __restrict distance = distance_.data();
+    double* const distance = distance_.data();
+    const Pack<double> bases = pack_of(base);
     const auto lanes = lane_minima<kLanes>(padded_, [=](int j) {
-      const double x = cost[j] + open[j] + base;
-      return distance[j] = x < distance[j] ? x : distance[j];
+      const Pack<double> x = least(pack(cost + j) + pack(open + j) + bases, pack(distance + j));
+      unpack(x, distance + j);
+      return x;
     });
     const double least = lanes.minimum();
-    if (least < kInfinity) column = lanes.find(least, [=](int j) { return distance[j]; });
+    if (tag_ > 0) {
+      column = column_of(least);
+    } else if (least < kInfinity) {
+      column = lanes.find(least, [=](int j) { return distance[j]; });
+    }
     return least;
   }
 
@@ -458,6 +540,7 @@ class JonkerVolgenant {
   // rounds.
   template <typename Costs>
   void auction(Costs& costs) {
+    tag_ = 0;
     double last = 1;
     while (last * rows_ >= 1) last /= 2;
     seen_ = matching_.price;
@@ -500,7 +583,8 @@ class JonkerVolgenant {
   int rows_ = 0, columns_ = 0, padded_ = 0;
   bool cored_ = false;
   Matching matching_;
-  std::vector<double> seen_;         // prices to bidders: less a half where a column is free
+  std::vector<double> seen_;         // prices to bidders, tagged
+  double tag_ = 0;                   // of column 1: 1/256, or 0 where columns are too many
   std::vector<int> waiting_, left_;  // rows without a column
   // Cores.
   std::vector<Entry> cores_;  // [rows, kCore]

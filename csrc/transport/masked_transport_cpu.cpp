@@ -1,4 +1,4 @@
-// masked_transport on the CPU: the batch over threads, one workspace a thread.
+// masked_transport on the CPU: the batch is spread over threads, each with its own workspace.
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -13,7 +13,7 @@
 namespace puzzlemix {
 namespace {
 
-// Serves any number of samples of one shape, of any call.
+// Solves samples of one shape, one after the other, for any number of calls.
 template <typename Engine>
 class Workspace {
  public:
@@ -41,7 +41,7 @@ class Workspace {
   }
 
  private:
-  // Tensors of the function, in the order of its signature.
+  // The numbers of the function's tensors, in the order of its signature.
   static constexpr int kSaliency = 0, kMask = 1;
 
   Status load(const TransportProblem& problem, int64_t b) const {
@@ -53,16 +53,18 @@ class Workspace {
     if (!allowed(s, w, n)) return first_fault(s, w, n, b);
     PlainTeam team;
     const double most = team.reduce(n, 0.0, [=](int i) { return s[i]; }, Most());
-    // No move costs more than twice xi; a bound that doesn't depend on the grid is the contract's.
+    // A move costs at most 2 * xi. The contract states this bound, which doesn't depend on the
+    // grid.
     if (!(2 * problem.xi + most <= std::numeric_limits<double>::max())) {
       return {Fault::sum, kSaliency, b, std::max_element(s, s + n) - s};
     }
-    if (problem.indicator) team.step(n, [=](int i) { w[i] = w[i] > 0 ? 1.0 : 0.0; });
+    if (problem.indicator) team.for_each(n, [=](int i) { w[i] = w[i] > 0 ? 1.0 : 0.0; });
     return {};
   }
 
-  // Saliency finite and not negative, the mask in [0, 1]. Zero times a number is +0 unless that is
-  // negative (-0), infinite or not a number; adding 0 first makes +0 of -0, which is welcome.
+  // Whether saliency is finite and not negative and the mask in [0, 1], without branches: the bits
+  // of x * 0 are all 0 unless x is negative, infinite or NaN. Adding 0 first turns -0, which is
+  // allowed, into +0.
   static bool allowed(const double* saliency, const double* mask, int n) {
     uint64_t wrong = 0;
     const auto look = [&wrong](double x) {

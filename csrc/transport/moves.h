@@ -1,4 +1,4 @@
-// The moves between two blocks of a grid, nearest first: what the CPU's engines walk along.
+// The moves between two blocks of a grid, nearest first: the CPU's engines walk along this list.
 #pragma once
 
 #include <cstdint>
@@ -6,13 +6,14 @@
 
 namespace puzzlemix {
 
-// A move by so many rows and columns, of the given squared distance in blocks.
+// A move by `rows` rows and `columns` columns, whose squared distance is `squared`.
 struct Move {
   int32_t squared;
   int16_t rows, columns;
 };
 
-// All moves that fit a grid, by squared distance, then by the index of the block they lead to.
+// All moves that fit a grid, in the order of their squared distance, then of the block they lead
+// to.
 inline std::vector<Move> nearest_moves(int height, int width) {
   const int largest = (height - 1) * (height - 1) + (width - 1) * (width - 1);
   std::vector<int> begin(largest + 2, 0);

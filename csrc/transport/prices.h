@@ -1,11 +1,13 @@
-// The first prices of the exact block transport, for every team: one price p(w) for all places of
-// weight w. Blocks whose own place is the cheapest at these prices stay; whatever the prices, the
-// answer is exact, but with good ones few blocks are left to assign.
+// The first dual prices of the exact block transport, for every team: a price p(w) for all places
+// of weight w. Blocks whose own place is the cheapest at these prices satisfy complementary
+// slackness and stay. Whatever the prices, the answer is exact; with good ones few blocks are left
+// to assign.
 //
-// The price of a step up in weight is the one that clears the market: as many blocks would pay it
-// to cross over to the nearest place of more weight as would rather have it and leave. (The price
-// that leaves fewest blocks to assign leaves them all on one side; each of those then moves the
-// price of a whole group in a search over all of it, ten times the work at xi = 0.01.)
+// The difference of the prices of two neighbouring levels of weight is the one that clears the
+// market: as many blocks at the lower level would pay it to move to the nearest place of the upper
+// level as blocks of the upper level would rather have the money and leave. (The price that leaves
+// the fewest blocks to assign leaves them all on one side; each of them then changes the price of a
+// whole group in a search over all of it, which takes ten times the work at xi = 0.01.)
 #pragma once
 
 #include <cmath>
@@ -14,9 +16,10 @@
 
 namespace puzzlemix {
 
-// The squared distance of every cell to the nearest cell on the other side of a division of the
-// grid: two passes of minima of sums (Felzenszwalb and Huttenlocher 2012), over a window because
-// bytes at sixteen an instruction beat their linear-time scan. 16 x 16, reach 3: 0.4 us.
+// The squared distance of every cell to the nearest cell of the other of two classes: a distance
+// transform in two passes, one along columns and one along rows (Felzenszwalb and Huttenlocher
+// 2012). A pass takes minima over a window of `reach` cells; on bytes, sixteen an instruction, that
+// beats their linear-time scan. 16 x 16 with reach 3 takes 0.4 us.
 class NearestAcross {
  public:
   static constexpr int kReach = 7;
@@ -27,36 +30,37 @@ class NearestAcross {
     rows_ = arena.take<uint8_t>(bytes);
   }
 
-  // look(i, the squared distance of cell i), in the last of 3 + 2 * reach phases. upper: which side
-  // each cell is on, 0 or 1. Looks at most `reach` rows and columns away; what is further has more
-  // than twice the square of kReach.
+  // Calls look(i, the squared distance of cell i) in the last of 3 + 2 * reach phases. upper: the
+  // class of each cell, 0 or 1. Cells more than `reach` rows or columns away are not found; without
+  // any nearer one the result is larger than 2 * kReach^2.
   template <typename Team, typename Look>
   PUZZLEMIX_HD void find(Team& team, const uint8_t* upper, int reach, Look look) const {
     const Planes planes(height_, width_, reach);
     uint8_t *const marks = marks_, *const rows = rows_;
-    team.step(planes.bytes(), [=](int t) { marks[t] = kFar; });
-    team.step(planes.bytes(), [=](int t) { rows[t] = kFar; });
-    // 0 at the lower cells in one plane, at the upper cells in the other.
+    team.for_each(planes.bytes(), [=](int t) { marks[t] = kFar; });
+    team.for_each(planes.bytes(), [=](int t) { rows[t] = kFar; });
+    // The first plane is 0 at cells of class 0, the second at cells of class 1.
     const int width = width_, stride = planes.stride, plane = planes.size;
     uint8_t* const first = marks + planes.margin;
-    team.step(height_, width, [=](int y, int x) {
+    team.for_each(height_, width, [=](int y, int x) {
       const uint8_t side = upper[y * width + x];
       first[y * stride + x] = side ? kFar : 0;
       first[plane + y * stride + x] = side ? 0 : kFar;
     });
     spread(team, planes, marks, rows, reach, stride);
     spread(team, planes, rows, marks, reach, 1);
-    team.step(height_, width, [=](int y, int x) {
+    team.for_each(height_, width, [=](int y, int x) {
       const uint8_t to_lower = first[y * stride + x], to_upper = first[plane + y * stride + x];
       look(y * width + x, upper[y * width + x] ? to_lower : to_upper);
     });
   }
 
  private:
-  // Further away than the reach. Twice the square of the reach more is still a byte.
+  // Stands for no cell found. kFar + 2 * kReach^2 still fits a byte.
   static constexpr uint8_t kFar = 128;
 
-  // Two planes with empty rows and columns between them as far as the reach, and before and after.
+  // Two planes of bytes, with `reach` columns between rows and `reach` rows between, before and
+  // after the planes, which hold kFar: so windows need no check for the border.
   struct Planes {
     PUZZLEMIX_HD Planes(int height, int width, int reach)
         : stride(width + reach), size((height + reach) * stride), margin(reach * (stride + 1)) {}
@@ -71,13 +75,13 @@ class NearestAcross {
                                   uint8_t* to_start, int reach, int apart) {
     const uint8_t* const from = from_start + planes.margin;
     uint8_t* const to = to_start + planes.margin;
-    team.step(2 * planes.size,
-              [=](int t) { to[t] = shorter(from[t], from[t - apart], from[t + apart], 1); });
+    team.for_each(2 * planes.size,
+                  [=](int t) { to[t] = shorter(from[t], from[t - apart], from[t + apart], 1); });
     for (int q = 2; q <= reach; ++q) {
       const int away = q * apart;
       const uint8_t along = static_cast<uint8_t>(q * q);
-      team.step(2 * planes.size,
-                [=](int t) { to[t] = shorter(to[t], from[t - away], from[t + away], along); });
+      team.for_each(2 * planes.size,
+                    [=](int t) { to[t] = shorter(to[t], from[t - away], from[t + away], along); });
     }
   }
   PUZZLEMIX_HD static uint8_t shorter(uint8_t here, uint8_t before, uint8_t after, uint8_t along) {
@@ -98,20 +102,21 @@ class Prices {
         bid_(arena.take<double>(height * width)),
         ask_(arena.take<double>(height * width)) {}
 
-  // price: of every place, integers. least: for every block, a lower bound on the price less the
-  // worth of any place. False, and nothing is set, where all weights are equal: then all blocks
-  // stay. p is given at levels of weight and linear between them.
+  // Sets `price` of every place, integers, and for every block `least`, a lower bound on price
+  // minus worth over all places. p(w) is computed at levels of weight and linear between them.
+  // Returns false and sets nothing if all weights are equal: then every block stays.
   template <typename Team>
   PUZZLEMIX_HD bool set(Team& team, const Blocks& sample, double* price, double* least) const {
     const Blocks blocks = sample;
     if (blocks.lightest() == blocks.heaviest()) return false;
     const int n = blocks.cells(), count = count_levels(team, blocks);
-    const bool each = count > 0;  // weight has a level
+    const bool each = count > 0;  // whether every weight is a level
     const int levels = each ? count : kLevels;
-    // Between levels, p and the worth are linear but for their roundings.
+    // A bound taken at the levels holds between them, where p and the worth are linear, but for the
+    // rounding of either.
     const double slack = each ? 0 : 2;
     double low = blocks.lightest(), level = 0;
-    team.step(n, [=](int i) {
+    team.for_each(n, [=](int i) {
       price[i] = 0;
       least[i] = -slack - blocks.worth_of(i, low);
     });
@@ -122,19 +127,19 @@ class Prices {
       raise(team, blocks, {low, high, rise, level - slack}, price, least);
       low = high;
     }
-    team.step(n, [=](int i) { price[i] = round_even(price[i]); });
+    team.for_each(n, [=](int i) { price[i] = round_even(price[i]); });
     return true;
   }
 
  private:
   static constexpr int kLevels = 9;
 
-  // A step from one level to the next.
-  struct Step {
-    double low, high, rise, least;  // least: the price of the upper level at the least
+  // The rise of the price from a level of weight `low` to the next, `high`.
+  struct Rise {
+    double low, high, amount, least;  // least: a lower bound on the price of the upper level
   };
 
-  // How many different weights there are; 0: more than kLevels.
+  // The number of different weights, or 0 if there are more than kLevels.
   template <typename Team>
   PUZZLEMIX_HD static int count_levels(Team& team, const Blocks& blocks) {
     if (blocks.shown_or_not(team) && blocks.lightest() == 0) return 2;
@@ -156,8 +161,9 @@ class Prices {
     return k == kLevels - 1 ? heaviest : lightest + (heaviest - lightest) * k / (kLevels - 1);
   }
 
-  // As many blocks below the step would pay the price to cross to the nearest place above it as
-  // blocks above it would rather leave.
+  // The price difference of two levels at which as many blocks of the lower half would pay it to
+  // move to the nearest place of the upper half as blocks of the upper half would take it and
+  // leave.
   template <typename Team>
   PUZZLEMIX_HD double clearing_price(Team& team, const Blocks& sample, double low,
                                      double high) const {
@@ -165,27 +171,28 @@ class Prices {
     const int n = blocks.cells();
     double *const bid = bid_, *const ask = ask_;
     uint8_t* const upper = upper_;
-    const double *const w = blocks.weight(), step = blocks.step();
+    const double *const w = blocks.weight(), move_cost = blocks.move_cost();
     const double most_gain = team.reduce(
         n, -kInfinity,
         [=](int i) { return bid[i] = blocks.worth_of(i, high) - blocks.worth_of(i, low); }, Most());
-    team.step(n, [=](int i) { upper[i] = w[i] - low > high - w[i]; });
-    // Nobody pays for a move further than this.
-    const double affordable = sqrt(most_gain / step);
+    team.for_each(n, [=](int i) { upper[i] = w[i] - low > high - w[i]; });
+    // No block gains enough to pay for a longer move.
+    const double affordable = sqrt(most_gain / move_cost);
     constexpr double kLimit = NearestAcross::kReach;
     const int reach = static_cast<int>(Most()(1.0, Least()(affordable, kLimit)));
-    // What a block below would pay at most to cross, and one above would ask for at least to leave.
+    // The bid is the most that a block of the lower half would pay, the ask is the least that a
+    // block of the upper half would leave for.
     across_.find(team, upper, reach, [=](int i, uint8_t squared) {
-      const double gain = bid[i], moving = step * squared, side = upper[i];
+      const double gain = bid[i], moving = move_cost * squared, side = upper[i];
       bid[i] = side > 0 ? -kInfinity : gain - moving;
       ask[i] = side > 0 ? gain + moving : kInfinity;
     });
     return clear(team, n);
   }
 
-  // At the price, the number of bids above it is the number of asks below it: so many bids as there
-  // are lie at the price or below, asks counted in. Bids below all asks and asks above all bids
-  // don't matter.
+  // The price at which the number of bids above it equals the number of asks below it: among the
+  // bids and asks together, the one whose rank is the number of bids. Bids below all asks and asks
+  // above all bids are left out.
   template <typename Team>
   PUZZLEMIX_HD double clear(Team& team, int n) const {
     double* const bid = bid_;
@@ -194,7 +201,7 @@ class Prices {
     const double least_ask = team.reduce(n, kInfinity, [=](int i) { return ask[i]; }, Least());
     if (most_bid <= least_ask) return Most()(most_bid, 0.0);
     const int bids = team.reduce(n, 0, [=](int i) { return bid[i] > least_ask ? 1 : 0; }, Sum());
-    team.step(n, [=](int i) {
+    team.for_each(n, [=](int i) {
       const double asked = ask[i] < most_bid ? ask[i] : kInfinity;
       bid[i] = bid[i] > least_ask ? bid[i] : asked;
     });
@@ -202,22 +209,22 @@ class Prices {
   }
 
   template <typename Team>
-  PUZZLEMIX_HD static void raise(Team& team, const Blocks& sample, const Step& taken, double* price,
+  PUZZLEMIX_HD static void raise(Team& team, const Blocks& sample, const Rise& given, double* price,
                                  double* least) {
     const Blocks blocks = sample;
-    const Step step = taken;
-    const double slope = step.rise / (step.high - step.low);
+    const Rise rise = given;
+    const double slope = rise.amount / (rise.high - rise.low);
     const double* const w = blocks.weight();
-    team.step(blocks.cells(), [=](int i) {
-      const double between = w[i] > step.low ? (w[i] - step.low) * slope : 0;
-      price[i] += w[i] >= step.high ? step.rise : between;
-      const double offer = step.least - blocks.worth_of(i, step.high);
+    team.for_each(blocks.cells(), [=](int i) {
+      const double between = w[i] > rise.low ? (w[i] - rise.low) * slope : 0;
+      price[i] += w[i] >= rise.high ? rise.amount : between;
+      const double offer = rise.least - blocks.worth_of(i, rise.high);
       least[i] = offer < least[i] ? offer : least[i];
     });
   }
 
   NearestAcross across_;
-  uint8_t* upper_;  // by cell: the side of the step that it is on
+  uint8_t* upper_;  // by cell, whether its weight is nearer to the upper of two levels
   double *bid_, *ask_;
 };
 

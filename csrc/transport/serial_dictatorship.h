@@ -1,17 +1,21 @@
-// The stable matching of blocks and places where moving is free (D = 0): a serial dictatorship
-// (Satterthwaite and Sonnenschein 1981), for every team and any weights.
+// The proposer-optimal stable matching of blocks and places where moving is free (D = 0): a serial
+// dictatorship (Satterthwaite and Sonnenschein 1981), for every team and any weights.
 //
-// Rows and columns prefer the cheaper entry and, on a tie, the lower index, so the stable matching
-// takes the entries in the order of (cost, row, column): the first of them is the first choice of
-// its row and of its column. A cost is -S here, and S grows with saliency and with weight. So the
-// blocks choose by falling saliency, and each takes the heaviest place left: block k of that order
-// has place k of the places by falling weight. For weights 0 and w that is also an exact optimum:
-// the most salient blocks are shown.
+// Rows (blocks) and columns (places) prefer the cheaper entry and, on a tie, the lower index. So
+// the stable matching takes entries in the order of (cost, row, column): the first one is the first
+// choice of its row and of its column, and so on among those that are left. Here a cost is -S,
+// where S, the worth of a block in a place, grows with its saliency and with the weight of the
+// place. So blocks choose in the order of falling saliency, and each takes the heaviest place left:
+// block k of that order gets place k of the places by falling weight. If all weights are 0 or w,
+// that is also an optimal assignment: the most salient blocks are shown.
 //
-// But different saliencies may round to the same worth in the heaviest place left; then the lowest
-// of all blocks that tie is next, and likewise with places of different weights. With weights 0 and
-// w it is enough to order blocks by their worth at w; otherwise, from the first such tie on, blocks
-// choose one by one.
+// Ties. Different saliencies may round to one worth in the heaviest place left; then the block of
+// lowest index among those is next, and likewise with places of different weights. If all weights
+// are 0 or w it is enough to order blocks by their worth at w. Otherwise, from the first such tie
+// on, blocks choose one by one.
+//
+// It takes two sorts of n indices and a few phases, and three phases more for each block that
+// chooses by itself.
 #pragma once
 
 #include "transport/blocks.h"
@@ -25,7 +29,7 @@ class SerialDictatorship {
         rows_(arena.take<uint16_t>(n)),
         columns_(arena.take<uint16_t>(n)) {}
 
-  // set(place, block), for all places.
+  // Calls set(place, block) for every place, in phases.
   template <typename Team, typename Set>
   PUZZLEMIX_HD void solve(Team& team, const Blocks& sample, Set set) const {
     const Blocks blocks = sample;
@@ -33,7 +37,7 @@ class SerialDictatorship {
     double* const value = value_;
     uint16_t *const rows = rows_, *const columns = columns_;
     const bool shown = blocks.shown_or_not(team);
-    team.step(n, [=](int i) {
+    team.for_each(n, [=](int i) {
       value[i] = shown ? blocks.worth_of(i, blocks.heaviest()) : blocks.saliency()[i];
       rows[i] = columns[i] = static_cast<uint16_t>(i);
     });
@@ -41,22 +45,24 @@ class SerialDictatorship {
     sort_values(team, n, columns, Falling{blocks.weight()});
     const Order order{blocks, value, rows, columns};
     const int clear = team.reduce(n, n, [=](int k) { return order.clear(k) ? n : k; }, Least());
-    team.step(clear, [=](int k) { set(columns[k], rows[k]); });
+    team.for_each(clear, [=](int k) { set(columns[k], rows[k]); });
     const int front = choose_one_by_one(team, order, clear, set);
-    // What is left is worth nothing anywhere: the lowest row goes to the lowest column.
+    // The blocks left are worth nothing in any place left, all ties: the lowest row goes to the
+    // lowest column.
     const int left = n - front;
     const auto ascending = [](uint16_t a, uint16_t b) { return a < b; };
     sort_values(team, left, rows + front, ascending);
     sort_values(team, left, columns + front, ascending);
-    team.step(left, [=](int k) {
+    team.for_each(left, [=](int k) {
       if (rows[front + k] < kServed) set(columns[front + k], rows[front + k]);
     });
   }
 
  private:
-  static constexpr uint16_t kServed = 0x8000;  // added to who has chosen
+  static constexpr uint16_t kServed =
+      0x8000;  // a bit added to indices of blocks and places matched
 
-  // Indices by falling value, those of one value in ascending order.
+  // Orders indices by falling value, then by rising index.
   struct Falling {
     PUZZLEMIX_HD bool operator()(uint16_t a, uint16_t b) const {
       return values[a] > values[b] || (values[a] == values[b] && a < b);
@@ -64,7 +70,7 @@ class SerialDictatorship {
     const double* values;
   };
 
-  // Ranks of blocks and places.
+  // Blocks and places by rank: row(k) is the k-th block, column(k) the k-th place.
   struct Order {
     PUZZLEMIX_HD int row(int k) const { return rows[k] & ~kServed; }
     PUZZLEMIX_HD int column(int k) const { return columns[k] & ~kServed; }
@@ -72,14 +78,16 @@ class SerialDictatorship {
       return blocks.worth_of(row(k), blocks.weight()[column(l)]);
     }
 
-    // Whether block k is worth something in place k, and all that tie are alike.
+    // Whether the blocks and places of rank k match each other: the worth isn't 0, and what ties
+    // with either has equal saliency or weight, so that the rank decides.
     PUZZLEMIX_HD bool clear(int k) const {
       return worth(k, k) != 0 && row_end(k, k) == k + 1 && column_end(k, k) == k + 1;
     }
 
-    // Of the blocks from k on that are worth the same in place l, and of the places from l on in
-    // which block k is worth the same, where those end from which the lowest has to be found: at
-    // the next where all are alike, as these are in ascending order.
+    // Where the range of ranks ends in which the lowest index is to be searched for: the blocks
+    // from k on that are worth as much in place l as block k is, or the places from l on in which
+    // block k is worth as much as in place l. The range is one rank if all of it has one saliency
+    // or weight, because those are in the order of their indices.
     PUZZLEMIX_HD int row_end(int k, int l) const {
       const double tied = worth(k, l), mine = value[row(k)];
       const int other = end_of(k, [&](int m) { return value[row(m)] == mine; });
@@ -93,11 +101,11 @@ class SerialDictatorship {
       return other == blocks.cells() || !ties(other) ? l + 1 : end_of(other, ties);
     }
 
-    // Where those end from `begin` on that are alike; `begin` is.
+    // The first rank from `begin` on for which alike(rank) is false; alike(begin) is true.
     template <typename Alike>
     PUZZLEMIX_HD int end_of(int begin, const Alike& alike) const {
       const int n = blocks.cells();
-      int in = begin, apart = 1;  // gallops, as ties are short
+      int in = begin, apart = 1;  // exponential search first, as ties are short
       while (in + apart < n && alike(in + apart)) {
         in += apart;
         apart *= 2;
@@ -115,8 +123,9 @@ class SerialDictatorship {
     const uint16_t *rows, *columns;
   };
 
-  // From rank `front` on, until nothing that is left is worth anything. Returns the rank before
-  // which all have chosen and are chosen. Three phases for each that chooses.
+  // Lets blocks choose one by one from rank `front` on, until those left are worth nothing in any
+  // place left. Returns the rank before which all blocks and places are matched. Three phases a
+  // block.
   template <typename Team, typename Set>
   PUZZLEMIX_HD int choose_one_by_one(Team& team, const Order& order, int front, Set set) const {
     const int n = order.blocks.cells();
@@ -125,7 +134,7 @@ class SerialDictatorship {
     while (first_row < n && order.worth(first_row, first_column) != 0) {
       const int row = lowest(team, rows, first_row, order.row_end(first_row, first_column));
       const int column = lowest(team, columns, first_column, order.column_end(row, first_column));
-      team.step(1, [=](int) {
+      team.for_each(1, [=](int) {
         set(columns[column], rows[row]);
         rows[row] |= kServed;
         columns[column] |= kServed;
@@ -133,11 +142,11 @@ class SerialDictatorship {
       while (first_row < n && rows[first_row] >= kServed) ++first_row;
       while (first_column < n && columns[first_column] >= kServed) ++first_column;
     }
-    team.step(0, [](int) {});  // all have read the orders before they change
+    team.for_each(0, [](int) {});  // a barrier: the caller's next phase changes what was read here
     return Least()(first_row, first_column);
   }
 
-  // The rank, in [begin, end), of the lowest index that has not been served.
+  // The rank in [begin, end) of the lowest index without kServed.
   template <typename Team>
   PUZZLEMIX_HD static int lowest(Team& team, const uint16_t* order, int begin, int end) {
     const uint32_t found = team.reduce(
@@ -146,7 +155,7 @@ class SerialDictatorship {
     return static_cast<int>(found & 0xffff);
   }
 
-  double* value_;  // by block: what it is served by
+  double* value_;  // by block, the number whose falling order is the order of choice
   uint16_t *rows_, *columns_;
 };
 

@@ -1,32 +1,25 @@
 """What the site takes from the rest of the repository, and makes, while it is built.
 
-- Pages and pictures of bench/ and examples/, where they stand: they keep their paths on the site.
+- Pages and pictures of bench/, experiments/ and examples/ keep their paths on the site.
 - The gallery: `puzzlemix demo` draws it, and what it prints stands under it.
 - Pictures of code blocks: a block that saves a picture runs, and its picture goes beside the page.
 - `{{ source FILE:NAME }}` in a page becomes that definition, `{{ help COMMAND }}` what the command
   line says, `{{ report }}` what the demo printed.
-- Formulas, by KaTeX, here and not in the reader's browser.
-
-What is slow to make is kept in a folder of the user's cache, by a hash of what it is made from.
+- Formulas become MathML, which browsers set without a script, a font or another host.
 """
 
 from __future__ import annotations
 
 import ast
-import base64
 import contextlib
-import hashlib
 import html
 import io
-import json
 import os
 import re
-import subprocess
 import sys
-import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +29,6 @@ PAGES = (
     "CHANGELOG.md",
     "bench/README.md",
     "bench/results/*.md",
-    "bench/results/*.png",
     "experiments/README.md",
     "experiments/results/*.md",
     "experiments/results/*.png",
@@ -44,21 +36,15 @@ PAGES = (
 )
 """What the site shows as it stands."""
 
-KATEX = "0.19.1"
-KATEX_SHA512 = (
-    "jG8uKntjSEcm2EpQOh0XturpPuuC9r3Sq5HLHdsFdWZT27E672SF19QEi+of0/YeOy15lDgRhKvr5614uRrEfA=="
-)
-"""Of the package, as the npm registry tells it."""
-
-OTHER_FONTS = re.compile(r",url\(fonts/[\w-]+\.(?:woff|ttf)\) format\([^)]*\)")
-"""Every browser that KaTeX supports takes the fonts as woff2."""
-
 BLOCK = re.compile(r"^```python([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 DIRECTIVE = re.compile(r"^\{\{ (\w+) ?(.*?) \}\}$", re.MULTILINE)
 FORMULA = re.compile(
     r'<(?:span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</(?:span|div)>', re.DOTALL
 )
 PICTURE = re.compile(r'savefig\("([\w-]+\.png)"')
+
+MADE = tempfile.TemporaryDirectory(prefix="puzzlemix-site-")
+"""What is drawn once, however often `mkdocs serve` builds the site again."""
 
 
 def on_startup(**_: Any) -> None:
@@ -74,12 +60,17 @@ def on_files(files: Any, config: Any) -> Any:
     added = [path for pattern in PAGES for path in sorted(ROOT.glob(pattern))]
     every = {path.relative_to(ROOT).as_posix(): path for path in added}
     every |= {f"gallery/{path.name}": path for path in sorted(gallery().glob("*.png"))}
-    every |= {f"assets/katex/{name}": katex() / name for name in _shown(katex())}
     for page in files.documentation_pages():
-        every |= pictures(page.src_uri, page.content_string)
+        folder = page.src_uri.rpartition("/")[0]
+        for _, code in BLOCK.findall(page.content_string):
+            if PICTURE.search(code):
+                every |= {f"{folder}/{path.name}": path for path in drawn(code).glob("*.png")}
     for uri, path in every.items():
         files.append(File.generated(config, uri, abs_src_path=str(path)))
     return files
+
+
+on_files.mkdocs_priority = 50  # type: ignore[attr-defined] - before htmlproofer looks at the files
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -89,16 +80,12 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def on_post_page(output: str, **_: Any) -> str:
     """Set the formulas. The search index, made before, has them as they were written."""
-    formulas = [(html.unescape(tex), kind == "[") for kind, tex in FORMULA.findall(output)]
-    if not formulas:
-        return output
-    command = ["node", str(Path(__file__).with_name("katex.js")), str(katex() / "katex.js")]
-    text = json.dumps(formulas)
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    made = iter(json.loads(done.stdout))
-    return FORMULA.sub(lambda _: next(made), output)
+    from math_core import LatexToMathML
+
+    convert = LatexToMathML().convert_with_local_state
+    return FORMULA.sub(
+        lambda found: convert(html.unescape(found[2]), displaystyle=found[1] == "["), output
+    )
 
 
 def source(argument: str) -> str:
@@ -131,30 +118,22 @@ def report(_: str) -> str:
 DIRECTIVES: dict[str, Callable[[str], str]] = {"source": source, "help": usage, "report": report}
 
 
+@cache
 def gallery() -> Path:
     """The demo's pictures and what it printed."""
-
-    def draw(folder: Path) -> None:
-        text = _printed(["demo", "--out", str(folder), "--dpi", "200"])
-        (folder / "printed.txt").write_text(text)
-
-    return _cached("gallery", _library(), draw)
+    folder = Path(tempfile.mkdtemp(dir=MADE.name))
+    text = _printed(["demo", "--out", str(folder), "--dpi", "200"])
+    (folder / "printed.txt").write_text(text)
+    return folder
 
 
-def pictures(uri: str, markdown: str) -> dict[str, Path]:
-    """The pictures that a page's code blocks draw, by where they go."""
-    found = {}
-    for _, code in BLOCK.findall(markdown):
-        names = PICTURE.findall(code)
-        if names:
-            folder = _cached("picture", code.encode() + _library(), partial(_quietly, code))
-            found |= {f"{uri.rpartition('/')[0]}/{name}": folder / name for name in names}
-    return found
-
-
-def _quietly(code: str, folder: Path) -> None:
+@cache
+def drawn(code: str) -> Path:
+    """The folder with the pictures that a code block saves."""
+    folder = Path(tempfile.mkdtemp(dir=MADE.name))
     with contextlib.redirect_stdout(io.StringIO()):
         run(code, folder)
+    return folder
 
 
 def run(code: str, folder: Path) -> None:
@@ -167,42 +146,6 @@ def run(code: str, folder: Path) -> None:
         os.chdir(before)
 
 
-def katex() -> Path:
-    """KaTeX's files, by npm."""
-
-    def fetch(folder: Path) -> None:
-        npm = ["npm", "pack", "--silent", f"katex@{KATEX}", "--pack-destination", str(folder)]
-        subprocess.run(npm, check=True, capture_output=True)
-        package = (folder / f"katex-{KATEX}.tgz").read_bytes()
-        if base64.b64encode(hashlib.sha512(package).digest()).decode() != KATEX_SHA512:
-            raise RuntimeError(f"katex {KATEX} is not the package that was expected")
-        with tarfile.open(fileobj=io.BytesIO(package)) as archive:
-            for member in archive:
-                path = Path(member.name).relative_to("package")
-                kept = path.parts[0] == "dist" and path.suffix in (".js", ".css", ".woff2")
-                if (kept and "contrib" not in path.parts) or path.name == "LICENSE":
-                    to = folder / path.relative_to("dist" if kept else ".")
-                    to.parent.mkdir(exist_ok=True)
-                    to.write_bytes(archive.extractfile(member).read())
-        style = folder / "katex.min.css"
-        style.write_text(OTHER_FONTS.sub("", style.read_text()))
-
-    return _cached("katex", KATEX_SHA512.encode(), fetch)
-
-
-def _shown(folder: Path) -> Iterator[str]:
-    """What of KaTeX the reader's browser loads, and its licence."""
-    yield from ("katex.min.css", "LICENSE")
-    for path in sorted((folder / "fonts").glob("*.woff2")):
-        yield f"fonts/{path.name}"
-
-
-def _library() -> bytes:
-    """All that decides what puzzlemix computes and draws."""
-    parts = [*(ROOT / "puzzlemix").rglob("*.py"), *(ROOT / "csrc").rglob("*.[hc]*")]
-    return b"".join(path.read_bytes() for path in sorted(parts))
-
-
 def _printed(arguments: list[str]) -> str:
     """What a command prints."""
     from puzzlemix.demo.cli import main
@@ -211,18 +154,3 @@ def _printed(arguments: list[str]) -> str:
     with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
         main(arguments)
     return out.getvalue()
-
-
-def _cached(kind: str, made_from: bytes, make: Callable[[Path], None]) -> Path:
-    """The folder that `make` fills, from an earlier build where nothing has changed since."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "puzzlemix-site"
-    folder = base / f"{kind}-{hashlib.sha256(made_from).hexdigest()[:16]}"
-    if not folder.is_dir():
-        base.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=base) as new:
-            made = Path(new) / "made"
-            made.mkdir()
-            make(made)
-            with contextlib.suppress(OSError):  # another build was faster
-                made.rename(folder)
-    return folder

@@ -39,7 +39,10 @@ def read_square(file: IO[bytes], side: int) -> NDArray[np.uint8]:
     try:
         with Image.open(file) as image:
             upright = ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise BadPicture(f"too large: more than {most:,} pixels") from None
+    except (OSError, SyntaxError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a picture that can be read"
         raise BadPicture(why) from None
     if upright.mode[0] in "IF":

@@ -12,6 +12,7 @@ mixes hidden states.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -384,6 +385,7 @@ def _check(demo: Demo, pictures: Tensor) -> None:
         puzzle_mix(one, two, flat, flat, demo.lam, **{**demo.options, "transport": None})
     except ValueError as error:
         option, colon, message = str(error).partition(":")
+        message = re.sub(r"\bx1 of (\d+)x\d+", r"--size \1", message)
         raise BadInput(f"--{option.replace('_', '-')}{colon}{message}") from None
 
 

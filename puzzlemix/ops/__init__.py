@@ -1,6 +1,6 @@
 """The solvers and the mix: batched, compiled, bit-identical on every backend.
 
-All functions take tensors or NumPy arrays (then NumPy comes back), in any strides. Costs are
+All functions take tensors, or NumPy arrays (then they return arrays), with any strides. Costs are
 float16, bfloat16, float32 or float64, or integers, which are solved exactly as given: int32, or
 int64 where the values fit into int32 (on CUDA what doesn't fit counts as the nearest that does).
 Floats are rounded to integers sample by sample first, and the integers decide. Each answer is

@@ -1,7 +1,8 @@
-"""The border: tensors become addresses and sizes, and a problem runs where its tensors are.
+"""The border between Python and C++: tensors become addresses and sizes, and a problem is solved on
+the device of its tensors.
 
-Each noun's module checks its arguments, calls its operator, and in the operator's kernel allocates
-the results and fills the one struct that crosses to C++.
+Each noun's module checks its arguments and calls its operator. The operator's kernel allocates the
+results and fills the one struct that crosses to C++.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ OPERATORS = torch.ops.puzzlemix
 
 Pair = tuple[Tensor, Tensor]
 
-# As in csrc/tensor.h.
+# The numbers of enum Dtype in csrc/tensor.h.
 DTYPES = {
     torch.float16: 0,
     torch.bfloat16: 1,
@@ -52,7 +53,8 @@ DTYPES = {
 def solve(
     operator: Any, out: Tensor, sizes: tuple[object, ...], /, **problem: object
 ) -> validate.Fault | None:
-    """Solve where ``out`` is; what is returned is a value that is not allowed, if one was found.
+    """Solve a problem on the device of ``out``. Returns the fault that was found in its values, if
+    any.
 
     ``problem`` has the fields of the struct that the operator takes; ``sizes`` is all that its
     scratch memory on CUDA depends on.
@@ -66,7 +68,7 @@ def solve(
         count = _scratch_bytes[operator, sizes] = int(operator.scratch_bytes(**problem))
     if not count:
         return _enqueue(operator, out, 0, problem)
-    # Scratch memory comes from PyTorch, and is free again for what follows on the stream.
+    # Allocated by PyTorch, which may reuse it for later work on the same stream.
     scratch = torch.empty(count, dtype=torch.uint8, device=out.device)
     return _enqueue(operator, out, scratch.data_ptr(), problem)
 
@@ -75,7 +77,7 @@ _scratch_bytes: dict[tuple[object, object], int] = {}
 
 
 def run_on_cpu(operator: Any, problem: dict[str, object]) -> validate.Fault | None:
-    """Solve on PyTorch's threads. The tests put a host team in its place."""
+    """Solve on as many threads as PyTorch uses. Tests replace this function by a host team."""
     fault: validate.Fault | None = operator.run(
         torch.get_num_threads(), *_in_order(operator, problem)
     )
@@ -90,15 +92,15 @@ def _enqueue(
     if index != torch.cuda.current_device():
         with torch.cuda.device(index):
             return _enqueue(operator, out, scratch, problem)
-    # Builds of PyTorch without CUDA lack this, and tensors on CUDA too.
+    # Builds of PyTorch without CUDA lack this function, but never get here.
     stream = torch._C._cuda_getCurrentRawStream(index)
     fault: validate.Fault | None = operator.enqueue(stream, scratch, *_in_order(operator, problem))
     return fault
 
 
 def _in_order(operator: Any, problem: dict[str, object]) -> Iterable[object]:
-    """The fields of a problem without their names, which must be in the order of the operator's:
-    the first call of an operator makes sure."""
+    """The values of a problem's fields, in the order in which the operator takes them. The first
+    call of an operator checks that the fields are in that order."""
     if operator not in _known:
         assert tuple(problem) == operator.fields, (tuple(problem), operator.fields)
         _known.add(operator)
@@ -109,15 +111,15 @@ _known: set[object] = set()
 
 
 def looked_at(function: str, *tensors: Tensor | None, xi: float = 0.0) -> None:
-    """On CUDA values are looked at for `debug(True)` alone, and then before anything runs."""
+    """On CUDA, check values before anything runs, if `debug(True)` was called."""
     if validate.debugging():
         validate.expect_values(function, *tensors, xi=xi)
 
 
 def costs_of(function: str, *tensors: Tensor) -> list[Tensor]:
-    """The costs of a function, in the order of its signature, as they cross: dense, int64 as int32.
+    """The costs of a function, in the order of its signature, made dense, and int32 if int64.
 
-    What doesn't fit is refused on the CPU; on CUDA it counts as the nearest that does.
+    Values that don't fit are refused on the CPU; on CUDA they count as the nearest that does.
     """
     validate.expect_int32(function, *tensors)
     return [_as_int32(cost).contiguous() for cost in tensors]
@@ -131,7 +133,7 @@ def _as_int32(cost: Tensor) -> Tensor:
 
 
 def address(tensor: Tensor | None) -> int:
-    """Where a tensor lies; 0 for none."""
+    """The address of a tensor; 0 for None."""
     return 0 if tensor is None else tensor.data_ptr()
 
 
@@ -148,9 +150,10 @@ def register(
     cuda: bool = True,
     decides: bool = True,
 ) -> None:
-    """Make an operator of a kernel; ``like`` returns what it returns, for fake tensors.
+    """Register a kernel as an operator; ``like`` makes results of the right shapes for fake
+    tensors.
 
-    A decision has no gradient: without a word on that its floats would claim to need one.
+    The results are marked as not differentiable; otherwise floats among them would require grad.
     """
     name = schema.split("(")[0]
     library.define(schema)
@@ -165,12 +168,13 @@ def register(
 def register_gradient(
     name: str, save: Callable[..., None], backward: Callable[..., Any], tangent: Callable[..., Any]
 ) -> Callable[..., Any]:
-    """Reverse and forward mode of an operator, nested in any order; returns it with both.
+    """Register reverse-mode and forward-mode differentiation of an operator, which may be nested in
+    any order; returns the differentiable operator.
 
-    ``torch.library.register_autograd`` knows no forward mode: tangents are lost without a word.
-    ``save(ctx, inputs, output)`` and ``backward(ctx, *gradients)`` are as it takes them;
-    ``tangent(ctx, *tangents)`` gets None where there is none. What is returned also works below
-    the transforms of ``torch.func``, which look for a function, not for an operator.
+    ``torch.library.register_autograd`` has no forward mode: it silently drops tangents.
+    ``save(ctx, inputs, output)`` and ``backward(ctx, *gradients)`` are as that function takes them;
+    ``tangent(ctx, *tangents)`` gets None for inputs without a tangent. The result also works within
+    the transforms of ``torch.func``, which need an autograd function rather than an operator.
     """
 
     def forward(*args: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The graph cuts of grids, from check to crossing."""
+"""The graph cuts of grids: functions, operators, and the structs that cross to C++."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def grid_min_cut(
         source_caps: [B, H, W] >= 0, capacity from the source to each cell.
         sink_caps: [B, H, W] >= 0, capacity from each cell to the sink.
         vertical: [B, H-1, W] >= 0, capacity either way between a cell and the one below it.
-        horizontal: [B, H, W-1] >= 0, the same for the cell to the right.
+        horizontal: [B, H, W-1] >= 0, capacity either way between a cell and the one to its right.
 
     Returns:
         ``segment`` [B, H, W], True on the sink side (the cells from which the sink can be reached
@@ -53,7 +53,8 @@ def alpha_beta_swap(
     Args:
         unary: [B, H, W, L], the cost of each label in each cell.
         vertical: [B, H-1, W] >= 0, the weight of the edge between a cell and the one below it.
-        horizontal: [B, H, W-1] >= 0, the same for the cell to the right.
+        horizontal: [B, H, W-1] >= 0, the weight of the edge between a cell and the one to its
+        right.
         label_cost: [L, L], a semimetric: symmetric, >= 0, zero on the diagonal. An edge costs
             weight * label_cost[a, b]. It may be on the CPU whatever the others are on.
         max_cycles: the most sweeps over all pairs; None: until a sweep takes no move.
@@ -74,12 +75,13 @@ def exact_labeling(
 ) -> Labeling:
     """Label grids optimally: of the best labellings, the one that is lowest in every cell.
 
-    Steepest descent where the problem is convex throughout, else Ishikawa's graph (PAMI 2003).
+    Solved by steepest descent if all costs are convex, else by Ishikawa's graph (PAMI 2003).
 
     Args:
         unary: [B, H, W, L], the cost of each label in each cell; any costs.
         vertical: [B, H-1, W] >= 0, the weight of the edge between a cell and the one below it.
-        horizontal: [B, H, W-1] >= 0, the same for the cell to the right.
+        horizontal: [B, H, W-1] >= 0, the weight of the edge between a cell and the one to its
+        right.
         label_cost: [L, L], a semimetric that is convex in the label order:
             D[a,b] + D[a+1,b+1] <= D[a,b+1] + D[a+1,b].
 

@@ -1,4 +1,4 @@
-"""The mix of images, its gradient, and mixed labels: from check to crossing."""
+"""The mix of images, its gradient, and mixed labels: functions, operators, and structs for C++."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def mix(
     Args:
         x1: [B, C, Y, X], float16, bfloat16, float32 or float64, contiguous or channels_last; other
             layouts are copied first.
-        x2: [N, C, Y, X] of the same type, N = B without ``partner``. None: zeros, never made.
+        x2: [N, C, Y, X] of x1's type, N = B without ``partner``. None stands for zeros, which are
+            never made.
         mask: [B, h, w], any float type; used in float32 (float64 for float64 images).
         source1, source2: [B, h', w'] integers, permutations of 0 to h' * w' - 1; None: unmoved.
         partner: [B] integers: the second image of sample b is number ``partner[b]`` of x2, which is
@@ -65,7 +66,7 @@ def mixing_dtype(images: Tensor) -> torch.dtype:
 
 
 def memory_format(images: Tensor) -> torch.memory_format:
-    """The format in which images are mixed: channels_last where they are dense in it alone."""
+    """The format in which images are mixed: channels_last if they are dense in no other format."""
     if images.is_contiguous() or not images.is_contiguous(memory_format=torch.channels_last):
         return torch.contiguous_format
     return torch.channels_last
@@ -83,10 +84,10 @@ def mixed(
     partner: Tensor | None,
     trusted: bool,
 ) -> Tensor:
-    """The operator ``mix``; ``trusted``: mask, sources and partner needn't be looked at.
+    """Call the operator ``mix``; ``trusted``: mask, sources and partner are known to be valid.
 
-    PyTorch's layer for gradients, which is in Python, takes as long as two small mixes: it is left
-    out where nothing needs a gradient.
+    PyTorch's autograd function, which is in Python, takes as long as two small mixes. So it is left
+    out if nothing needs a gradient.
     """
     result: Tensor
     given = x1, x2, mask, source1, source2, partner, trusted
@@ -126,12 +127,12 @@ def _mix(
     x1 = x1.contiguous(memory_format=format)
     x2 = None if x2 is None else x2.contiguous(memory_format=format)
     batch, channels, height, width = out.shape
-    if format is torch.channels_last:  # one plane, whose rows are C times as wide
+    if format is torch.channels_last:  # mixed as one plane, whose rows are C times as wide
         channels, width = 1, width * channels
     _, mask_rows, mask_cols = mask.shape
-    mask_step = mask_rows * mask_cols
-    if batch > 1 and mask.stride(0) == 0:  # expanded: one mask for all
-        mask, mask_step = mask[0], 0
+    mask_stride = mask_rows * mask_cols
+    if batch > 1 and mask.stride(0) == 0:  # an expanded tensor: one mask for all samples
+        mask, mask_stride = mask[0], 0
     mask = mask.contiguous()
     source1, source2, partner = _index(source1), _index(source2), _index(partner)
     _, rows1, cols1 = (1, 1, 1) if source1 is None else source1.shape
@@ -142,7 +143,7 @@ def _mix(
         (),
         dtype=DTYPES[out.dtype],
         mask=mask.data_ptr(),
-        mask_step=mask_step,
+        mask_stride=mask_stride,
         mask_rows=mask_rows,
         mask_cols=mask_cols,
         source1=address(source1),
@@ -176,7 +177,7 @@ def _index(tensor: Tensor | None) -> Tensor | None:
 
 def _save_mix(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x1, x2, mask, source1, source2, partner, _ = inputs
-    # The images are kept alive for the mask's gradient alone.
+    # Images are saved only if the mask needs a gradient.
     images = (x1, x2) if ctx.needs_input_grad[2] else (None, None)
     ctx.save_for_backward(*images, mask, source1, source2, partner)
     ctx.save_for_forward(x1, x2, mask, source1, source2, partner)
@@ -185,7 +186,7 @@ def _save_mix(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _backward_mix(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    """The gradients of x1, x2 and the mask, made of mixes: so they have gradients in their turn.
+    """The gradients of x1, x2 and the mask. They are made of mixes, so they are differentiable too.
 
     P1' (z g), Q' P2' ((1 - z) g) and S (g (P1 x1 - P2 Q x2)), where Q takes each sample's partner
     and S is the sum over a block of the mask and all channels.
@@ -198,8 +199,8 @@ def _backward_mix(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     if ctx.needs_input_grad[1] and partner is None:
         for_x2 = _moved_back(grad, 1 - mask, source2)
     elif ctx.needs_input_grad[1]:
-        # An image may be the partner of several samples: added up in the type of the mix, and
-        # rounded to that of the images once.
+        # An image may be the partner of several samples: their sum is in the type of the mix, and
+        # is rounded once to that of the images.
         share = _moved_back(grad.to(mask.dtype), 1 - mask, source2)
         for_x2 = _by_partner(share, partner, ctx.others).to(grad.dtype)
     if ctx.needs_input_grad[2]:
@@ -209,7 +210,7 @@ def _backward_mix(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 
 def _tangent_mix(ctx: Any, *tangents: Tensor | None) -> Tensor:
-    """A mix of the images' tangents, and the mask's tangent times the difference of the images."""
+    """The mix of the images' tangents plus the mask's tangent times the moved x1 - x2."""
     x1, x2, mask, source1, source2, partner = ctx.saved_tensors
     of_x1, of_x2, of_mask = tangents[:3]
     if of_x1 is None:
@@ -225,7 +226,7 @@ def _tangent_mix(ctx: Any, *tangents: Tensor | None) -> Tensor:
 
 
 def _moved_back(grad: Tensor, mask: Tensor, source: Tensor | None) -> Tensor:
-    """P' (z g): weighed where it is seen, then moved to where it came from."""
+    """P' (z g): a gradient g times the mask, with blocks moved back to where they came from."""
     share: Tensor = _differentiable_mix(grad, None, mask, None, None, None, True)
     if source is None:
         return share
@@ -236,8 +237,8 @@ def _moved_back(grad: Tensor, mask: Tensor, source: Tensor | None) -> Tensor:
 
 
 def _by_partner(share: Tensor, partner: Tensor, count: int) -> Tensor:
-    """Q' x: of each of the second images the sum over the samples whose partner it is, [N, ...]."""
-    if partner.is_cuda:  # where nobody has looked at it; as MixProblem::other in csrc/mix/mix.h
+    """Q' x [N, ...]: for each second image the sum of x over the samples whose partner it is."""
+    if partner.is_cuda:  # unchecked there: clamped as by MixProblem::other in csrc/mix/mix.h
         sample = torch.arange(len(partner), device=partner.device)
         sample = torch.where(sample < count, sample, 0)
         partner = torch.where((partner >= 0) & (partner < count), partner, sample)
@@ -260,13 +261,13 @@ def _difference(
     first: Tensor = _differentiable_mix(x1, None, one, source1, None, None, True)
     if x2 is None:
         return first
-    # Where the mask is 0 the first image is not read.
+    # A mask of 0 keeps the first image from being read.
     second: Tensor = _differentiable_mix(x1, x2.to(dtype), 1 - one, None, source2, partner, True)
     return first - second
 
 
 def _spread(blocks: Tensor, images: Tensor) -> Tensor:
-    """Each block's number at all of its pixels, for all channels."""
+    """A number for each block, expanded to all pixels and channels of the block."""
     rows, columns = images.shape[2] // blocks.shape[1], images.shape[3] // blocks.shape[2]
     return blocks.repeat_interleave(rows, 1).repeat_interleave(columns, 2)[:, None]
 
@@ -292,7 +293,7 @@ _differentiable_mix = register_gradient("mix", _save_mix, _backward_mix, _tangen
 
 
 def check_labels(labels: Tensor, classes: int) -> validate.Fault | None:
-    """Look for a number that is no class, on the CPU."""
+    """Check class numbers on the CPU."""
     labels = labels.long().contiguous()
     fault: validate.Fault | None = _core.check_labels(labels.data_ptr(), labels.shape[0], classes)
     return fault

@@ -1,4 +1,4 @@
-"""The whole decision of Puzzle Mix as one operator, from check to crossing."""
+"""The whole decision of Puzzle Mix: function, operator, and the struct that crosses to C++."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def puzzle_plan(
     Args:
         x1: [B, C, Y, X], float16, bfloat16, float32 or float64, contiguous or channels_last; other
             layouts are copied first.
-        x2: [N, C, Y, X] of the same type, N = B without ``partner``.
+        x2: [N, C, Y, X] of x1's type, N = B without ``partner``.
         saliency1, saliency2: [B, Y', X'] and [N, Y', X'], not negative, any float types, at any
-            resolution that the grids divide. All zero is uniform.
+            resolution that the grids divide. A map of zeros counts as uniform.
         lam: lambda in [0, 1], the expected share of the first image; a number or [B].
         partner: [B] integers: the second image of sample b is number ``partner[b]`` of ``x2`` and
             ``saliency2``; None: number b.
@@ -89,8 +89,8 @@ def planned(
 ) -> PuzzlePlan:
     """`puzzle_plan` of pairs, grids and options that have been checked.
 
-    Unless the plan is to be ``judged``, its objective is empty: it costs a second look at the pairs
-    whose blocks move.
+    ``judged``: compute the objective, for which pairs whose blocks move are measured a second time;
+    otherwise it is an empty tensor.
     """
     ratio = validate.mixing_ratio(lam, "x1", x1)
     number = ratio if isinstance(ratio, float) else 0.0
@@ -123,7 +123,7 @@ def planned(
     return PuzzlePlan(mask, share, source1, source2, objective)
 
 
-# As in csrc/puzzle/puzzle.h.
+# The numbers of enum Transport in csrc/puzzle/puzzle.h.
 _TRANSPORTS = {None: 0, "approx": 1, "exact": 2}
 _MOST_NUMBERS = 16
 
@@ -199,8 +199,8 @@ def _problem(
     cycles: int,
     judged: bool,
 ) -> tuple[dict[str, object], tuple[object, ...], object]:
-    """The fields of PuzzleProblem (csrc/puzzle/puzzle.h), what scratch memory depends on, and the
-    tensors that must outlive their use."""
+    """The fields of PuzzleProblem (csrc/puzzle/puzzle.h), the sizes that scratch memory depends on,
+    and tensors that must be kept alive until the problem is solved."""
     x1, x2, saliency1, saliency2, lam, partner = given
     format = memory_format(x1)
     own, others = x1.contiguous(memory_format=format), x2.contiguous(memory_format=format)

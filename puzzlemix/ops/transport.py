@@ -1,4 +1,4 @@
-"""Assignment and block transport, from check to crossing."""
+"""Assignment and block transport: functions, operators, and the structs that cross to C++."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def assignment(cost: Tensor, *, method: str = "approx") -> Assignment:
         method: ``"approx"``, the proposer-optimal stable matching, rows proposing, where rows and
             columns both prefer the cheaper entry and the lower index on a tie (Gale and Shapley
             1962; Kim, Choo and Song, ICML 2020, section 4.2, approach it by rounds), a forbidden
-            pair last; or ``"exact"``, the least total: exact for integers, and for floats to
-            min(N, M) * U * 2**-28, U the least total above the minima of the rows (of the columns
-            where these are fewer), whatever else the matrix holds.
+            pair last; or ``"exact"``, the least total: exact for integers, and for floats
+            within min(N, M) * U * 2**-28 of the optimum, U being the optimum's total above the
+            minima of the rows (of the columns if there are fewer), whatever else the matrix holds.
 
     Returns:
         ``source`` [B, M] int64, the row that each column gets, -1 for a column left over where
         N < M; and ``total`` [B] float64.
 
     Raises:
-        ValueError: on the CPU, where the method finds no assignment without a forbidden pair. (On
-            CUDA the total is infinity.)
+        ValueError: on the CPU, if the method's assignment has to contain a forbidden pair. (On CUDA
+            the total is infinity.)
     """
     validate.assignment(cost, method)
     return Assignment(*OPERATORS.assignment.default(cost, method == "exact"))

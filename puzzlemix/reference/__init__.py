@@ -1,8 +1,8 @@
 """The operators in plain PyTorch: what they mean, written to be read.
 
-Same signatures, results and errors as in ``puzzlemix.ops``, on any device. Labels and permutations
-are the very same; energies and totals agree to rounding. Nothing here is a fallback: it is what the
-compiled functions are held against, and it always looks at the values it is given.
+Signatures, results and errors are those of ``puzzlemix.ops``, on any device. Labels and
+permutations are equal, energies and totals agree up to rounding. Nothing here is a fallback: the
+tests compare the compiled functions with it. Values are always checked.
 """
 
 from .graphcut import alpha_beta_swap, exact_labeling, grid_min_cut, labeling_energy

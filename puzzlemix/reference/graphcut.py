@@ -73,7 +73,7 @@ def alpha_beta_swap(
     energy = _energy(labels, *whole)
     for _ in count() if max_cycles is None else range(max_cycles):
         moved = False
-        # A sample that has stopped stays as it is: the sweep that found no move finds none again.
+        # Samples whose last sweep made no move are swept again with the others: no move is found.
         for alpha, beta in combinations(range(unary.shape[3]), 2):
             swapped = _swap(labels, *whole, alpha, beta)
             swapped_energy = _energy(swapped, *whole)
@@ -93,7 +93,7 @@ def exact_labeling(
     """Label each grid at the least energy of all; of the optima, the lowest in every cell.
 
     Arguments as for ``alpha_beta_swap``, with a label cost that is convex in the label order. One
-    minimum cut decides it (Ishikawa, PAMI 2003): a node for each cell and each threshold k < L - 1,
+    minimum cut solves it (Ishikawa, PAMI 2003): a node for each cell and each threshold k < L - 1,
     on the sink side if the cell's label is above k.
     """
     costs = (unary, vertical, horizontal, label_cost)
@@ -106,7 +106,7 @@ def exact_labeling(
     # With x above threshold k and y at most threshold l counted by [x > k, y <= l],
     #   pair[x, y] = pair[x, L-1] + pair[0, y] - pair[0, L-1] + sum over k, l of
     #                bend[k, l] * [x > k, y <= l],
-    # so that an edge leaves a unary cost at each end and arcs from (y, l) to (x, k).
+    # so an edge becomes a unary cost at each end and arcs from (y, l) to (x, k).
     bend = pair[:-1, 1:] + pair[1:, :-1] - pair[:-1, :-1] - pair[1:, 1:]
     own = whole.unary.flatten(0, 2)
     own = own.index_add(0, first, weight[:, None] * pair[:, -1])
@@ -118,7 +118,7 @@ def exact_labeling(
     tail, head = torch.broadcast_tensors(node[second][:, None, :], node[first][:, :, None])
     capacity = weight[:, None, None] * bend
     joined = capacity > 0
-    # Above threshold k + 1 but not above k: forbidden by an arc that no cut can pay.
+    # A label above threshold k + 1 but not above k is impossible: an arc that no cut can afford.
     below, above = node[:, :-1].flatten(), node[:, 1:].flatten()
     forbidding = (source.sum() + 1).expand(below.shape)
     capacity = torch.cat([capacity[joined], forbidding])
@@ -149,7 +149,7 @@ def labeling_energy(
 def _caller_energy(
     labels: Tensor, unary: Tensor, vertical: Tensor, horizontal: Tensor, label_cost: Tensor
 ) -> Tensor:
-    """The energy in double, of the costs as the caller gave them."""
+    """The energy in double, in the caller's own costs."""
     pair = label_cost.to(unary.device).double()
     return _energy(labels, unary.double(), vertical.double(), horizontal.double(), pair)
 
@@ -166,7 +166,7 @@ def _energy(
 
 
 def _sum(*parts: Tensor) -> Tensor:
-    """The sum over all parts of each sample, [B]."""
+    """The sum over all dimensions but the first, [B]."""
     return torch.stack([part.flatten(1).sum(1) for part in parts]).sum(0)
 
 
@@ -193,7 +193,7 @@ def _swap(
     first, second, weight = _edges(vertical, horizontal)
     label = labels.flatten()
     free = (label == alpha) | (label == beta)
-    # What each cell would pay for either label: its own cost and the edges to cells that stay.
+    # The price of either label: the unary cost, and the edges to cells with other labels.
     price = unary.flatten(0, 2)
     for cell, neighbour in ((first, second), (second, first)):
         staying = torch.where(free[neighbour], 0, weight)
@@ -219,10 +219,11 @@ def _sink_side(
     Nodes are joined to the terminals by ``source`` and ``sink`` [n], and among themselves by arcs
     tail -> head of capacity ``forward`` with their opposites of capacity ``backward``, all int64.
 
-    A preflow is pushed from the far nodes to the near ones along exact distances to the sink; then
-    the distances are taken anew. What a node couldn't push makes it farther by at least one, so
-    this ends, with excess only where the sink can't be reached: the preflow is a maximum one, and
-    the nodes that still reach the sink are the side sought (Goldberg and Tarjan, J. ACM 1988).
+    Push-relabel (Goldberg and Tarjan, J. ACM 1988): excess is pushed from the farthest nodes to
+    the nearest along exact distances to the sink, and then all distances are computed again. A node
+    that keeps excess has saturated its arcs to nearer nodes, so its distance grows. This ends when
+    no excess can reach the sink: the preflow is maximum, and the nodes that can reach the sink are
+    the smallest sink side.
     """
     head, opposite, room = _arc_table(len(source), tail, head, forward, backward)
     through = torch.minimum(source, sink)
@@ -240,7 +241,7 @@ def _sink_side(
             amount -= drained
             nearer = distance[head[nodes]] == depth - 1
             wanted = torch.where(nearer, room[nodes], 0)
-            # Fill the arcs one after the other, until nothing is left.
+            # Each node's arcs are filled in their order, until nothing of its excess is left.
             left = amount[:, None] - (wanted.cumsum(1) - wanted)
             pushed = wanted.minimum(left.clamp(min=0))
             excess[nodes] = amount - pushed.sum(1)
@@ -254,8 +255,8 @@ def _arc_table(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Arcs and their opposites, by the node they leave: three tables [count, widest degree].
 
-    The node at the head of each arc, the flat index of its opposite in the table, and its capacity.
-    An unused entry is an arc without capacity that is its own opposite.
+    They hold the node at the head of each arc, the flat index of its opposite in the tables, and
+    its capacity. An unused entry is an arc of capacity 0 that is its own opposite.
     """
     leaves = torch.cat([tail, head])
     order = leaves.argsort(stable=True)
@@ -277,7 +278,7 @@ def _arc_table(
 def _layers(
     drain: Tensor, head: Tensor, opposite: Tensor, room: Tensor
 ) -> tuple[list[Tensor], Tensor]:
-    """Nodes by their distance to the sink, nearest (1) first, and that distance [n]; else 0."""
+    """Nodes by their distance to the sink, from 1 on, and the distances [n]; 0: can't reach it."""
     distance = torch.zeros_like(drain)
     layers = []
     nodes = (drain > 0).nonzero().flatten()

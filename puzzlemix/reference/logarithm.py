@@ -1,8 +1,8 @@
 """The natural logarithm by additions, multiplications and one division: the same bits everywhere.
 
-Libraries differ in the last bit of ``log``. This one is FDLIBM's (Sun Microsystems, 1993,
-``e_log.c``), which is right to one unit in the last place, without the branches that it takes for
-speed. The constants are its own, in hexadecimal as they are given there.
+Libraries differ in the last bit of ``log``. This algorithm is FDLIBM's (Sun Microsystems, 1993,
+``e_log.c``), whose error is below one unit in the last place, without the branches that FDLIBM
+takes for speed. The constants are those of ``e_log.c``, in hexadecimal.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from torch import Tensor
 __all__ = ["log"]
 
 LN2_HIGH = float.fromhex("0x1.62e42feep-1")
-"""The first bits of log 2: times any exponent it is exact."""
+"""The first bits of log 2: its product with any exponent is exact."""
 LN2_LOW = float.fromhex("0x1.a39ef35793c76p-33")
-"""The rest of log 2."""
+"""log 2 - LN2_HIGH."""
 LG1 = float.fromhex("0x1.5555555555593p-1")
 LG2 = float.fromhex("0x1.999999997fa04p-2")
 LG3 = float.fromhex("0x1.2492494229359p-2")
@@ -23,7 +23,7 @@ LG4 = float.fromhex("0x1.c71c51d8e78afp-3")
 LG5 = float.fromhex("0x1.7466496cb03dep-3")
 LG6 = float.fromhex("0x1.39a09d078c69fp-3")
 LG7 = float.fromhex("0x1.2f112df3e5244p-3")
-"""Of the polynomial in s^2 that is (log(1 + f) - 2s)/s, s = f/(2 + f)."""
+"""LG1 to LG7: the coefficients of a polynomial in s^2, s = f/(2 + f), for (log(1 + f) - 2s)/s."""
 SPLIT = float.fromhex("0x1.6a09cp0")
 """About sqrt(2): x = 2^k (1 + f) with SPLIT/2 <= 1 + f < SPLIT."""
 

@@ -26,13 +26,13 @@ def mix(
 ) -> Tensor:
     """z * a + (1 - z) * b, with a and b the images x1 and x2 [B, C, Y, X], their blocks moved.
 
-    ``mask`` z is [B, h, w] and the permutations [B, h', w'] say which block comes to each place;
-    each of the three grids divides the image, and None leaves the blocks where they are. With
+    ``mask`` z is [B, h, w]; ``source1`` and ``source2`` [B, h', w'] say which block comes to each
+    place, or None leaves the blocks where they are. Each of the three grids divides the image. With
     ``partner`` [B] x2 may hold any number of images, and sample b is mixed with number partner[b];
     x2 = None is an empty partner, zeros. Computed in float32 (float64 for float64 images), each
     operation rounded, and returned in the images' type and in x1's memory format. Where z is 1, b
-    isn't read, nor a where z is 0: what is no number there doesn't come through. Differentiable in
-    the images and the mask.
+    isn't read, nor a where z is 0, so a NaN there has no effect. Differentiable in the images and
+    the mask.
     """
     validate.mix(x1, x2, mask, source1, source2, partner)
     precision = torch.float64 if x1.dtype == torch.float64 else torch.float32

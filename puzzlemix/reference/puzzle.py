@@ -1,9 +1,9 @@
 """The whole decision of Puzzle Mix in plain PyTorch, one addition at a time.
 
 Kim, Choo and Song, Puzzle Mix: Exploiting Saliency and Local Statistics for Optimal Mixup, ICML
-2020. A sum decides, and in floating point its order decides with it: docs/mathematics/order.md
-writes that order down, and each function here is a paragraph of it. So nothing is left to
-``torch.sum``, and no operation is one that may be fused.
+2020. Decisions compare sums, and the bits of a sum of doubles depend on its order.
+docs/mathematics/order.md fixes that order, and each function here follows a paragraph of it. So
+there is no ``torch.sum``, and no operation that a backend may fuse.
 
 Letters: B batch, N images to choose the second from, C channels, Y x X pixels, h x w the cut's
 grid, n = h*w, h' x w' the transport's grid, L labels, m = L - 1.
@@ -69,11 +69,11 @@ def puzzle_plan(
 ) -> PuzzlePlan:
     """Decide a mask and permutations of blocks, by the objective of Puzzle Mix.
 
-    Each cycle solves for the mask, the images as the permutations of the cycle before have moved
-    them, and then for the permutations by that mask. The first cycle is always taken, a later one
+    Each cycle solves for the mask, for images as the permutations of the last cycle move them, and
+    then for the permutations by that mask. The first cycle is always taken, a later one
     for the samples whose objective falls. Arguments as for ``puzzle_mix``, and ``partner`` [B],
     integers: the second image of sample b is number ``partner[b]`` of ``x2`` and ``saliency2``,
-    which then are of N images; None is number b.
+    which may hold any number N of images; None pairs sample b with image b.
 
     Returns ``mask`` [B, h, w], ``ratio`` [B], ``source1`` and ``source2`` [B, h', w'] (None without
     transport), and ``objective`` [B].
@@ -93,7 +93,7 @@ def puzzle_plan(
         problem = _problem(*given, ratio, partner, coarse, fine, options)
         decision = _decide(problem, cut, transport, cycles)
     source1, source2 = decision.sources or (None, None)
-    # A quotient of small integers in double, rounded to float32, is as if it had been rounded once.
+    # Rounding a quotient of small integers to double and then to float32 rounds as if done once.
     real = torch.float64 if x1.dtype == torch.float64 else torch.float32
     mask = _values(decision.labels, options).to(real)
     total = decision.labels.flatten(1).sum(1).double()
@@ -107,7 +107,7 @@ class _Problem(NamedTuple):
     images: tuple[Tensor, Tensor]
     """[B, C, Y, X] each."""
     shares: tuple[Tensor, Tensor]
-    """[B, h', w'] each: of a block in the saliency of its image."""
+    """[B, h', w'] each: the share of a block in the saliency of its image."""
     log_p: Tensor
     """[B, L]: log of Binomial(m, lam)."""
     grid: Grid
@@ -126,11 +126,11 @@ class _Edges(NamedTuple):
     second: Tensor
     weight: Tensor
     pixels: int
-    """P: pixels of a strip on either side of the edge, of all channels."""
+    """P, the number of pixels, of all channels, in the strip on either side of an edge."""
 
 
 class _View(NamedTuple):
-    """What there is to see after the permutations."""
+    """Shares of saliency and edges of a batch as the permutations leave them."""
 
     shares: tuple[Tensor, Tensor]
     """[B, h, w] each."""
@@ -149,10 +149,10 @@ class _Decision(NamedTuple):
 
 
 def _decide(problem: _Problem, cut: str, transport: str | None, cycles: int) -> _Decision:
-    """Mask and permutations in turn."""
+    """Solve for mask and permutations alternately."""
     decision = _cycle(problem, None, cut, transport)
     if transport is None:
-        return decision  # what is seen stays as it was, and so does the mask
+        return decision  # without transport a later cycle would solve the same problem
     for _ in range(cycles - 1):
         candidate = _cycle(problem, decision.sources, cut, transport)
         falls = candidate.objective < decision.objective
@@ -165,7 +165,7 @@ def _decide(problem: _Problem, cut: str, transport: str | None, cycles: int) -> 
 def _cycle(
     problem: _Problem, sources: Sources | None, cut: str, transport: str | None
 ) -> _Decision:
-    """A mask for the images as they are seen, then permutations for that mask."""
+    """Solve for a mask, for images moved by ``sources``, then for permutations by that mask."""
     costs = _costs(problem, _view(problem, sources))
     expect_finite_costs(*costs)
     labels = (alpha_beta_swap if cut == "swap" else exact_labeling)(*costs).labels
@@ -174,7 +174,7 @@ def _cycle(
 
 
 def _where(falls: Tensor, one: _Decision, other: _Decision) -> _Decision:
-    """One for the samples whose objective falls, the other for the rest."""
+    """The decisions of ``one`` for the samples where ``falls`` is true, of ``other`` elsewhere."""
     assert one.sources is not None
     assert other.sources is not None
     blocks = falls[:, None, None]
@@ -202,7 +202,7 @@ def _problem(
     fine: Grid,
     options: PuzzleOptions,
 ) -> _Problem:
-    """What doesn't depend on the permutations."""
+    """Compute what doesn't depend on the permutations."""
     if partner is not None:
         x2, saliency2 = x2[partner.long()], saliency2[partner.long()]
     shares = (_shares(saliency1, fine), _shares(saliency2, fine))
@@ -231,10 +231,11 @@ def _log_prior(lam: Tensor, labels: int) -> Tensor:
 
 
 def _view(problem: _Problem, sources: Sources | None) -> _View:
-    """Shares and distances as the permutations have moved them."""
+    """Shares and edges after the permutations have moved the blocks."""
     (x1, x2), (shares1, shares2) = problem.images, problem.shares
     if sources is not None:
-        # Pixels move, then windows are taken: those of a block that moved need not be its own.
+        # Pixels move before windows are pooled, so a window may have pixels of several moved
+        # blocks.
         x1, x2 = moved(x1, sources[0]), moved(x2, sources[1])
         shares1, shares2 = _through(sources[0], shares1), _through(sources[1], shares2)
     rows, columns = (fine // cut for fine, cut in zip(problem.fine, problem.grid, strict=True))
@@ -243,15 +244,15 @@ def _view(problem: _Problem, sources: Sources | None) -> _View:
 
 
 def _through(source: Tensor, shares: Tensor) -> Tensor:
-    """Shares [B, h', w'] as a permutation has moved them."""
+    """Shares [B, h', w'] in the places to which a permutation moves the blocks."""
     return shares.flatten(1).gather(1, source.flatten(1)).view(shares.shape)
 
 
 def _edges(x1: Tensor, x2: Tensor, grid: Grid, options: PuzzleOptions) -> tuple[_Edges, _Edges]:
-    """The edges down and to the right."""
+    """The data smoothness of all edges, down and to the right."""
     sides = x1.shape[2] // grid[0], x1.shape[3] // grid[1]
     height, width = (_largest_divisor(side, options.neighborhood) for side in sides)
-    rows, columns = sides[0] // height, sides[1] // width  # windows of a block
+    rows, columns = sides[0] // height, sides[1] // width  # the number of windows in a block
     windows = [_sums(x.double(), height, width) for x in (x1, x2)]
     if options.std is not None:
         assert isinstance(options.std, float | Tensor)
@@ -269,9 +270,9 @@ def _edges(x1: Tensor, x2: Tensor, grid: Grid, options: PuzzleOptions) -> tuple[
 
 
 def _apart(strips: Tensor, others: Tensor, rows: int, columns: int) -> Tensor:
-    """Absolute differences of strips that touch, each of rows x columns windows, one being 1.
+    """Sums of absolute differences of touching strips of rows x columns windows, one of which is 1.
 
-    Added up from [B, C, R*rows, S*columns] twice to [B, R, S].
+    From two tensors [B, C, R*rows, S*columns] to [B, R, S].
     """
     gap = (strips - others).abs()
     over_channels = gap[:, 0]
@@ -292,7 +293,7 @@ def _largest_divisor(size: int, limit: int) -> int:
 
 
 def _split(distances: list[list[Tensor]], pixels: int) -> _Edges:
-    """The parts of phi, from the distances of image a at i and image b at j."""
+    """The parts of phi, from the distances d11 to d22 of edges."""
     (d11, d12), (d21, d22) = distances
     along, across = d11 - d22, d12 - d21
     weight = ((d12 + d21) - d11) - d22
@@ -300,7 +301,7 @@ def _split(distances: list[list[Tensor]], pixels: int) -> _Edges:
 
 
 def _costs(problem: _Problem, view: _View) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The labelling problem: unary costs, weights of the edges, label cost."""
+    """The costs of the labelling problem: unary costs, edge weights, label cost."""
     options = problem.options
     smoothness = _smoothness(problem)
     weigh = smoothness * options.gamma / 2
@@ -333,7 +334,7 @@ def _costs(problem: _Problem, view: _View) -> tuple[Tensor, Tensor, Tensor, Tens
 
 
 def _transport(problem: _Problem, labels: Tensor, method: str) -> Sources:
-    """Permutations that bring what is salient to where each image is seen at all."""
+    """Solve both transports: each image's salient blocks go to places where the mask shows it."""
     rows, columns = (fine // cut for fine, cut in zip(problem.fine, problem.grid, strict=True))
     labels = labels.repeat_interleave(rows, 1).repeat_interleave(columns, 2)
     seen1, seen2 = labels > 0, labels < problem.options.labels - 1
@@ -349,7 +350,7 @@ def _transport(problem: _Problem, labels: Tensor, method: str) -> Sources:
 
 
 def _objective(problem: _Problem, labels: Tensor, sources: Sources | None) -> Tensor:
-    """The sum of the terms, [B]."""
+    """The objective, the sum of its terms, [B]."""
     options = problem.options
     view = _view(problem, sources)
     s1, s2 = view.shares
@@ -372,7 +373,7 @@ def _objective(problem: _Problem, labels: Tensor, sources: Sources | None) -> Te
 
 
 def _phi(edges: _Edges, z_i: Tensor, z_j: Tensor, options: PuzzleOptions) -> Tensor:
-    """The data smoothness of edges, times the number of pixels of a strip."""
+    """phi of edges, times the number of pixels of a strip."""
     mixed = _square(z_i, z_j)
     if options.smoothness == "bilinear":
         mixed = (z_i + z_j) - (2 * z_i) * z_j
@@ -384,27 +385,27 @@ def _square(z_i: Tensor, z_j: Tensor) -> Tensor:
 
 
 def _below(edges: Tensor) -> Tensor:
-    """Of each block the edge down, 0 over the border: [B, h-1, w] to [B, h, w]."""
+    """For each block [B, h, w] the value of its edge down [B, h-1, w]; 0 over the border."""
     return F.pad(edges, (0, 0, 0, 1))
 
 
 def _above(edges: Tensor) -> Tensor:
-    """Of each block the edge up, 0 over the border: [B, h-1, w] to [B, h, w]."""
+    """For each block [B, h, w] the value of its edge up [B, h-1, w]; 0 over the border."""
     return F.pad(edges, (0, 0, 1, 0))
 
 
 def _before(edges: Tensor) -> Tensor:
-    """Of each block the edge to the left, 0 over the border: [B, h, w-1] to [B, h, w]."""
+    """For each block [B, h, w] the value of its edge left [B, h, w-1]; 0 over the border."""
     return F.pad(edges, (1, 0))
 
 
 def _beside(edges: Tensor) -> Tensor:
-    """Of each block the edge to the right, 0 over the border: [B, h, w-1] to [B, h, w]."""
+    """For each block [B, h, w] the value of its edge right [B, h, w-1]; 0 over the border."""
     return F.pad(edges, (0, 1))
 
 
 def _cost_of_moves(problem: _Problem, sources: Sources | None) -> Tensor:
-    """xi times the squared distances that blocks move, in units of the longest."""
+    """xi times the sum of squared distances that blocks move, the longest side being 1."""
     height, width = problem.fine
     longest = max(height, width) - 1
     if sources is None or longest == 0:
@@ -415,7 +416,7 @@ def _cost_of_moves(problem: _Problem, sources: Sources | None) -> Tensor:
         block = source.flatten(1)
         down, right = block // width - place // width, block % width - place % width
         squared += down * down + right * right
-    # Integers: their sum is exact in any order.
+    # These are integers, whose sum is exact in any order.
     return squared.sum(1).double() * (problem.options.xi / (longest * longest))
 
 
@@ -440,17 +441,17 @@ def _values(labels: Tensor, options: PuzzleOptions) -> Tensor:
 
 
 def _over(values: Tensor, number: int) -> Tensor:
-    """A quotient. By a plain number CUDA divides as it multiplies by the reciprocal."""
+    """A quotient by a tensor: by a Python number CUDA would multiply with the reciprocal."""
     return values / torch.full((), number, dtype=values.dtype, device=values.device)
 
 
 def _sum(values: Tensor) -> Tensor:
-    """The sum over the rectangle of the last two dimensions."""
+    """The sum over the last two dimensions, in the order of a rectangle."""
     return _sums(values, values.shape[-2], values.shape[-1])[..., 0, 0]
 
 
 def _sums(values: Tensor, rows: int, columns: int) -> Tensor:
-    """Sums over rectangles of rows x columns: down each column, then the even and the odd ones."""
+    """Sums over rectangles of rows x columns: columns from the top, then even and odd columns."""
     down = values[..., ::rows, :]
     for row in range(1, rows):
         down = down + values[..., row::rows, :]

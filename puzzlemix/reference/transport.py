@@ -24,11 +24,11 @@ def assignment(cost: Tensor, *, method: str = "approx") -> Assignment:
 
     ``"approx"``: the proposer-optimal stable matching, rows proposing, where rows and columns both
     prefer the cheaper entry, the lower index on a tie (Gale and Shapley 1962). ``"exact"``: the
-    least total; exact for integers, for floats to min(N, M) * U * 2**-28, U the least total above
-    the minima of the rows, of the columns where these are fewer.
+    least total; exact for integers, for floats within min(N, M) * U * 2**-28 of the optimum, U
+    being the optimum's total above the minima of the rows (of the columns if there are fewer).
 
     Returns ``source`` [B, M], the row given to each column, -1 to one left over, and ``total`` [B],
-    the sum of the entries chosen. No assignment without a forbidden pair is a ValueError.
+    the sum of the entries chosen. Raises ValueError if a forbidden pair can't be avoided.
     """
     validate.assignment(cost, method)
     validate.expect_values("assignment", cost)
@@ -89,32 +89,32 @@ def masked_transport(
 def _stable_matching(cost: Tensor) -> Tensor:
     """The row of each column [B, M] in the proposer-optimal stable matching, rows proposing.
 
-    In rounds: each row names its cheapest column among those that haven't turned it down, each
-    column keeps its cheapest namer and turns the others down, until no two name the same. Whom all
-    columns have turned down names none any more.
+    Deferred acceptance in rounds: each row proposes to its cheapest column among those that haven't
+    rejected it; each column keeps its cheapest proposer and rejects the others; until no row is
+    rejected. A row that all columns have rejected proposes no more.
     """
     batch, count, columns = cost.shape
     row = torch.arange(count, device=cost.device).expand(batch, count)
     kept = torch.full((batch, columns), count, device=cost.device)
     if cost.numel() == 0:
         return kept - count - 1
-    wishes = (cost + 0).argsort(dim=2, stable=True)  # -0.0 + 0 is 0.0: they tie
-    refusals = torch.zeros_like(row)
+    preferences = (cost + 0).argsort(dim=2, stable=True)  # -0.0 + 0 is 0.0, so that both tie
+    rejections = torch.zeros_like(row)
     while True:
-        names = refusals < columns
-        column = wishes.gather(2, refusals.clamp(max=columns - 1)[:, :, None]).squeeze(2)
-        price = torch.where(names, cost.gather(2, column[:, :, None]).squeeze(2), math.inf)
+        proposes = rejections < columns
+        column = preferences.gather(2, rejections.clamp(max=columns - 1)[:, :, None]).squeeze(2)
+        price = torch.where(proposes, cost.gather(2, column[:, :, None]).squeeze(2), math.inf)
         lowest = cost.new_full((batch, columns), math.inf).scatter_reduce(1, column, price, "amin")
-        cheapest = names & (price == lowest.gather(1, column))
-        namer = kept.scatter_reduce(1, column, torch.where(cheapest, row, count), "amin")
-        refused = names & (namer.gather(1, column) != row)
-        if not bool(refused.any()):
-            return torch.where(namer < count, namer, -1)
-        refusals = refusals + refused
+        cheapest = proposes & (price == lowest.gather(1, column))
+        proposer = kept.scatter_reduce(1, column, torch.where(cheapest, row, count), "amin")
+        rejected = proposes & (proposer.gather(1, column) != row)
+        if not bool(rejected.any()):
+            return torch.where(proposer < count, proposer, -1)
+        rejections = rejections + rejected
 
 
 def _per_sample(solve: Callable[[Tensor], Tensor], cost: Tensor) -> Tensor:
-    """What ``solve`` makes of each matrix, [B, M]."""
+    """The results of ``solve`` for each matrix, stacked to [B, M]."""
     found = [solve(matrix) for matrix in cost]
     return torch.stack(found) if found else cost.new_zeros(0, cost.shape[2]).long()
 
@@ -122,9 +122,9 @@ def _per_sample(solve: Callable[[Tensor], Tensor], cost: Tensor) -> Tensor:
 def _cheapest(cost: Tensor, whole: bool) -> Tensor:
     """The row of each column [M] in an assignment of least total of [N, M]; -1: none.
 
-    Fractions are solved on finer and finer scales. The total of an answer, above the least of each
-    row, bounds every optimum: a cost above that is in none, and the next scale needs to have room
-    for no more.
+    Fractions are scaled to integers. The total of any answer, above the least cost of each row, is
+    an upper bound of the optimum's: costs above it are in no optimum and become forbidden, which
+    leaves room for a finer scale, until the answer is exact enough.
     """
     rows, columns = cost.shape
     if rows > columns:
@@ -140,7 +140,7 @@ def _cheapest(cost: Tensor, whole: bool) -> Tensor:
         source = _shortest_paths((above * scale).round().masked_fill(above > limit, math.inf))
         used = source >= 0
         limit = above[source[used], used.nonzero().flatten()].sum()
-        # Two totals are off by half a unit for each pair.
+        # Rounding changes each of two totals that are compared by at most half a unit a pair.
         exact = limit == 0 or limit == math.inf or limit * scale - rows >= 2.0**29
         if exact or _scale_of(limit) <= scale:
             return source
@@ -148,12 +148,12 @@ def _cheapest(cost: Tensor, whole: bool) -> Tensor:
 
 
 def _scale_of(limit: Tensor) -> float:
-    """Integers up to 2**40: 4096 of them still add up exactly, in double."""
+    """A scale to integers up to 2**40, of which 4096 still add up exactly in double."""
     return integers.power_of_two(limit[None]).item() * 2.0**10
 
 
 def _inverse(source: Tensor, columns: int) -> Tensor:
-    """For each of ``columns`` indices, the place at which ``source`` has it; -1: none."""
+    """For each index below ``columns``, where in ``source`` it is; -1: nowhere."""
     places = torch.full((columns,), -1, device=source.device)
     places[source[source >= 0]] = (source >= 0).nonzero().flatten()
     return places
@@ -162,14 +162,14 @@ def _inverse(source: Tensor, columns: int) -> Tensor:
 def _shortest_paths(cost: Tensor) -> Tensor:
     """The row of each column [M] in a cheapest assignment of whole numbers [N, M], N <= M.
 
-    Each row in turn takes the cheapest alternating path to a free column, found as Dijkstra would
-    on costs that the columns' prices keep from being negative (Jonker and Volgenant 1987). A row
-    that no path is left for takes the first free column.
+    Shortest augmenting paths (Jonker and Volgenant 1987): for one row after the other, Dijkstra's
+    algorithm finds the cheapest alternating path to a free column, on reduced costs, which the
+    columns' prices keep from being negative. A row without a path takes the first free column.
     """
     price = torch.zeros_like(cost[0])
     row_of = torch.full_like(cost[0], -1, dtype=torch.int64)
     for root in range(len(cost)):
-        # The cheapest way from the root to each column, and the column before it on that way.
+        # The length of the shortest path from the root to each column, and the column before it.
         reach = cost[root] - price
         before = torch.full_like(row_of, -1)
         known = torch.zeros_like(row_of, dtype=torch.bool)
@@ -182,7 +182,7 @@ def _shortest_paths(cost: Tensor) -> Tensor:
             free = nearest[row_of[nearest] < 0]
             if len(free):
                 break
-            # Go on from the rows that have these columns: there a row's reduced cost is 0.
+            # Extend paths by the rows of these columns, whose reduced cost there is 0.
             known[nearest] = True
             rows = row_of[nearest]
             spent = length - (cost[rows, nearest] - price[nearest])
@@ -191,7 +191,7 @@ def _shortest_paths(cost: Tensor) -> Tensor:
             shorter = ~known & (through < reach)
             reach = torch.where(shorter, through, reach)
             before = torch.where(shorter, nearest[last], before)
-        # The columns passed become dearer, so that all of the path is as cheap as it gets.
+        # Raising the prices of scanned columns keeps all reduced costs from being negative.
         price -= torch.where(known, length - reach, 0)
         column = int(free[0])
         while column >= 0:
@@ -202,7 +202,7 @@ def _shortest_paths(cost: Tensor) -> Tensor:
 
 
 def _filled(row_of: Tensor, rows: int) -> Tensor:
-    """An assignment that forbidden pairs left incomplete, made whole."""
+    """An assignment in which rows left without a column get the first free ones."""
     left = sorted(set(range(rows)) - set(row_of.tolist()))
     row_of[(row_of < 0).nonzero().flatten()[: len(left)]] = torch.tensor(left, device=row_of.device)
     return row_of

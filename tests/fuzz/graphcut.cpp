@@ -1,10 +1,10 @@
-// The graph cuts: labels in range whatever the values, the device algorithm's labels where the
-// values are allowed, and an error where they are not.
+// Fuzzes the graph cuts: labels are in range for any values; CPU and device algorithm agree if
+// values are allowed; and the CPU returns a fault if they are not.
 #include "graphcut/graphcut.h"
 
-#include "graphcut/team_graphcut.h"
+#include "device_algorithm.h"
+#include "graphcut/device_graphcut.h"
 #include "input.h"
-#include "team_run.h"
 
 namespace puzzlemix {
 namespace {
@@ -58,7 +58,7 @@ void cut(Input& input) {
   const Status status = grid_min_cut_cpu(problem, static_cast<int>(input.range(1, 3)));
   problem.segment = reinterpret_cast<bool*>(by_team.data());
   problem.flow = flow_by_team.data();
-  solve_shuffled<TeamMinCut>(problem, input.bits());
+  solve_shuffled<DeviceMinCut>(problem, input.bits());
   for (const char side : by_team) EXPECT(side == 0 || side == 1);
 
   const int64_t n = grid.height * grid.width;
@@ -78,7 +78,7 @@ void cut(Input& input) {
   }
 }
 
-// Semimetrics of every kind, most of them convex; seldom none.
+// Label costs of several kinds: mostly convex semimetrics, rarely no semimetric.
 Values label_cost(Input& input, Dtype dtype, int labels) {
   Values cost = input.values(dtype, labels * labels, Input::capacities);
   const int64_t kind = input.range(0, 5);
@@ -103,7 +103,7 @@ enum class Function { swap, exact, energy };
 
 void label(Input& input, Function function) {
   const Grid grid(input);
-  // Many labels on small grids alone: a host team takes seconds for both.
+  // Many labels only on small grids, as a host team takes seconds for large grids with many labels.
   const bool many = input.chance(16) && grid.height * grid.width <= kSmall * kSmall;
   const int labels = static_cast<int>(many ? input.range(2, 16) : input.range(2, 5));
   const Values unary = input.values(grid.dtype(input), grid.cells * labels, Input::any);
@@ -141,13 +141,13 @@ void label(Input& input, Function function) {
   }
   switch (function) {
     case Function::swap:
-      solve_shuffled<TeamSwap>(device, input.bits());
+      solve_shuffled<DeviceSwap>(device, input.bits());
       break;
     case Function::exact:
-      solve_shuffled<TeamExact>(device, input.bits());
+      solve_shuffled<DeviceExact>(device, input.bits());
       break;
     default:
-      solve_shuffled<TeamLabelingEnergy>(device, input.bits());
+      solve_shuffled<DeviceLabelingEnergy>(device, input.bits());
   }
   if (!outside) {
     for (const int64_t k : by_team) EXPECT(k >= 0 && k < labels);

@@ -1,4 +1,4 @@
-// What the fuzzer's bytes become: sizes, and arrays of any type with values of every kind.
+// Turns the fuzzer's bytes into sizes, and into arrays of any type with values of every kind.
 #pragma once
 
 #include <cmath>
@@ -13,7 +13,7 @@
 #include "half.h"
 #include "tensor.h"
 
-// The fuzzer keeps the input of a process that aborts.
+// Aborts if a check fails, upon which the fuzzer keeps the input.
 #define EXPECT(condition)                                                           \
   do {                                                                              \
     if (!(condition)) {                                                             \
@@ -39,7 +39,7 @@ inline int size_of(Dtype dtype) {
   }
 }
 
-// Elements in memory of their very size, so that a step beyond it is seen.
+// Elements in memory of exactly their size, so that sanitizers detect any access beyond it.
 class Values {
  public:
   Values(Dtype dtype, int64_t count)
@@ -84,20 +84,20 @@ class Input {
  public:
   Input(const uint8_t* data, size_t size) : at_(data), end_(data + size) {}
 
-  // From least to most; where the bytes have run out, numbers that follow from those before.
+  // A number from least to most. After the last byte numbers are derived from earlier ones.
   int64_t range(int64_t least, int64_t most) {
     return least + static_cast<int64_t>(next() % static_cast<uint64_t>(most - least + 1));
   }
   bool chance(int in) { return range(0, in - 1) == 0; }
-  // Mostly small.
+  // A number that is small most of the time.
   int side(int small, int large) {
     return static_cast<int>(chance(64) ? range(1, large) : range(1, small));
   }
   uint64_t bits() { return next() ^ next() << 16 ^ next() << 32 ^ next() << 48; }
 
-  enum Range { any, capacities, shares };  // values that are allowed, but for a few that may not be
+  enum Range { any, capacities, shares };  // which values are allowed; a few others occur
 
-  // Bytes choose the kind of an array and single values; the others follow from them.
+  // Bytes choose the kind of an array and some of its values; the others are derived from these.
   Values values(Dtype dtype, int64_t count, Range allowed) {
     Values made(dtype, count);
     const bool integers = dtype == Dtype::int32;
@@ -136,7 +136,7 @@ class Input {
     return made;
   }
 
-  // Indices of a permutation of each batch; seldom others.
+  // A permutation for each sample; rarely other indices.
   std::vector<int64_t> permutations(int64_t batch, int64_t n, bool spoiled) {
     std::vector<int64_t> source(batch * n);
     for (int64_t b = 0; b < batch; ++b) {

@@ -1,4 +1,4 @@
-// The mix against the formula, pixel by pixel and bit by bit.
+// Fuzzes the mix: compares each pixel with the formula, bit for bit.
 #include "mix/mix.h"
 
 #include "input.h"
@@ -6,7 +6,7 @@
 namespace puzzlemix {
 namespace {
 
-// The arithmetic of each type of images.
+// The type in which each type of images is computed.
 double rounded(double x, Dtype images) {
   return images == Dtype::float64 ? x : static_cast<double>(static_cast<float>(x));
 }
@@ -42,7 +42,7 @@ class Images {
     };
     MixProblem l;
     l.dtype = dtype;
-    l.mask = z.data(), l.mask_step = one_mask ? 0 : count(0), l.mask_grid = grids[0];
+    l.mask = z.data(), l.mask_stride = one_mask ? 0 : count(0), l.mask_grid = grids[0];
     l.map1 = map(0), l.map2 = map(1);
     l.partner = partnered ? partner.data() : nullptr;
     l.batch = batch, l.others = others;
@@ -70,7 +70,8 @@ class Images {
     return true;
   }
 
-  // f(pixel, its z, where image 1 shows there comes from, the same of image 2)
+  // Calls f(pixel, z, source1, source2) for every pixel: the pixels of image 1 and 2 that come
+  // there.
   template <typename F>
   void for_each_pixel(const F& f) const {
     for (int64_t b = 0; b < batch; ++b) {
@@ -92,13 +93,13 @@ class Images {
   const int64_t batch;
   const bool partnered;
   const int64_t others, channels;
-  const Grid grids[3];  // of the mask and the two permutations
+  const Grid grids[3];  // the grids of the mask and the two permutations
   const int64_t height, width;
-  const bool one_mask;  // for all samples
+  const bool one_mask;  // whether all samples share a mask
   const Values z;
   const std::vector<int64_t> sources[2];
   const bool given[2];
-  const bool empty;  // no second images
+  const bool empty;  // whether there are no second images
   std::vector<int64_t> partner;
 
  private:

@@ -1,18 +1,19 @@
-// Whole plans by the CPU and by a shuffled team, whatever the pixels, saliency, lambda, partners
-// and weights: the same decisions where the values are allowed; else a Status of the CPU that names
-// what is wrong, and some plan of the team's. Nothing beyond the arrays is touched.
+// Fuzzes whole plans, on the CPU and on a shuffled team, with any pixels, saliency, lambda,
+// partners and weights. If values are allowed both decide the same; otherwise the CPU returns a
+// Status that names a bad value, and the team some valid plan. Nothing beyond the arrays is
+// accessed.
 #include "puzzle/puzzle.h"
 
 #include <algorithm>
 
+#include "device_algorithm.h"
 #include "input.h"
 #include "puzzle/device_puzzle.h"
-#include "team_run.h"
 
 namespace puzzlemix {
 namespace {
 
-// Beyond these no sum is near infinity.
+// Values up to these keep all sums far from overflow.
 constexpr double kModestPixel = 1e200, kModestWeight = 1e30;
 
 int small(Input& input, int64_t most) { return static_cast<int>(input.range(1, most)); }
@@ -44,7 +45,7 @@ struct Sizes {
   const int map_rows[2], map_columns[2];
 };
 
-// A plan, each part in memory of its very size.
+// A plan, each part in memory of exactly its size.
 struct Plan {
   Plan(const Sizes& sizes, bool doubles)
       : mask(doubles ? Dtype::float64 : Dtype::float32, sizes.batch * sizes.cells()),
@@ -89,7 +90,7 @@ class Call {
     fill(input);
   }
 
-  // With its results in `plan`.
+  // The problem, with pointers to write its results to `plan`.
   PuzzleProblem problem(Plan& plan) const {
     PuzzleProblem p = problem_;
     p.mask = plan.mask.data(), p.ratio = plan.ratio.data();
@@ -103,7 +104,7 @@ class Call {
   int labels() const { return problem_.labels; }
   bool moves() const { return problem_.transport != Transport::none; }
 
-  // Python lets nothing else through, and the device's std alone is unchecked.
+  // Python checks all options but a std on the device.
   bool for_the_cpu() const {
     for (int c = 0; c < problem_.std_count; ++c) {
       if (!(PuzzleCall(problem_).std_of(c) > 0)) return false;
@@ -111,7 +112,7 @@ class Call {
     return true;
   }
 
-  // What a Status names is wrong.
+  // Checks that the value that a Status names is not allowed.
   void expect_fault(const Status& status) const {
     if (status.argument == PuzzleArgument::none) {
       EXPECT(status.fault == Fault::sum && !modest());
@@ -149,7 +150,7 @@ class Call {
     }
   }
 
-  // Whether a pair has what is forbidden.
+  // Whether a pair has a forbidden value.
   bool forbidden() const {
     for (int64_t b = 0; b < sizes_.batch; ++b) {
       const int64_t second = sizes_.partnered ? partner_[b] : b;
@@ -169,7 +170,7 @@ class Call {
     return false;
   }
 
-  // Whether all is so small that no sum of it is infinite.
+  // Whether all values are so small that no sum overflows.
   bool modest() const {
     double most = 0;
     for (int k = 0; k < 2; ++k) {
@@ -193,7 +194,7 @@ class Call {
     return input.values(kFloats[input.range(0, 3)], count * sizes_.map(k), Input::capacities);
   }
 
-  // The entry is that of [C, Y, X], whatever the memory.
+  // `entry` counts in the order [C, Y, X], for any memory format.
   bool pixel_is_infinite(const Status& status) const {
     const int64_t plane = int64_t{sizes_.rows} * sizes_.columns;
     const int64_t c = status.entry / plane, i = status.entry % plane;
@@ -201,7 +202,7 @@ class Call {
     return infinite(image(status.argument), status.sample * sizes_.pixels() + at);
   }
 
-  // Numbers that people give, seldom any that Python lets through.
+  // Usual numbers; rarely any other number that Python accepts.
   static double weight(Input& input) {
     const double usual = static_cast<double>(input.range(0, 3000)) / 1000;
     return input.chance(16) ? std::ldexp(usual, static_cast<int>(input.range(-1070, 1020))) : usual;
@@ -237,7 +238,7 @@ class Call {
 
   const Sizes sizes_;
   const Dtype dtype_;
-  const bool itself_;  // the images are their own second ones
+  const bool itself_;  // whether x2 is x1
   const Values images_[2], maps_[2], lam_, std_;
   std::vector<int64_t> partner_;
   PuzzleProblem problem_{};
@@ -278,7 +279,7 @@ void plan(Input& input) {
   if (!status.ok()) return call.expect_fault(status);
   EXPECT(!call.forbidden());
   mine.expect_valid(sizes, call.labels(), call.moves());
-  // Exact transports may tie, and what later cycles see through them then differs.
+  // Exact transports may tie; then later cycles may differ too.
   const bool exact = problem.transport == Transport::exact;
   if (exact && problem.cycles > 1) return;
   EXPECT(same(mine.mask, theirs.mask, sizes.batch * sizes.cells()));

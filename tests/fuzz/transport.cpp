@@ -1,13 +1,13 @@
-// Assignment and block transport: matchings whatever the values, the device algorithm's where
-// the answer is unique, and its total where exact answers tie.
+// Fuzzes assignment and block transport: results are matchings for any values; CPU and device
+// algorithm agree where the answer is unique, and in the total where exact answers tie.
 #include "transport/transport.h"
 
 #include <algorithm>
 
+#include "device_algorithm.h"
 #include "input.h"
-#include "team_run.h"
-#include "transport/team_assignment.h"
-#include "transport/team_transport.h"
+#include "transport/device_assignment.h"
+#include "transport/device_transport.h"
 
 namespace puzzlemix {
 namespace {
@@ -25,7 +25,7 @@ bool is_matching(const int64_t* source, int64_t rows, int64_t n) {
   return pairs == std::min(rows, n);
 }
 
-// What CPU and team found, of batch x n.
+// The results of CPU and team, [batch, n].
 struct Found {
   Found(int64_t batch, int64_t rows, int64_t n)
       : batch(batch),
@@ -36,8 +36,8 @@ struct Found {
         total(batch),
         total_by_team(batch) {}
 
-  // `slack` is what rounding to integers may tell two totals apart by. Where pairs are forbidden, a
-  // sample that is refused has an infinite total by the team.
+  // `slack` is the difference of totals that rounding to integers may cause. If pairs are
+  // forbidden, a sample that the CPU refuses has an infinite total on the team.
   void expect_same(bool allowed, bool exact, Status status, double slack, double magnitude) const {
     for (int64_t b = 0; b < batch; ++b) EXPECT(is_matching(by_team.data() + b * n, rows, n));
     if (!status.ok()) {
@@ -79,9 +79,9 @@ void assign(Input& input) {
   problem.source = found.by_team.data();
   problem.total = found.total_by_team.data();
   if (exact) {
-    solve_shuffled<TeamAssignmentExact>(problem, input.bits());
+    solve_shuffled<DeviceAssignmentExact>(problem, input.bits());
   } else {
-    solve_shuffled<TeamAssignmentApprox>(problem, input.bits());
+    solve_shuffled<DeviceAssignmentApprox>(problem, input.bits());
   }
   const double pairs = std::min(rows, columns);
   const double slack = integers ? 0 : pairs * (most * std::ldexp(1.0, -28) + std::ldexp(1.0, -999));
@@ -98,7 +98,7 @@ void transport(Input& input) {
   if (input.chance(2)) {
     for (int64_t i = 0; i < batch * n; ++i) mask.set(i, input.range(0, 2) / 2.0);
   }
-  // Python lets any number through that is finite and not negative.
+  // Python accepts any number that is finite and not negative.
   double xi = input.range(0, 1000) / 1000.0;
   if (input.chance(4)) xi = std::ldexp(xi, static_cast<int>(input.range(-1070, 1020)));
   Found found(batch, n, n);
@@ -109,12 +109,12 @@ void transport(Input& input) {
   problem.source = found.by_team.data();
   problem.total = found.total_by_team.data();
   if (exact) {
-    solve_shuffled<TeamTransportExact>(problem, input.bits());
+    solve_shuffled<DeviceTransportExact>(problem, input.bits());
   } else {
-    solve_shuffled<TeamTransportApprox>(problem, input.bits());
+    solve_shuffled<DeviceTransportApprox>(problem, input.bits());
   }
   const double most = largest(saliency, batch * n) + 2 * xi;
-  // The price of a squared distance is rounded once and taken that many times.
+  // The rounded cost of a unit of squared distance is multiplied by that distance.
   const double roundings = 8.0 * n * (1 + height * height + width * width);
   found.expect_same(plain(saliency, batch * n, 0) && plain(mask, batch * n, 0, 1) && most < 1e290,
                     exact, status,

@@ -1,4 +1,4 @@
-// The pool as many callers use it at a time: nested, with bodies that throw, interrupted, and in
+// Tests the thread pool with concurrent and nested callers, bodies that throw, interruptions and
 // forked children. tests/test_team.py and tools/sanitize.sh build it with ThreadSanitizer and with
 // AddressSanitizer.
 #include <sys/wait.h>
@@ -18,7 +18,7 @@ namespace puzzlemix {
 namespace {
 
 #ifdef __SANITIZE_THREAD__
-// ThreadSanitizer takes the threads of a child for those of its parent, so there is one.
+// One fork only, as ThreadSanitizer confuses the threads of a child with those of its parent.
 constexpr int kChildsThreads = 1;
 #else
 constexpr int kChildsThreads = 4;
@@ -35,7 +35,7 @@ void expect(bool good, const char* what) {
   ++failures;
 }
 
-// Every item is done once, whoever does it.
+// Every item is done exactly once.
 void cover(int count, int threads = kThreads) {
   std::vector<int> done(count);
   parallel_for(count, 1, threads, [&](int64_t begin, int64_t end) {
@@ -79,7 +79,7 @@ void call_from_all_sides() {
   for (std::thread& caller : callers) caller.join();
 }
 
-// Children start afresh, whatever the parent's threads were at.
+// A forked child can use the pool, whatever the parent's threads were doing.
 void fork_under_load() {
   std::atomic<bool> enough{false};
   std::thread busy([&] {
@@ -99,7 +99,7 @@ void fork_under_load() {
   busy.join();
 }
 
-// An endless body ends once it is no longer wanted, on helpers too.
+// An endless body ends after an interruption, on workers too.
 void interrupt() {
   ask_for_interruption([] { return stop.load(); });
   for (int round = 0; round < 3; ++round) {

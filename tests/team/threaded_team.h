@@ -1,4 +1,4 @@
-// A team of real threads, for ThreadSanitizer: it sees a missing barrier where shuffling can't.
+// A team of real threads, with which ThreadSanitizer detects a missing barrier.
 #pragma once
 
 #include <condition_variable>
@@ -10,8 +10,9 @@
 
 namespace puzzlemix {
 
-// One of several threads that all run the algorithm, as the threads of a block do. Each is given
-// every size-th item; a reduction's parts meet in `Meeting`.
+// The team as one of its threads sees it: all threads run the algorithm, as those of a block do.
+// Each takes the items of a phase with a stride of the team's size; they combine reductions in
+// `Meeting`.
 class ThreadedTeam {
  public:
   static constexpr bool kChecked = false;
@@ -50,15 +51,15 @@ class ThreadedTeam {
   ThreadedTeam(Meeting& meeting, int index) : meeting_(meeting), index_(index) {}
 
   template <typename F>
-  void step(int n, F f) {
+  void for_each(int n, F f) {
     expect_values_captured(f);
     for (int i = index_; i < n; i += meeting_.size_) f(i);
     meeting_.wait();
   }
 
   template <typename F>
-  void step(int rows, int columns, F f) {
-    step(rows * columns, [=](int i) { f(i / columns, i % columns); });
+  void for_each(int rows, int columns, F f) {
+    for_each(rows * columns, [=](int i) { f(i / columns, i % columns); });
   }
 
   template <typename F>

@@ -1,7 +1,8 @@
-// The rows that wait for a column, for the device algorithms of assignments.
+// The rows that wait for a column in the device algorithms of assignments.
 //
-// Each is in a slot of its own. Who takes a column from another leaves it the slot, so a round of
-// proposals moves nothing; once half of the slots are empty the rest is moved together.
+// Each is in a slot of its own. A row that takes a column from another leaves its slot to that one,
+// so a round of proposals moves nothing else; once half of the slots are empty the rows are moved
+// together.
 #pragma once
 
 #include "team.h"
@@ -12,7 +13,7 @@
 
 namespace puzzlemix {
 
-constexpr uint16_t kNobody = 0xffff;  // no row, or no column
+constexpr uint16_t kNobody = 0xffff;  // stands for no row or no column
 
 PUZZLEMIX_HD inline int count_bits(uint32_t word) {
 #ifdef __CUDA_ARCH__
@@ -22,14 +23,14 @@ PUZZLEMIX_HD inline int count_bits(uint32_t word) {
 #endif
 }
 
-// How many of the first i bits are set.
+// The number of set bits among the first i.
 PUZZLEMIX_HD inline int bits_before(const uint32_t* words, int i) {
   int before = 0;
   for (int w = 0; w < i >> 5; ++w) before += count_bits(words[w]);
   return (i & 31) == 0 ? before : before + count_bits(words[i >> 5] << (32 - (i & 31)));
 }
 
-// visit(i) for the set bits among n, in ascending order.
+// Calls visit(i) for each set bit i < n, in ascending order.
 template <typename Visit>
 PUZZLEMIX_HD void for_each_bit(const uint32_t* words, int n, Visit visit) {
   for (int w = 0; w < word_count(n); ++w) {
@@ -40,13 +41,13 @@ PUZZLEMIX_HD void for_each_bit(const uint32_t* words, int n, Visit visit) {
 }
 
 struct WaitingRows {
-  // The words have room for `bits`, the rows or more.
+  // `words` gets room for `bits` bits, at least the number of rows.
   PUZZLEMIX_HD WaitingRows(Arena& arena, int64_t rows, int64_t bits)
       : row(arena.take<uint16_t>(rows)),
-        choice(arena.take<uint16_t>(rows)),
+        proposed(arena.take<uint16_t>(rows)),
         words(arena.take<uint32_t>(word_count(static_cast<int>(bits)))) {}
 
-  // Moves the rows together; returns how many there are.
+  // Moves the rows to the first slots; returns how many there are.
   template <typename Team>
   PUZZLEMIX_HD int gather(Team& team, int slots) {
     const uint16_t* const old = row;
@@ -54,27 +55,28 @@ struct WaitingRows {
     return pick(team, slots, [=](int s) { return old[s]; });
   }
 
-  // The rows of(i) of all i < n whose bit is set in `words`.
+  // Fills the first slots with the rows of(i) of all i < n whose bit in `words` is set; returns how
+  // many these are.
   template <typename Team, typename Of>
   PUZZLEMIX_HD int pick(Team& team, int n, Of of) {
-    uint16_t* const picked = choice;
+    uint16_t* const picked = proposed;
     const uint32_t* const chosen = words;
-    team.step(n, [=](int i) {
+    team.for_each(n, [=](int i) {
       if (has_bit(chosen, i)) picked[bits_before(chosen, i)] = static_cast<uint16_t>(of(i));
     });
-    choice = row;
+    proposed = row;
     row = picked;
     return bits_before(words, n);
   }
 
-  // Whether that pays.
+  // Whether gather() pays.
   PUZZLEMIX_HD static bool sparse(int waiting, int slots) {
     return 2 * waiting <= slots && slots > 32;
   }
 
-  uint16_t* row;     // in each slot; kNobody: empty
-  uint16_t* choice;  // the column that it proposes to
-  uint32_t* words;
+  uint16_t* row;       // by slot, the row in it, or kNobody
+  uint16_t* proposed;  // by slot, the column that its row proposes to
+  uint32_t* words;     // a bit mask, scratch memory of gather() and pick()
 };
 
 }  // namespace puzzlemix

@@ -1,34 +1,35 @@
-// Block transport as device algorithms (see team_run.h and transport.h).
+// Block transport as device algorithms (see device_algorithm.h and transport.h).
 //
 // Phases a sample of 16 x 16 blocks with smooth saliency and the masks of three labels, from
 // loading to the total, for xi = 0.8, 0.1 and 0.01: approx 12, 19 and 38, exact 30, 152 and 914.
 #pragma once
 
 #include "element.h"
+#include "transport/device_matching.h"
+#include "transport/device_paths.h"
 #include "transport/prices.h"
 #include "transport/serial_dictatorship.h"
-#include "transport/team_matching.h"
-#include "transport/team_paths.h"
 #include "transport/transport.h"
 
 namespace puzzlemix {
 
-// The stable matching by deferred acceptance (Gale and Shapley 1962; see block_approx.h): blocks
-// that could gain less than a step elsewhere stay, the others propose, each a thread that walks the
-// rings around its place.
+// The proposer-optimal stable matching of blocks and places by deferred acceptance (Gale and
+// Shapley 1962; block_approx.h explains why blocks stay that could gain less elsewhere than a move
+// by one block costs). The others propose: a thread each, which walks the rings around the block's
+// place.
 //
-// An engine is made in an arena; solve leaves in row(place) the block that goes there.
-class TeamBlockApprox {
+// After solve(), row(place) is the block that goes there.
+class DeviceBlockApprox {
  public:
-  PUZZLEMIX_HD TeamBlockApprox(Arena& arena, int height, int width)
+  PUZZLEMIX_HD DeviceBlockApprox(Arena& arena, int height, int width)
       : matching_(arena, height * width, height * width, true),
         dictatorship_(arena, height * width) {}
 
   template <typename Team>
   PUZZLEMIX_HD void solve(Team& team, const Blocks& sample) const {
     const Blocks blocks = sample;
-    const TeamMatching matching = matching_;
-    if (blocks.step() == 0) {
+    const DeviceMatching matching = matching_;
+    if (blocks.move_cost() == 0) {
       dictatorship_.solve(team, blocks, [=](int j, int i) { matching.set_row(j, i); });
       return;
     }
@@ -36,7 +37,7 @@ class TeamBlockApprox {
         blocks.cells(), 0,
         [=](int i) {
           const double home = blocks.worth_at_home(i);
-          const bool moves = blocks.worth_of(i, blocks.heaviest()) - home >= blocks.step();
+          const bool moves = blocks.worth_of(i, blocks.heaviest()) - home >= blocks.move_cost();
           if (moves) {
             matching.vacate(i);
             matching.wait(i);
@@ -46,7 +47,7 @@ class TeamBlockApprox {
           return moves ? 1 : 0;
         },
         Sum());
-    TeamMatching rounds = matching;
+    DeviceMatching rounds = matching;
     rounds.solve(team, Rows{blocks}, blocks.cells(), waiting);
   }
 
@@ -55,10 +56,10 @@ class TeamBlockApprox {
  private:
   struct Rows {
     template <typename Team>
-    PUZZLEMIX_HD void propose(Team& team, int slots, const TeamMatching& state) const {
-      const TeamMatching matching = state;
+    PUZZLEMIX_HD void propose(Team& team, int slots, const DeviceMatching& state) const {
+      const DeviceMatching matching = state;
       const Blocks sample = blocks;
-      team.step(slots, [=](int s) {
+      team.for_each(slots, [=](int s) {
         const int row = matching.waiting(s);
         if (row == kNobody) return;
         const int column = choose(sample, matching, row);
@@ -66,16 +67,17 @@ class TeamBlockApprox {
       });
     }
 
-    // The cheapest place that accepts the block: no ring from r on has one for less than
-    // D * r^2 - (the block's worth in a place of the largest weight).
-    PUZZLEMIX_HD static int choose(const Blocks& blocks, const TeamMatching& matching, int row) {
-      const double most = blocks.worth_of(row, blocks.heaviest()), step = blocks.step();
+    // The cheapest place that accepts the block. Rings are visited from the nearest: no place in a
+    // ring from r on costs less than D * r^2 minus the block's worth in a place of the largest
+    // weight.
+    PUZZLEMIX_HD static int choose(const Blocks& blocks, const DeviceMatching& matching, int row) {
+      const double most = blocks.worth_of(row, blocks.heaviest()), move_cost = blocks.move_cost();
       const int last = blocks.last_ring(row);
       double least = 0;
       int column = -1;
-      for (int r = 0; r <= last && (column < 0 || step * (r * r) - most <= least); ++r) {
+      for (int r = 0; r <= last && (column < 0 || move_cost * (r * r) - most <= least); ++r) {
         blocks.ring(row, r, [&](int j, int squared) {
-          const double cost = step * squared - blocks.worth_of(row, blocks.weight()[j]);
+          const double cost = move_cost * squared - blocks.worth_of(row, blocks.weight()[j]);
           if (column >= 0 && (cost > least || (cost == least && j > column))) return;
           if (!matching.accepts(j, matching.key(cost, row), row)) return;
           least = cost;
@@ -90,16 +92,16 @@ class TeamBlockApprox {
     Blocks blocks;
   };
 
-  TeamMatching matching_;
+  DeviceMatching matching_;
   SerialDictatorship dictatorship_;
 };
 
-// A minimum-cost assignment (see block_exact.h): the identity at prices at which few blocks violate
-// complementary slackness, and a shortest augmenting path (Jonker and Volgenant 1987) for each of
-// these.
-class TeamBlockExact {
+// A minimum-cost assignment of blocks to places: starts from the identity at prices at which few
+// blocks violate complementary slackness (prices.h), and finds a shortest augmenting path for each
+// of these (Jonker and Volgenant 1987; device_paths.h).
+class DeviceBlockExact {
  public:
-  PUZZLEMIX_HD TeamBlockExact(Arena& arena, int height, int width)
+  PUZZLEMIX_HD DeviceBlockExact(Arena& arena, int height, int width)
       : paths_(arena, height * width, height * width),
         waiting_(arena, height * width, height * width),
         least_(arena.take<double>(height * width)),
@@ -109,15 +111,15 @@ class TeamBlockExact {
   template <typename Team>
   PUZZLEMIX_HD void solve(Team& team, const Blocks& sample) const {
     const Blocks blocks = sample;
-    const TeamPaths paths = paths_;
+    const DevicePaths paths = paths_;
     const int n = blocks.cells();
-    if (blocks.step() == 0 && blocks.shown_or_not(team)) {
+    if (blocks.move_cost() == 0 && blocks.shown_or_not(team)) {
       dictatorship_.solve(team, blocks, [=](int j, int i) { paths.set_row(j, i); });
       return;
     }
     const double* const least = least_;
     if (!prices_.set(team, blocks, &paths.price(0), least_)) {
-      team.step(n, [=](int i) { paths.stay(i); });
+      team.for_each(n, [=](int i) { paths.stay(i); });
       return;
     }
     WaitingRows waiting = waiting_;
@@ -143,32 +145,32 @@ class TeamBlockExact {
     Blocks blocks;
   };
 
-  // Whether some place would cost the block less than its own, prices included.
-  PUZZLEMIX_HD static bool violates_slackness(const Blocks& blocks, const TeamPaths& paths,
+  // Whether some place has a lower reduced cost for block i than its own place.
+  PUZZLEMIX_HD static bool violates_slackness(const Blocks& blocks, const DevicePaths& paths,
                                               const double* least, int i) {
     const double dual = paths.price(i) - blocks.worth_at_home(i);
     const int last = blocks.last_ring(i);
     bool cheaper = false;
-    for (int r = 1; !cheaper && r <= last && blocks.step() * (r * r) + least[i] < dual; ++r) {
+    for (int r = 1; !cheaper && r <= last && blocks.move_cost() * (r * r) + least[i] < dual; ++r) {
       blocks.ring(i, r, [&](int j, int squared) {
         const double cost =
-            blocks.step() * squared - blocks.worth_of(i, blocks.weight()[j]) + paths.price(j);
+            blocks.move_cost() * squared - blocks.worth_of(i, blocks.weight()[j]) + paths.price(j);
         cheaper = cheaper || cost < dual;
       });
     }
     return cheaper;
   }
 
-  TeamPaths paths_;
+  DevicePaths paths_;
   WaitingRows waiting_;
-  double* least_;  // by block: bounds the price less the worth of any place from below
+  double* least_;  // by block, a lower bound on price minus worth over all places
   Prices prices_;
   SerialDictatorship dictatorship_;
 };
 
-// masked_transport by an engine.
+// masked_transport as a device algorithm, solved by an engine.
 template <typename Engine>
-class TeamTransport {
+class DeviceTransport {
  public:
   using Problem = TransportProblem;
 
@@ -198,14 +200,14 @@ class TeamTransport {
     const int n = blocks.cells();
     int64_t* const source = problem.source + b * n;
     double* const at = problem.total + b;
-    team.step(n, [=](int j) {
+    team.for_each(n, [=](int j) {
       source[j] = engine.row(j);
       if (j == 0) *at = total;
     });
   }
 
  private:
-  // What is forbidden counts as the nearest that isn't, or as 0.
+  // Reads a sample. Forbidden values count as the nearest allowed one; NaN and infinity count as 0.
   template <typename Team>
   PUZZLEMIX_HD static void load(Team& team, const Blocks& blocks, const Problem& problem,
                                 int64_t b) {
@@ -214,7 +216,7 @@ class TeamTransport {
     const Array saliency = problem.saliency, mask = problem.mask;
     const bool indicator = problem.indicator;
     double *const s = blocks.saliency(), *const w = blocks.weight();
-    team.step(n, [=](int i) {
+    team.for_each(n, [=](int i) {
       s[i] = capacity_element(saliency, first + i);
       const double z = Least()(capacity_element(mask, first + i), 1.0);
       w[i] = indicator && z > 0 ? 1.0 : z;
@@ -222,7 +224,7 @@ class TeamTransport {
   }
 };
 
-using TeamTransportApprox = TeamTransport<TeamBlockApprox>;
-using TeamTransportExact = TeamTransport<TeamBlockExact>;
+using DeviceTransportApprox = DeviceTransport<DeviceBlockApprox>;
+using DeviceTransportExact = DeviceTransport<DeviceBlockExact>;
 
 }  // namespace puzzlemix

@@ -1,12 +1,13 @@
-// Running a device algorithm on the host. An algorithm is a type with
+// What a device algorithm is, how much memory it needs, and how the host runs it for tests. An
+// algorithm is a type with
 //
-// - Problem: what crosses the border, its `batch` included; passed by value.
-// - Work layout(Arena&, problem): the memory of one sample, the same for all samples.
-// - solve(team, work, problem, b): one sample. Ends with a phase; reads nothing that it has not
-//   written and that is not the caller's.
+// - Problem: a struct with all arguments of the call, among them `batch`; passed by value.
+// - Work layout(Arena&, problem): takes the memory of one sample, of the same size for all.
+// - solve(team, work, problem, b): solves sample b. It ends with a phase, and reads only what the
+//   caller gave or what it has written itself.
 // - items(problem): how many items a phase typically has.
 //
-// launch.cuh launches the same on CUDA.
+// launch.cuh runs an algorithm on CUDA.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +19,7 @@
 namespace puzzlemix {
 
 struct Footprint {
-  int64_t fast, slow;  // bytes a sample: in CUDA's shared memory, and in what PyTorch allocates
+  int64_t fast, slow;  // bytes a sample needs in CUDA's shared memory, and in PyTorch's memory
 };
 
 template <typename Algorithm>
@@ -28,32 +29,32 @@ Footprint footprint(const typename Algorithm::Problem& problem) {
   return {counter.fast_used(), counter.slow_used()};
 }
 
-// Blocks that work at a time where samples need slow memory, which is theirs: two for each
-// multiprocessor of the largest devices, unless that would take more than kSlowBytes in all.
+// Where samples need slow memory, each block has its own, so the number of blocks is limited: to
+// two for each multiprocessor of the largest devices, or to what fits into kSlowBytes.
 constexpr int64_t kMostBlocks = 288, kSlowBytes = int64_t{1} << 28;
 
 template <typename Algorithm>
 int64_t block_count(const typename Algorithm::Problem& problem, const Footprint& bytes) {
-  constexpr int64_t kLimit = (int64_t{1} << 31) - 1;  // of a launch
+  constexpr int64_t kLimit = (int64_t{1} << 31) - 1;  // the most blocks that a launch may have
   if (bytes.slow == 0) return std::min(problem.batch, kLimit);
   return std::min({problem.batch, kMostBlocks, std::max<int64_t>(kSlowBytes / bytes.slow, 1)});
 }
 
-// What the caller of a launch has to allocate.
+// The bytes of slow memory that the caller of a launch has to allocate.
 template <typename Algorithm>
 int64_t scratch_bytes(const typename Algorithm::Problem& problem) {
   const Footprint bytes = footprint<Algorithm>(problem);
   return bytes.slow * block_count<Algorithm>(problem, bytes);
 }
 
-// Returns what all samples waited for.
+// Solves all samples on a ShuffledTeam; returns how often its threads would wait for each other.
 template <typename Algorithm>
 Waits solve_shuffled(const typename Algorithm::Problem& problem, uint64_t seed) {
   const Footprint bytes = footprint<Algorithm>(problem);
   ShuffledTeam team(seed);
   for (int64_t b = 0; b < problem.batch; ++b) {
-    // Of the very size, and new for each sample, so that sanitizers see what goes beyond or reads
-    // what was never written.
+    // New for each sample and of exactly its size, so that sanitizers see accesses beyond the end,
+    // and filled with garbage, so that a read of what was never written shows in the result.
     std::vector<char> fast(bytes.fast, '\x5a'), slow(bytes.slow, '\x5a');
     Arena arena(fast.data(), bytes.fast, slow.data());
     Algorithm::solve(team, Algorithm::layout(arena, problem), problem, b);

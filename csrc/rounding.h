@@ -1,22 +1,22 @@
-// Small numerics that every solver needs to turn costs into integers.
+// Rounding of doubles to integers, and the power of two by which costs are scaled before.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 
-#include "portable.h"
+#include "cuda_macros.h"
 
 namespace puzzlemix {
 
-// Half to even, for |x| < 2^51 in the default rounding mode: the sum with 1.5 * 2^52 keeps no
-// fraction. Unlike nearbyint it is two additions on every machine, so that loops vectorise.
+// x rounded half to even, for |x| < 2^51 in the default rounding mode: the sum with 1.5 * 2^52 has
+// no bits left for a fraction. Two additions, so that loops vectorise everywhere, unlike nearbyint.
 PUZZLEMIX_HD inline double round_even(double x) {
   constexpr double kShift = 6755399441055744.0;
   return (x + kShift) - kShift;
 }
 
-// Rounds half to even to an integer of 32 bits, the low word of the shifted sum. Unlike a
+// x rounded half to even to an int32_t: the low word of the sum with 1.5 * 2^52. Unlike a
 // conversion it vectorises without SSE4.1.
 PUZZLEMIX_HD inline int32_t round_to_int(double x) {
   const double shifted = x + 6755399441055744.0;

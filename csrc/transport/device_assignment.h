@@ -1,5 +1,6 @@
-// assignment as device algorithms (see team_run.h and transport.h). The costs stay where the caller
-// has them; what is neither finite nor infinity counts as 0.
+// `assignment` as device algorithms (see device_algorithm.h and transport.h): deferred acceptance
+// (device_matching.h) and shortest augmenting paths (device_paths.h). Costs are read where the
+// caller has them; NaN and -infinity count as 0.
 //
 // Phases a sample for uniform float32 costs, N = 64, 256 and 1024: approx 16, 23 and 28, exact 99,
 // 363 and 1632.
@@ -12,13 +13,13 @@
 #include "element.h"
 #include "team_algorithms.h"
 #include "transport/cost_scale.h"
-#include "transport/team_matching.h"
-#include "transport/team_paths.h"
+#include "transport/device_matching.h"
+#include "transport/device_paths.h"
 #include "transport/transport.h"
 
 namespace puzzlemix {
 
-// Writes what row_of(column) says, and the total.
+// Writes the source row of each column, row_of(column), and the total.
 template <typename Team, typename RowOf>
 PUZZLEMIX_HD void write_assignment(Team& team, const AssignmentProblem& problem, int64_t b,
                                    RowOf row_of) {
@@ -32,69 +33,69 @@ PUZZLEMIX_HD void write_assignment(Team& team, const AssignmentProblem& problem,
     return i == kNobody ? 0.0 : forbidding_element(cost, first + int64_t{i} * columns + j);
   });
   double* const totals = problem.total;
-  team.step(1, [=](int) { totals[b] = total; });
+  team.for_each(1, [=](int) { totals[b] = total; });
 }
 
-// A warp a row, up to the largest block.
+// As many items that a block has a warp for each row, up to 512 threads.
 inline int assignment_items(const AssignmentProblem& problem) {
   return static_cast<int>(std::clamp<int64_t>(32 * problem.rows, 32, 512));
 }
 
-// The stable matching.
-class TeamAssignmentApprox {
+// Finds the proposer-optimal stable matching, rows proposing.
+class DeviceAssignmentApprox {
  public:
   using Problem = AssignmentProblem;
-  using Work = TeamMatching;
+  using Work = DeviceMatching;
 
   PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) {
-    return TeamMatching(arena, p.rows, p.columns, p.cost.dtype != Dtype::float64);
+    return DeviceMatching(arena, p.rows, p.columns, p.cost.dtype != Dtype::float64);
   }
   static int items(const Problem& p) { return assignment_items(p); }
 
   template <typename Team>
   PUZZLEMIX_HD static void solve(Team& team, const Work& work, const Problem& problem, int64_t b) {
     const int rows = static_cast<int>(problem.rows), columns = static_cast<int>(problem.columns);
-    TeamMatching matching = work;
-    const TeamMatching started = matching;
-    team.step(Most()(rows, columns), [=](int i) {
+    DeviceMatching matching = work;
+    const DeviceMatching started = matching;
+    team.for_each(Most()(rows, columns), [=](int i) {
       if (i < rows) started.wait(i);
       if (i < columns) started.vacate(i);
     });
     matching.solve(team, Rows{problem.cost, b * rows * columns, columns}, rows, rows);
-    const TeamMatching result = matching;
+    const DeviceMatching result = matching;
     write_assignment(team, problem, b, [=](int j) { return result.row(j); });
   }
 
  private:
-  struct Choice {
+  struct Bid {
     uint64_t key, column;
   };
   struct Cheaper {
-    PUZZLEMIX_HD Choice operator()(Choice a, Choice b) const {
+    PUZZLEMIX_HD Bid operator()(Bid a, Bid b) const {
       return b.key < a.key || (b.key == a.key && b.column < a.column) ? b : a;
     }
   };
 
   struct Rows {
     template <typename Team>
-    PUZZLEMIX_HD void propose(Team& team, int slots, const TeamMatching& state) const {
-      const TeamMatching matching = state;
+    PUZZLEMIX_HD void propose(Team& team, int slots, const DeviceMatching& state) const {
+      const DeviceMatching matching = state;
       const Rows rows = *this;
-      const Choice none{~uint64_t{0}, ~uint64_t{0}};
+      const Bid none{~uint64_t{0}, ~uint64_t{0}};
       team.rows(
           slots, columns, none,
           [=](int s, int j) {
             const int row = matching.waiting(s);
             if (row == kNobody) return none;
             const uint64_t key = matching.key(rows.cost(row, j), row);
-            return matching.accepts(j, key, row) ? Choice{key, static_cast<uint64_t>(j)} : none;
+            return matching.accepts(j, key, row) ? Bid{key, static_cast<uint64_t>(j)} : none;
           },
           Cheaper(),
-          [=](int s, Choice choice) {
-            if (choice.key == none.key) {
+          [=](int s, Bid bid) {
+            if (bid.key == none.key) {
               matching.withdraw(s);
             } else {
-              matching.template bid<Team>(s, static_cast<int>(choice.column), choice.key);
+              matching.template bid<Team>(s, static_cast<int>(bid.column), bid.key);
             }
           });
     }
@@ -109,10 +110,11 @@ class TeamAssignmentApprox {
   };
 };
 
-// A minimum-cost assignment: the columns' minima as prices where each column will have a row, a few
-// rounds of an auction, and a shortest augmenting path for each row that is left. What are rows
-// here are the caller's columns where there are fewer of these.
-class TeamAssignmentExact {
+// A minimum-cost assignment: prices from the columns' minima where each column will have a row, a
+// few rounds of an auction (Bertsekas 1988), and a shortest augmenting path for each row that is
+// left (Jonker and Volgenant 1987). Where the caller has fewer columns than rows, the two are
+// exchanged.
+class DeviceAssignmentExact {
  public:
   using Problem = AssignmentProblem;
 
@@ -124,9 +126,9 @@ class TeamAssignmentExact {
           waiting(arena, rows, columns),
           least(arena.take<double>(rows)) {}
 
-    TeamPaths paths;
+    DevicePaths paths;
     WaitingRows waiting;
-    double* least;  // of the costs of each row
+    double* least;  // the least cost of each row
   };
 
   PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) { return Work(arena, p); }
@@ -135,7 +137,7 @@ class TeamAssignmentExact {
   template <typename Team>
   PUZZLEMIX_HD static void solve(Team& team, const Work& work, const Problem& problem, int64_t b) {
     const Matrix matrix(problem, b, work.least);
-    const TeamPaths paths = work.paths;
+    const DevicePaths paths = work.paths;
     if (matrix.rows > 0) refine(team, work, matrix);
     if (problem.rows <= problem.columns) {
       write_assignment(team, problem, b,
@@ -146,9 +148,9 @@ class TeamAssignmentExact {
   }
 
  private:
-  static constexpr int kBits = 32;  // of an integer
+  static constexpr int kBits = 32;  // integers are below 2^kBits
 
-  // The costs as integers, made on the fly.
+  // The costs as integers, which are made from the caller's at each access.
   struct Matrix {
     PUZZLEMIX_HD Matrix(const Problem& p, int64_t b, double* least)
         : costs(p.cost),
@@ -156,11 +158,12 @@ class TeamAssignmentExact {
           least(least),
           rows(static_cast<int>(Least()(p.rows, p.columns))),
           columns(static_cast<int>(Most()(p.rows, p.columns))),
-          row_step(p.rows <= p.columns ? static_cast<int>(p.columns) : 1),
-          column_step(p.rows <= p.columns ? 1 : static_cast<int>(p.columns)) {}
+          row_stride(p.rows <= p.columns ? static_cast<int>(p.columns) : 1),
+          column_stride(p.rows <= p.columns ? 1 : static_cast<int>(p.columns)) {}
 
     PUZZLEMIX_HD double value(int i, int j) const {
-      return forbidding_element(costs, first + int64_t{i} * row_step + int64_t{j} * column_step);
+      return forbidding_element(costs,
+                                first + int64_t{i} * row_stride + int64_t{j} * column_stride);
     }
     PUZZLEMIX_HD double operator()(int i, int j) const {
       return scale.integer(value(i, j), least[i]);
@@ -169,7 +172,7 @@ class TeamAssignmentExact {
     Array costs;
     int64_t first;
     double* least;
-    int rows, columns, row_step, column_step;
+    int rows, columns, row_stride, column_stride;
     CostScale scale;
   };
 
@@ -182,7 +185,8 @@ class TeamAssignmentExact {
     }
   };
 
-  // Solves on finer and finer scales (cost_scale.h).
+  // Solves on scales that get finer until the answer is as near to the optimum as promised
+  // (cost_scale.h).
   template <typename Team>
   PUZZLEMIX_HD static void refine(Team& team, const Work& work, const Matrix& given) {
     Matrix matrix = given;
@@ -193,7 +197,7 @@ class TeamAssignmentExact {
       const bool assigned = assign(team, work, matrix);
       if (!assigned) work.paths.fill(team, matrix.rows);
       if (!assigned || integers) return;
-      const TeamPaths paths = work.paths;
+      const DevicePaths paths = work.paths;
       const Matrix costs = matrix;
       const double total = team.add(
           matrix.rows, [=](int i) { return costs.value(i, paths.column(i)) - costs.least[i]; });
@@ -204,11 +208,11 @@ class TeamAssignmentExact {
     }
   }
 
-  // Returns the most that a cost is above the least of its row.
+  // Finds the least cost of each row. Returns the largest difference of a cost and its row's least.
   template <typename Team>
   PUZZLEMIX_HD static double find_least(Team& team, const Work& work, const Matrix& given) {
     const Matrix matrix = given;
-    const TeamPaths paths = work.paths;
+    const DevicePaths paths = work.paths;
     team.rows(
         matrix.rows, matrix.columns, Extent{HUGE_VAL, -HUGE_VAL},
         [=](int i, int j) {
@@ -220,20 +224,20 @@ class TeamAssignmentExact {
           matrix.least[i] = extent.least;
           paths.price(i) = Most()(extent.most - extent.least, 0.0);
         });
-    // A spread that overflows counts as the largest that doesn't.
+    // A difference that overflows counts as DBL_MAX.
     return team.reduce(
         matrix.rows, 0.0, [=](int i) { return Least()(paths.price(i), DBL_MAX); }, Most());
   }
 
-  // False where no assignment has room for all rows.
+  // Assigns all rows; false if every assignment contains a forbidden pair.
   template <typename Team>
   PUZZLEMIX_HD static bool assign(Team& team, const Work& work, const Matrix& costs) {
     const Matrix matrix = costs;
-    const TeamPaths paths = work.paths;
+    const DevicePaths paths = work.paths;
     WaitingRows waiting = work.waiting;
     uint16_t* const slots = waiting.row;
     const bool square = matrix.rows == matrix.columns;
-    team.step(matrix.columns, [=](int j) {
+    team.for_each(matrix.columns, [=](int j) {
       paths.vacate(j);
       paths.price(j) = square ? -cheapest(matrix, j) : 0.0;
       if (j >= matrix.rows) return;
@@ -244,7 +248,7 @@ class TeamAssignmentExact {
     return paths.assign(team, matrix, matrix.columns, waiting, count);
   }
 
-  // Of a column; 0 where all of it is forbidden.
+  // The least cost of a column; 0 if all its pairs are forbidden.
   PUZZLEMIX_HD static double cheapest(const Matrix& matrix, int j) {
     double least = HUGE_VAL;
     for (int i = 0; i < matrix.rows; ++i) least = Least()(least, matrix(i, j));

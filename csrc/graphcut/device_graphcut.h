@@ -1,15 +1,16 @@
-// The graph cuts of graphcut.h as device algorithms (see team_run.h).
+// The graph cuts of graphcut.h as device algorithms (see device_algorithm.h).
 #pragma once
 
+#include "graphcut/device_exact.h"
+#include "graphcut/device_swap.h"
 #include "graphcut/integers.h"
-#include "graphcut/team_exact.h"
-#include "graphcut/team_swap.h"
 
 namespace puzzlemix {
 
-// One of the labellings by its engine, TeamSwapEngine or TeamExactEngine.
+// alpha_beta_swap or exact_labeling: Engine is DeviceSwapEngine or DeviceExactEngine, and kConvex
+// says whether the label cost has to be convex.
 template <typename Engine, bool kConvex>
-struct TeamLabeling {
+struct DeviceLabeling {
   using Problem = DeviceLabelingProblem;
 
   struct Work {
@@ -43,24 +44,24 @@ struct TeamLabeling {
     const int32_t* const label = work.label;
     int64_t* const out = problem.out + b * n;
     double* const energies = problem.energy + b;
-    team.step(n, [=](int i) { out[i] = label[i]; });
+    team.for_each(n, [=](int i) { out[i] = label[i]; });
     const double energy = labeling_energy(team, work.given, shape, work.cost, label);
-    team.step(1, [=](int) { *energies = energy; });
+    team.for_each(1, [=](int) { *energies = energy; });
   }
 };
 
-using TeamSwap = TeamLabeling<TeamSwapEngine, false>;
-using TeamExact = TeamLabeling<TeamExactEngine, true>;
+using DeviceSwap = DeviceLabeling<DeviceSwapEngine, false>;
+using DeviceExact = DeviceLabeling<DeviceExactEngine, true>;
 
-struct TeamMinCut {
+struct DeviceMinCut {
   using Problem = MinCutProblem;
 
   struct Work {
     PUZZLEMIX_HD Work(Arena& arena, GridShape shape)
         : Work(arena, WarpGrid::fits(shape), shape.cells()) {}
 
-    WarpMinCut::Work warp;  // for small grids
-    TeamCut cut;            // for others
+    WarpMinCut::Work warp;  // used for grids that fit a warp
+    DeviceCut cut;          // used for larger grids
     IntegerCut integers;
     GivenCut given;
 
@@ -90,7 +91,7 @@ struct TeamMinCut {
     }
     double* const flows = problem.flow + b;
     const double flow = cut_capacity(team, work.given, shape, [=](int i) { return segment[i]; });
-    team.step(1, [=](int) { *flows = flow; });
+    team.for_each(1, [=](int) { *flows = flow; });
   }
 
  private:
@@ -98,21 +99,21 @@ struct TeamMinCut {
   PUZZLEMIX_HD static void cut(Team& team, const Work& work, GridShape shape, bool* segment) {
     const int n = shape.cells();
     const IntegerCut integers = work.integers;
-    TeamCut cut = work.cut;
+    DeviceCut cut = work.cut;
     const GridGraph graph{
         n, shape.width, integers.right, integers.down, integers.right, integers.down, 1, nullptr, 0,
         0};
-    team.step(n, [=](int i) {
+    team.for_each(n, [=](int i) {
       cut.excess(i) = integers.excess[i];
       cut.clear(graph, i);
     });
     cut.solve(team, graph);
-    const TeamCut solved = cut;
-    team.step(n, [=](int i) { segment[i] = solved.on_sink_side(i); });
+    const DeviceCut solved = cut;
+    team.for_each(n, [=](int i) { segment[i] = solved.on_sink_side(i); });
   }
 };
 
-struct TeamLabelingEnergy {
+struct DeviceLabelingEnergy {
   using Problem = DeviceLabelingProblem;
 
   struct Work {
@@ -136,7 +137,7 @@ struct TeamLabelingEnergy {
     const int64_t* const labels = problem.out + b * shape.cells();
     const double energy = labeling_energy(team, work.given, shape, work.cost, labels);
     double* const energies = problem.energy + b;
-    team.step(1, [=](int) { *energies = energy; });
+    team.for_each(1, [=](int) { *energies = energy; });
   }
 };
 

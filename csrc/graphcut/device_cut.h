@@ -1,35 +1,42 @@
-// The canonical minimum cut for a team: push-relabel (Goldberg and Tarjan 1988) in lockstep.
+// The canonical minimum cut of a graph by a team of threads: push-relabel (Goldberg and Tarjan
+// 1988) in lockstep. grid_cut.h explains preflows, residual capacities and the canonical cut.
 //
-// In a push phase every node with excess sends it along all arcs to nodes one step nearer; what
-// arrives is collected apart and joins the excess in the next phase, in which nodes that are left
-// with excess and nowhere to send it are relabelled. Of an edge's two ends only the farther one
-// pushes, so its flow has one writer; the answer of a phase depends on no order. Every kSteps such
-// steps a breadth-first search from the sinks makes the distances exact. When it reaches no excess,
-// the nodes that it visited are those that reach a sink in the residual graph: the smallest sink
-// side.
+// Every node has a label, at most its distance to the nearest sink along arcs with residual
+// capacity. A round has two phases:
 //
-// For grids that a warp can't hold (warp_cut.h) and for layered graphs. A swap at 32x32 with 3
-// labels takes 674 phases in the median and 1,257 at the 99th percentile, all cuts and their set-up
-// counted
-// (`python -m bench.phases`).
+// 1. Push. Every node with excess sends it along its residual arcs to nodes whose label is one
+//    less. What arrives is added up apart from the excess, so that no order of threads matters.
+//    Of an edge's two ends only the one with the higher label pushes: its flow has one writer.
+// 2. Relabel. Arrivals join the excess. A node with excess gets one more than the least label that
+//    it has a residual arc to, which lets the next round push.
 //
-// A graph has an arc and its reverse between v and v + offset(axis), for a few axes:
+// Every kRoundsPerSearch rounds a breadth-first search from the sinks makes all labels exact
+// (global relabelling, Cherkassky and Goldberg 1997). When it reaches no excess, the preflow is
+// maximum, and the nodes that it visited are those that reach a sink in the residual graph: the
+// smallest sink side. There are O(n^2) rounds for n nodes, as in the parallel algorithm of Goldberg
+// and Tarjan.
+//
+// Serves grids that a warp can't hold (warp_cut.h) and layered graphs (device_exact.h). A swap at
+// 32x32 with 3 labels takes 674 phases in the median and 1,257 at the 99th percentile, all its cuts
+// and their set-up counted (`python -m bench.phases`).
+//
+// A graph has an arc and its reverse between nodes v and v + offset(axis), for a few axes:
 //   nodes, axes
 //   Capacity                     int32_t or int64_t
 //   offset(axis)
-//   there(axis, v), back(axis, v)   capacities from v to v + offset(axis), and back; 0 where that
-//                                   is not a node
-//   active(v)                    nodes that are not count for nothing, and have no excess
+//   there(axis, v), back(axis, v)   the capacities from v to v + offset(axis) and back; 0 where
+//                                   v + offset(axis) is not a node
+//   active(v)                    whether the node takes part; the others have no excess
 #pragma once
 
 #include "team.h"
 
 namespace puzzlemix {
 
-class TeamCut {
+class DeviceCut {
  public:
   // Memory for graphs of up to `nodes` nodes, with `axes` axes.
-  PUZZLEMIX_HD TeamCut(Arena& arena, int64_t nodes, int64_t axes)
+  PUZZLEMIX_HD DeviceCut(Arena& arena, int64_t nodes, int64_t axes)
       : excess_(arena.take<int32_t>(nodes)),
         arriving_(arena.take<int32_t>(nodes)),
         distance_(arena.take<int32_t>(nodes)),
@@ -38,10 +45,10 @@ class TeamCut {
         next_(arena.take<uint32_t>(word_count(nodes))),
         flow_(arena.take<int32_t>(nodes * axes)) {}
 
-  // Source minus sink capacity of each node: to be filled before solve.
+  // Source minus sink capacity of each node; the caller writes it before solve.
   PUZZLEMIX_HD int32_t& excess(int v) const { return excess_[v]; }
 
-  // To be called by item v of the phase that fills the excess.
+  // Makes the flow of node v's arcs 0; the phase that writes the excess calls it for every node.
   template <typename Graph>
   PUZZLEMIX_HD void clear(const Graph& graph, int v) const {
     arriving_[v] = 0;
@@ -49,11 +56,11 @@ class TeamCut {
     for (int a = 0; a < graph.axes; ++a) flow_[a * graph.nodes + v] = 0;
   }
 
-  // Afterwards on_sink_side holds until the next solve.
+  // Finds the canonical cut; on_sink_side() tells it until the next solve.
   template <typename Team, typename Graph>
   PUZZLEMIX_HD void solve(Team& team, const Graph& graph) {
     while (search(team, graph)) {
-      for (int k = 0; k < kSteps; ++k) {
+      for (int k = 0; k < kRoundsPerSearch; ++k) {
         push(team, graph);
         if (!relabel(team, graph)) break;
       }
@@ -63,13 +70,13 @@ class TeamCut {
   PUZZLEMIX_HD bool on_sink_side(int v) const { return distance_[v] < kFar; }
 
  private:
-  static constexpr int kSteps = 8;
+  static constexpr int kRoundsPerSearch = 8;
   static constexpr int32_t kFar = 1 << 30;
 
-  // Distances to the sinks. True if excess was reached.
+  // Sets every label to the distance to the nearest sink. Returns whether excess was reached.
   template <typename Team, typename Graph>
   PUZZLEMIX_HD bool search(Team& team, const Graph& graph) {
-    const TeamCut cut = *this;
+    const DeviceCut cut = *this;
     bool some = team.mask(graph.nodes, frontier_, [=](int v) {
       const bool sink = cut.excess_[v] < 0;
       cut.distance_[v] = sink ? 0 : kFar;
@@ -91,7 +98,7 @@ class TeamCut {
                     [=](int v) { return cut.excess_[v] > 0 && cut.distance_[v] < kFar; });
   }
 
-  // Whether v has an arc with capacity left to a node of the frontier.
+  // Whether v has an arc with residual capacity to a node of the frontier.
   template <typename Graph>
   PUZZLEMIX_HD bool touches(const Graph& graph, int v, const uint32_t* frontier) const {
     PUZZLEMIX_UNROLL
@@ -107,16 +114,16 @@ class TeamCut {
 
   template <typename Team, typename Graph>
   PUZZLEMIX_HD void push(Team& team, const Graph& graph) const {
-    const TeamCut cut = *this;
-    team.step(graph.nodes, [=](int v) {
+    const DeviceCut cut = *this;
+    team.for_each(graph.nodes, [=](int v) {
       int32_t rest = cut.excess_[v];
       if (rest <= 0 || cut.distance_[v] >= kFar) return;
       const int32_t nearer = cut.distance_[v] - 1;
       PUZZLEMIX_UNROLL
       for (int a = 0; a < graph.axes && rest > 0; ++a) {
         const int after = v + graph.offset(a), before = v - graph.offset(a);
-        // The other end is asked for its distance first: a flow has a reader other than its writer
-        // only in phases without pushes.
+        // The label of the other end is compared before the flow is read: only the end that may
+        // push reads it here, so no thread reads what another one writes.
         if (after < graph.nodes && cut.distance_[after] == nearer) {
           cut.send<Team>(rest, cut.left_there(graph, a, v), cut.flow(graph, a, v), 1, after);
         }
@@ -138,10 +145,10 @@ class TeamCut {
     Team::atomic_add(&arriving_[to], amount);
   }
 
-  // Takes in what arrived and relabels; true if there is excess that may still move.
+  // The relabel phase of a round. Returns whether there is excess that may still reach a sink.
   template <typename Team, typename Graph>
   PUZZLEMIX_HD bool relabel(Team& team, const Graph& graph) {
-    const TeamCut cut = *this;
+    const DeviceCut cut = *this;
     const bool some = team.any(graph.nodes, [=](int v) {
       const int32_t now = cut.excess_[v] + cut.arriving_[v];
       int32_t distance = cut.distance_[v];
@@ -157,7 +164,7 @@ class TeamCut {
     return some;
   }
 
-  // One more than the least distance that v has an arc to.
+  // One more than the least label that v has a residual arc to.
   template <typename Graph>
   PUZZLEMIX_HD int32_t above_nearest(const Graph& graph, int v) const {
     int32_t least = kFar;
@@ -191,10 +198,10 @@ class TeamCut {
   int32_t* const arriving_;
   int32_t *distance_, *relabelled_;
   uint32_t *frontier_, *next_;
-  int32_t* const flow_;  // by axis and node
+  int32_t* const flow_;  // by axis and node v, the flow from v to v + offset(axis)
 };
 
-// Four neighbours, the capacities of an edge at its upper or left cell; 0 over the border.
+// A 4-connected grid. The capacities of an edge stand at its upper or left cell, 0 over the border.
 struct GridGraph {
   using Capacity = int32_t;
   static constexpr int axes = 2;
@@ -211,7 +218,7 @@ struct GridGraph {
   int nodes, width;
   const int32_t *right, *down, *left, *up;
   int32_t multiplier;
-  const int32_t* label;  // null: all cells are active
+  const int32_t* label;  // cells labelled alpha or beta are active; null: all cells are
   int alpha, beta;
 };
 

@@ -1,23 +1,25 @@
-// Deferred acceptance for a team (see deferred_acceptance.h for what that finds), in rounds.
+// Deferred acceptance by a team of threads, in rounds (Gale and Shapley 1962; deferred_acceptance.h
+// explains it).
 //
-// A round has two phases. Every waiting row looks for its best column among those that would take
-// it, given what columns hold, and puts its bid there by atomic_min; then the column's best bidder
-// takes it and leaves its slot to whoever held it. A bid is the cost as an integer of the same
-// order with the row in its lowest 12 bits, which are free in every type but float64; that takes a
-// phase more, in which bidders of equal costs find the lowest row.
+// A round has two phases. In the first, every waiting row looks for its best column among those
+// that would accept it, given what columns hold, and puts its bid there by atomic_min. In the
+// second, the best bidder of a column takes it, and the row that held it waits in the bidder's
+// slot. A bid is the cost, as an integer of the same order, with the row in its lowest 12 bits;
+// these are free in every type but float64, which needs a third phase, in which bidders of equal
+// costs find the lowest row.
 //
-// Rows with uniform costs take 8 rounds (N = 64) to 14 (N = 4096), blocks with masks like those of
-// cuts one to three (xi = 0.8), or 30 (xi = 0.01, 16 x 16). The most are N, where all rows agree on
-// the columns, as with costs -i*j.
+// There are at most N rounds, as where all rows agree on the columns (costs -i*j). Rows with
+// uniform costs take 8 rounds (N = 64) to 14 (N = 4096), blocks with masks such as a cut makes 1 to
+// 3 at xi = 0.8 and 30 at xi = 0.01 (16 x 16).
 #pragma once
 
 #include <cstring>
 
-#include "transport/team_waiting.h"
+#include "transport/device_waiting.h"
 
 namespace puzzlemix {
 
-// Integers in the order of finite doubles and infinity; 0 and -0 are one.
+// An integer for each double but NaN, in the same order; 0 and -0 give the same one.
 PUZZLEMIX_HD inline uint64_t ordered_bits(double x) {
   const double number = x + 0.0;
   uint64_t bits;
@@ -25,18 +27,18 @@ PUZZLEMIX_HD inline uint64_t ordered_bits(double x) {
   return bits >> 63 != 0 ? ~bits : bits | uint64_t{1} << 63;
 }
 
-class TeamMatching {
+class DeviceMatching {
  public:
-  // short_costs: costs have 41 significant bits at most.
-  PUZZLEMIX_HD TeamMatching(Arena& arena, int64_t rows, int64_t columns, bool short_costs)
+  // short_costs: the 12 lowest bits of every cost's mantissa are 0.
+  PUZZLEMIX_HD DeviceMatching(Arena& arena, int64_t rows, int64_t columns, bool short_costs)
       : held_(arena.take<uint64_t>(columns)),
         bid_(arena.take<uint64_t>(columns)),
         holder_(arena.take<uint16_t>(columns)),
         waiting_(arena, rows, rows),
         ties_(short_costs ? nullptr : arena.take<uint64_t>(columns)) {}
 
-  // A phase that comes first says of every row and column that the row waits, that the column is
-  // free, or that row i holds column i.
+  // Before solve(), a phase of the caller's says of every row that it waits and of every column
+  // that it is free, or that column i holds row i, by one of these.
   PUZZLEMIX_HD void wait(int row) const { waiting_.row[row] = static_cast<uint16_t>(row); }
   PUZZLEMIX_HD void vacate(int column) const { hold(column, kFree, kNobody); }
   PUZZLEMIX_HD void stay(int i, double cost) const {
@@ -44,8 +46,9 @@ class TeamMatching {
     waiting_.row[i] = kNobody;
   }
 
-  // `rows` has cost(i, j), and propose(team, slots, matching), a phase in which the row of each
-  // of the `slots` proposes to its choice or withdraws.
+  // Finds the matching; `waiting` rows are in the first `slots` slots. `rows` has cost(i, j), and
+  // propose(team, slots, matching), a phase in which the row of each slot calls bid() or
+  // withdraw().
   template <typename Team, typename Rows>
   PUZZLEMIX_HD void solve(Team& team, const Rows& rows, int slots, int waiting) {
     for (uint64_t round = 0; waiting > 0; ++round) {
@@ -56,14 +59,14 @@ class TeamMatching {
     }
   }
 
-  // Afterwards the row that has the column; kNobody: none.
+  // After solve(), the row that has the column, or kNobody.
   PUZZLEMIX_HD int row(int column) const { return holder_[column]; }
   PUZZLEMIX_HD void set_row(int column, int row) const {
     holder_[column] = static_cast<uint16_t>(row);
   }
 
-  // For propose: the row in a slot (kNobody: none), what it bids, who would take that, and doing
-  // it.
+  // For `rows.propose`: the row in a slot, or kNobody; the bid of a row for a cost; whether a
+  // column accepts a bid; and placing it.
   PUZZLEMIX_HD int waiting(int slot) const { return waiting_.row[slot]; }
   PUZZLEMIX_HD uint64_t key(double cost, int row) const {
     const uint64_t bits = ordered_bits(cost);
@@ -74,9 +77,10 @@ class TeamMatching {
   }
   template <typename Team>
   PUZZLEMIX_HD void bid(int slot, int column, uint64_t key) const {
-    waiting_.choice[slot] = static_cast<uint16_t>(column);
+    waiting_.proposed[slot] = static_cast<uint16_t>(column);
     Team::atomic_min(bid_ + column, key);
   }
+  // The row stays without a column: none accepts it.
   PUZZLEMIX_HD void withdraw(int slot) const { waiting_.row[slot] = kNobody; }
 
  private:
@@ -88,31 +92,33 @@ class TeamMatching {
     if (ties_ != nullptr) ties_[column] = kFree;
   }
 
-  // Later rounds have lower numbers, so that nothing has to be cleared.
+  // The third phase of a round where costs leave no room for the row: ties_ becomes the lowest row
+  // among the best bidders of a column. Later rounds write smaller numbers, so nothing is cleared.
   template <typename Team, typename Rows>
   PUZZLEMIX_HD void break_ties(Team& team, const Rows& rows, int slots, uint64_t round) {
-    const TeamMatching self = *this;
+    const DeviceMatching self = *this;
     const Rows costs = rows;
-    team.step(slots, [=](int s) {
+    team.for_each(slots, [=](int s) {
       const int row = self.waiting_.row[s];
       if (row == kNobody) return;
-      const int column = self.waiting_.choice[s];
+      const int column = self.waiting_.proposed[s];
       if (self.key(costs.cost(row, column), row) != self.bid_[column]) return;
       Team::atomic_min(self.ties_ + column, (~round << 12) | static_cast<uint64_t>(row));
     });
   }
 
-  // Returns how many wait afterwards. A column whose best bid is an old one has its bidder.
+  // The second phase of a round: the best bidders take their columns. Returns how many rows still
+  // wait. Where the best bid is from an earlier round, the column holds that bidder already.
   template <typename Team>
   PUZZLEMIX_HD int take(Team& team, int slots) {
-    const TeamMatching self = *this;
+    const DeviceMatching self = *this;
     const uint64_t* const best = ties_ != nullptr ? ties_ : bid_;
     return team.reduce(
         slots, 0,
         [=](int s) {
           uint16_t& row = self.waiting_.row[s];
           if (row == kNobody) return 0;
-          const int column = self.waiting_.choice[s];
+          const int column = self.waiting_.proposed[s];
           if ((best[column] & kRow) != row) return 1;
           const uint16_t loser = self.holder_[column];
           self.holder_[column] = row;
@@ -123,10 +129,10 @@ class TeamMatching {
         Sum());
   }
 
-  uint64_t *held_, *bid_;  // by column: the key of what it holds; of that or the best bid
-  uint16_t* holder_;
+  uint64_t *held_, *bid_;  // by column, the bid of the row that it holds, and the best bid so far
+  uint16_t* holder_;       // by column, the row that it holds
   WaitingRows waiting_;
-  uint64_t* ties_;
+  uint64_t* ties_;  // by column, ~round << 12 | the lowest row of equal bids; null for short costs
 };
 
 }  // namespace puzzlemix

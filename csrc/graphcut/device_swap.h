@@ -1,16 +1,17 @@
-// Alpha-beta swap for a team: the moves of swap.h, one cut after the other. Small grids are left to
-// a warp of the team.
+// Alpha-beta swap by a team of threads (Boykov, Veksler and Zabih, PAMI 2001, section 4; swap.h
+// explains it). A grid of up to 16x16 is solved by one warp of the team (warp_swap.h), larger ones
+// by all threads, one minimum cut after the other (device_cut.h).
 #pragma once
 
+#include "graphcut/device_cut.h"
 #include "graphcut/integers.h"
-#include "graphcut/team_cut.h"
 #include "graphcut/warp_swap.h"
 
 namespace puzzlemix {
 
-// Pairs of labels in lexicographic order, a bit for each, that would give the same cut as when they
-// were last tried.
-class TriedPairs {
+// A set of label pairs, numbered in lexicographic order: those whose cut would be the same as when
+// they were last tried.
+class TriedLabelPairs {
  public:
   PUZZLEMIX_HD bool has(int pair) const {
     return (pair < 64 ? first_ >> pair : second_ >> (pair - 64)) & 1;
@@ -25,18 +26,18 @@ class TriedPairs {
   }
 
  private:
-  uint64_t first_ = 0, second_ = 0;  // 120 pairs at most; an array would be in memory
+  uint64_t first_ = 0, second_ = 0;  // at most 120 pairs; an array would not be kept in registers
 };
 
-class TeamSwapEngine {
+class DeviceSwapEngine {
  public:
   struct Work {
     PUZZLEMIX_HD Work(Arena& arena, GridShape shape, int labels)
         : Work(arena, WarpGrid::fits(shape), shape.cells(), labels) {}
 
     WarpSwapEngine::Work warp;
-    TeamCut cut;
-    int32_t* terminal;  // what beta costs a cell more than alpha, neighbours outside counted
+    DeviceCut cut;
+    int32_t* terminal;  // what beta costs a cell more than alpha, edges to other labels included
 
    private:
     PUZZLEMIX_HD Work(Arena& arena, bool small, int cells, int labels)
@@ -45,22 +46,22 @@ class TeamSwapEngine {
           terminal(arena.take<int32_t>(small ? 0 : cells)) {}
   };
 
-  // max_cycles < 0: until a sweep makes no move.
+  // max_cycles: the most sweeps; negative: no limit.
   template <typename Team>
   PUZZLEMIX_HD static void solve(Team& team, const Work& work, const IntegerLabeling& sample,
                                  const LabelCost* cost, int64_t max_cycles, int32_t* label) {
     if (WarpGrid::fits(sample.shape)) {
       return WarpSwapEngine::solve(team, work.warp, sample, cost, max_cycles, label);
     }
-    TeamSwapEngine swap(work, sample, cost, label);
+    DeviceSwapEngine swap(work, sample, cost, label);
     start_from_cheapest(team, sample, label);
     for (int64_t cycle = 0; cycle != max_cycles && swap.sweep(team); ++cycle) {
     }
   }
 
  private:
-  PUZZLEMIX_HD TeamSwapEngine(const Work& work, const IntegerLabeling& sample,
-                              const LabelCost* cost, int32_t* label)
+  PUZZLEMIX_HD DeviceSwapEngine(const Work& work, const IntegerLabeling& sample,
+                                const LabelCost* cost, int32_t* label)
       : cut_(work.cut),
         sample_(sample),
         label_cost_(cost),
@@ -84,7 +85,7 @@ class TeamSwapEngine {
     return moved;
   }
 
-  // One swap of alpha and beta; true if the energy fell.
+  // Tries the move of alpha and beta; returns whether the energy fell.
   template <typename Team>
   PUZZLEMIX_HD bool move(Team& team, int alpha, int beta) {
     if (!fill(team, alpha, beta)) return false;
@@ -92,9 +93,9 @@ class TeamSwapEngine {
     cut_.solve(team, graph);
     if (change(team, graph) >= 0) return false;
     forget(touched(team, graph) | 1u << alpha | 1u << beta);
-    const TeamCut cut = cut_;
+    const DeviceCut cut = cut_;
     int32_t* const label = label_;
-    team.step(cells_, [=](int i) {
+    team.for_each(cells_, [=](int i) {
       if (graph.active(i)) label[i] = cut.on_sink_side(i) ? beta : alpha;
     });
     return true;
@@ -113,11 +114,11 @@ class TeamSwapEngine {
             beta};
   }
 
-  // False if no cell has one of the labels.
+  // Fills in the cut of alpha and beta; false if no cell has one of these labels.
   template <typename Team>
   PUZZLEMIX_HD bool fill(Team& team, int alpha, int beta) const {
     const GridGraph graph = this->graph(alpha, beta);
-    const TeamCut cut = cut_;
+    const DeviceCut cut = cut_;
     const IntegerLabeling sample = sample_;
     const LabelCost* const label_cost = label_cost_;
     const int32_t* const label = label_;
@@ -145,10 +146,10 @@ class TeamSwapEngine {
     });
   }
 
-  // What the cut changes in the energy.
+  // The change of energy if the labels of the cut are taken.
   template <typename Team>
   PUZZLEMIX_HD int64_t change(Team& team, const GridGraph& graph) const {
-    const TeamCut cut = cut_;
+    const DeviceCut cut = cut_;
     const int32_t *const terminal = terminal_, *const label = label_;
     return team.reduce(
         cells_, int64_t{0},
@@ -174,10 +175,10 @@ class TeamSwapEngine {
     PUZZLEMIX_HD uint32_t operator()(uint32_t a, uint32_t b) const { return a | b; }
   };
 
-  // The labels of the cells that change or have a neighbour that does, a bit each.
+  // A bit for each label of a cell that the move changes or that has a neighbour which it changes.
   template <typename Team>
   PUZZLEMIX_HD uint32_t touched(Team& team, const GridGraph& graph) const {
-    const TeamCut cut = cut_;
+    const DeviceCut cut = cut_;
     const int32_t* const label = label_;
     return team.reduce(
         cells_, 0u,
@@ -198,6 +199,7 @@ class TeamSwapEngine {
         Union());
   }
 
+  // The pairs with one of these labels are to be tried again.
   PUZZLEMIX_HD void forget(uint32_t touched) {
     int pair = 0;
     for (int a = 0; a < labels_; ++a) {
@@ -207,14 +209,14 @@ class TeamSwapEngine {
     }
   }
 
-  TeamCut cut_;
+  DeviceCut cut_;
   const IntegerLabeling sample_;
   const LabelCost* const label_cost_;
   int32_t* const label_;
   int32_t* const terminal_;
   const GridShape shape_;
   const int cells_, labels_;
-  TriedPairs tried_;
+  TriedLabelPairs tried_;
 };
 
 }  // namespace puzzlemix
