@@ -390,7 +390,8 @@ def _scale(panel: Axes, down: float) -> None:
     bar = panel.inset_axes((0.4, -down / height, 0.38, 0.07 / height))
     strength = np.linspace(0, 1, 128)[None].repeat(2, 0)
     bar.imshow(overlay(np.full((2, 128, 3), 0.5), strength), aspect="auto")
-    bar.axis("off")
+    bar.set(xticks=[], yticks=[])
+    bar.spines[:].set_visible(False)
     for x, text, side in ((0, "least salient", "left"), (0.8, "most", "left")):
         panel.text(
             x, (0.035 - down) / height, text, transform=panel.transAxes, ha=side,
