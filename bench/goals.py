@@ -1,7 +1,7 @@
 """How much faster than its peers each function is meant to be, on one CPU thread.
 
 What it takes on a GPU is measured by `bench.gpu`, what a training step takes by
-`experiments.saliency_kinds`.
+`python -m experiments saliency`.
 """
 
 from __future__ import annotations

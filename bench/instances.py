@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from importlib.resources import files
 from typing import NamedTuple
 
 import torch
@@ -99,14 +100,16 @@ def real_saliency(batch: int, grid: Grid, seed: int) -> Tensor:
 @cache
 def photograph_saliency() -> Tensor:
     """EfficientNet-Lite0's gradient saliency on five photographs, [5, 224, 224]."""
-    from experiments.saliency_kinds import photographs  # here, as it trains networks too
+    from puzzlemix.demo.network import Network
+    from puzzlemix.demo.photographs import PHOTOGRAPHS, read_square
 
-    loaded = photographs()
-    if loaded is None:
-        raise ImportError("real saliency needs the extra puzzlemix[demo]")
-    network, images = loaded
-    with torch.no_grad():
-        labels = F.one_hot(network(images).argmax(1), 1000).float()
+    squares = []
+    for name in PHOTOGRAPHS.values():
+        with (files("skimage") / "data" / name).open("rb") as file:
+            squares.append(torch.from_numpy(read_square(file, 224).copy()))
+    images = torch.stack(squares).permute(0, 3, 1, 2).float() / 255
+    network = Network()
+    labels = F.one_hot(network.probabilities(images).argmax(1), 1000).float()
     return puzzlemix.gradient_saliency(network, images, labels)
 
 

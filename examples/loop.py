@@ -43,7 +43,7 @@ from puzzlemix import (
 )
 
 MIXERS = ("none", "mixup", "manifold", "cutmix", "cutout", "puzzle")
-SALIENCIES = ("gradient", "half", "spectral")
+SALIENCIES = ("gradient", "half", "spectral", "uniform")
 COLUMNS = ("epoch", "lr", "loss", "top1_error", "top5_error")
 
 
@@ -308,7 +308,8 @@ def make_mixer(
             "half" takes gradients of.
         num_classes: K.
         saliency: of "puzzle". "gradient" is at full resolution; "half" is the gradient at half
-            resolution; "spectral" needs no network; "precomputed" is given to ``backward``.
+            resolution; "spectral" needs no network; "precomputed" is given to ``backward``;
+            "uniform" leaves the mask to its prior.
         alone: the mixer is to be called by itself. Else it is for ``backward``, whose first pass
             over the batch has the gradient anyway.
         generator: of all draws.
@@ -325,9 +326,14 @@ def make_mixer(
             "half": partial(gradient_saliency, model, downscale=2),
             "spectral": spectral_saliency,
             "precomputed": None,
+            "uniform": _uniform,
         }
         return PuzzleMix(saliency=kinds[saliency], **common)
     return {"mixup": MixUp, "cutmix": CutMix, "cutout": Cutout}[name](**common)
+
+
+def _uniform(images: Tensor, labels: Tensor | None) -> Tensor:
+    return torch.ones_like(images[:, 0])
 
 
 @torch.inference_mode()

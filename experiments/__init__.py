@@ -1,1 +1,1 @@
-"""The lecture's tables, `python -m experiments`, and `python -m experiments.saliency_kinds`."""
+"""The lecture's tables and what settings do: `python -m experiments`, `experiments.settings`."""

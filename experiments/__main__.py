@@ -21,6 +21,7 @@ from . import (
     ood,
     report,
     robustness,
+    saliency,
     speech,
     tiny_imagenet,
     toy,
@@ -37,6 +38,7 @@ TABLES: dict[str, Callable[[Lab], report.Table]] = {
     "speech": speech.build,
     "toy": toy.build,
     "choices": choices.build,
+    "saliency": saliency.build,
 }
 RESULTS = Path(__file__).parent / "results"
 

@@ -93,6 +93,8 @@ class Size:
     toy_steps: int
     pairs: int
     """Test images that are mixed by each choice."""
+    timed: int
+    """Rounds in which training steps are timed."""
 
 
 SMOKE = Recipe("small", 4, 2, 96, 48, epochs=2, batch_size=32)
@@ -113,6 +115,7 @@ SIZES = {
         outside=48,
         toy_steps=50,
         pairs=32,
+        timed=1,
     ),
     "miniature": Size(
         cifar=SMALL,
@@ -126,6 +129,7 @@ SIZES = {
         outside=2000,
         toy_steps=1000,
         pairs=512,
+        timed=25,
     ),
     "full": Size(
         cifar=LARGE,
@@ -139,6 +143,7 @@ SIZES = {
         outside=10000,
         toy_steps=1000,
         pairs=5000,
+        timed=50,
     ),
 }
 
@@ -207,8 +212,10 @@ class Lab:
     def trained(self, task: Task, method: Method, seed: int) -> Trained:
         """The network, trained now or before."""
         recipe = task.recipe
+        # Before the seeds are set: data may come from a network that is trained for them.
+        data = task.data(seed)
         device = loop.start(seed)
-        data = task.data(seed).to(device)
+        data = data.to(device)
         # Channels last: a fifth faster on a CPU.
         model = task.model(data.num_classes, method).to(device, memory_format=torch.channels_last)
         mixer = loop.make_mixer(
