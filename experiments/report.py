@@ -11,6 +11,7 @@ from statistics import mean, stdev
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from PIL import Image
 
 from .examples import loop
@@ -104,7 +105,7 @@ def figure(table: Table) -> Figure:
     """A panel a column: each seed a dot, the mean a bar."""
     columns = [c for c in table.columns if any(c in row.values for row in table.rows)]
     sheet = Figure(
-        figsize=(2.2 + 1.9 * len(columns), 0.8 + 0.2 * len(table.rows)), layout="constrained"
+        figsize=(2.2 + 1.9 * len(columns), 1.0 + 0.2 * len(table.rows)), layout="constrained"
     )
     panels: Sequence[Axes] = sheet.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     for panel, column in zip(panels, columns, strict=True):
@@ -122,6 +123,7 @@ def figure(table: Table) -> Figure:
     names = [", ".join(row.name) for row in table.rows]
     panels[0].set_yticks(range(len(names)), names)
     panels[0].set_ylim(len(names) - 0.5, -0.5)
+    sheet.legend(handles=_legend(), loc="outside lower right", ncols=3, fontsize=7, frameon=False)
     return sheet
 
 
@@ -133,6 +135,15 @@ def save(sheet: Figure, path: Path, dpi: int = 90) -> None:
         image, format="png", optimize=True
     )
     loop.replace_file(path, image.getvalue())
+
+
+def _legend() -> list[Line2D]:
+    bar = {"linestyle": "", "marker": "|", "markersize": 9, "markeredgewidth": 2}
+    return [
+        Line2D([], [], linestyle="", marker=".", markersize=4, color=QUIET, label="a seed"),
+        Line2D([], [], color=INK, label="mean", **bar),
+        Line2D([], [], color=OURS, label="mean, Puzzle Mix", **bar),
+    ]
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from puzzlemix import mix
 from puzzlemix.demo import cli
 from puzzlemix.demo.augmentations import augmented
 from puzzlemix.demo.cli import main
-from puzzlemix.demo.figures import FIRST, MASK, SECOND, Mix, moves
+from puzzlemix.demo.figures import FIRST, MASK, MOST_ARROWS, SECOND, Mix, arrows, moves
 from puzzlemix.demo.photographs import PHOTOGRAPHS
 from puzzlemix.demo.pictures import FIGURES
 from puzzlemix.puzzle import puzzle_mix
@@ -106,14 +106,21 @@ def test_demo_tells_what_the_network_sees(gallery: tuple[Path, str]) -> None:
     folder, out = gallery
     assert len(list(folder.iterdir())) == len(FIGURES)
     lines = {line.split("  ")[0]: line for line in out.splitlines()}
-    assert "Egyptian cat" in lines["chelsea"]
+    assert "Egyptian cat" in lines["cat"]
     assert "espresso" in lines["coffee"]
     assert "0.50" in lines["Input mixup"]
-    for method in ("Cutout", "CutMix", "Puzzle Mix, Π = I", "Puzzle Mix", "ERM", "Mixup"):
+    for method in (
+        "Cutout",
+        "CutMix",
+        "Puzzle Mix without transport",
+        "Puzzle Mix",
+        "ERM",
+        "Mixup",
+    ):
         assert "%" in lines[method]
     assert str(folder) in out
-    for name in FIGURES:
-        assert f"{name}.png" in out
+    told = [line.split()[0] for line in out.partition("\n\n")[0].splitlines()]
+    assert told == [f"{name}.png" for name in FIGURES]  # one line each, as they are drawn
 
 
 def test_demo_takes_every_option_and_files(
@@ -141,7 +148,7 @@ def test_demo_without_transport(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     status, out, err = run(capsys, "demo", *SMALL, *options)
     assert (status, err) == (0, "")
     assert [line.split("  ")[0] for line in out.splitlines() if line.startswith("Puzzle")] == [
-        "Puzzle Mix, Π = I"
+        "Puzzle Mix without transport"
     ]
 
 
@@ -379,6 +386,20 @@ def test_arrows_lead_from_where_a_block_was_to_where_it_is() -> None:
         seen = share.repeat_interleave(2, 1).repeat_interleave(2, 2).flatten() > 0
         stayed = sources[image].flatten() == torch.arange(16)
         assert sorted(target for _, target in drawn) == (seen & ~stayed).nonzero()[:, 0].tolist()
+
+
+def test_arrows_are_thinned_out() -> None:
+    """So many that more could not be told apart, from the first block to the last."""
+    source = np.arange(400)[::-1].reshape(20, 20)
+    pixels = np.zeros((20, 20, 3))
+    mask = np.full((20, 20), 0.5)
+    mixed = Mix("", "", pixels, (pixels, pixels), mask, (source, source), 0.5, (0.5, 0.5), [])
+    every, drawn = moves(mixed, 0), arrows(mixed, 0)
+    assert len(every) == 400
+    assert len(set(drawn)) == MOST_ARROWS
+    assert set(drawn) <= set(every)
+    assert drawn[0] == every[0]
+    assert drawn[-1] == every[-1]
 
 
 def test_the_first_image_has_the_colour_of_one() -> None:

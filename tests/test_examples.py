@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -341,3 +342,30 @@ def test_every_example_has_a_command():
     named = set(re.findall(r"examples/(\w+\.py)", text))
     runnable = {file.name for file in EXAMPLES.glob("*.py") if "__main__" in file.read_text()}
     assert named == runnable
+
+
+def test_the_notebook_runs_as_printed(capsys, tmp_path, monkeypatch):
+    """All its cells in one process, in order; what is kept of it has no output of an older run."""
+    plots = pytest.importorskip("matplotlib.pyplot")
+    pytest.importorskip("skimage")
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_: pytest.fail("a download"))
+    monkeypatch.chdir(tmp_path)
+    plots.switch_backend("agg")
+    cells = json.loads((EXAMPLES / "first_hour.ipynb").read_text())["cells"]
+    assert len(cells) <= 25
+    names: dict[str, object] = {}
+    for number, cell in enumerate(cells):
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == []
+            exec(compile("".join(cell["source"]), f"cell {number}", "exec"), names)
+    assert len(plots.get_fignums()) == 6
+    plots.close("all")
+    out = capsys.readouterr().out
+    assert 0.3 < names["mixed"].ratio.item() < 0.7
+    assert int(re.search(r"moved (\d+) blocks", out)[1]) > 10
+    right = [int(share) for share in re.findall(r"(\d+)% of the pictures right", out)]
+    assert len(right) == 12
+    assert min(max(right[:6]), max(right[6:])) > 80  # both ways to train learn it
+    links = re.findall(r"\]\(\.\./([^)]+)\)", "".join("".join(cell["source"]) for cell in cells))
+    assert links
+    assert all((EXAMPLES.parent / link).is_file() for link in links)

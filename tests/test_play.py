@@ -27,7 +27,7 @@ from PIL import Image
 
 from puzzlemix import objective, puzzle_mix, spectral_saliency
 from puzzlemix.demo import cli, play
-from puzzlemix.demo.figures import moves
+from puzzlemix.demo.figures import arrows
 from puzzlemix.demo.photographs import PHOTOGRAPHS
 
 ROOT = Path(__file__).parents[1]
@@ -102,15 +102,15 @@ def test_the_page_starts_like_the_demo() -> None:
     assert taken | left_out == set(inspect.signature(puzzle_mix).parameters)
 
 
-def test_draw_shows_the_mix_and_every_move() -> None:
+def test_draw_shows_the_mix_and_its_moves() -> None:
     done = play.solve(play.Settings(grid=8, xi=0.0), PAIR, PLANES)
     parts = play.draw(done)
     data = re.search(r"base64,([^\"]+)", parts["mix"])
     assert data
     with Image.open(io.BytesIO(base64.b64decode(data[1]))) as shown:
         assert np.abs(np.asarray(shown) / 255 - done.mix.pixels).max() < 1 / 255
-    assert moves(done.mix, 0)
-    assert moves(done.mix, 1)
+    assert arrows(done.mix, 0)
+    assert arrows(done.mix, 1)
     for number in range(2):
         drawn = re.search(r'class="arrows" d="([^"]*)"', parts[f"moved{number + 1}"])
         assert drawn
@@ -118,7 +118,7 @@ def test_draw_shows_the_mix_and_every_move() -> None:
         centres = [[float(end) // 8 for end in line] for line in lines]
         assert centres == [
             [source % 8, source // 8, target % 8, target // 8]
-            for source, target in moves(done.mix, number)
+            for source, target in arrows(done.mix, number)
         ]
     still = play.draw(play.solve(play.Settings(transport=None), PAIR, PLANES))
     assert still["moves"] == "no blocks moved"
@@ -384,6 +384,36 @@ def test_a_picture_is_uploaded(page: Page, tmp_path: Path) -> None:
     page.until(lambda: page.text("error"))
     assert page.text("error") == "noise.png: not a picture that can be read"
     page.set("saliency", "EfficientNet-Lite0")
+
+
+def test_the_mix_and_its_call_are_saved_and_copied(page: Page) -> None:
+    find = page.driver.find_element
+    save = find("id", "save")
+    assert save.get_attribute("download") == "puzzle-mix.png"
+    assert save.get_attribute("href").startswith("data:image/png;base64,")
+    assert save.get_attribute("href") == find("css selector", "#mix img").get_attribute("src")
+    given = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+    page.driver.execute_cdp_cmd("Browser.grantPermissions", given)
+    for button, kind in (("copy-mix", "image/png"), ("copy-call", "text/plain")):
+        find("id", button).click()
+        page.until(lambda button=button: page.text(button) == "Copied")
+        kinds = page.driver.execute_async_script(
+            "navigator.clipboard.read().then(items => arguments[0](items[0].types))"
+        )
+        assert kinds == [kind]
+    text = page.driver.execute_async_script("navigator.clipboard.readText().then(arguments[0])")
+    assert text == page.text("call")
+    page.idle()
+
+
+def test_each_greek_letter_is_explained(page: Page) -> None:
+    for name in ("lam", "beta", "gamma", "eta", "xi"):
+        about = page.driver.find_element("css selector", f"summary[aria-label='about {name}']")
+        assert not about.find_element("xpath", "..").get_attribute("open")
+        about.click()
+        shown = about.find_element("xpath", "..").text.removeprefix("?").strip()
+        assert shown.lower().rstrip(".") == cli.HELP[name].lower()
+        about.click()
 
 
 @pytest.mark.parametrize("width", [360, 800, 1400])

@@ -110,9 +110,9 @@ def usage(argument: str) -> str:
 
 
 def report(_: str) -> str:
-    """What the demo printed, but for where its pictures went."""
-    text = (gallery() / "printed.txt").read_text()
-    return f"```text\n{text.rpartition('Written to')[0].strip()}\n```"
+    """What the demo printed, but for the list of its pictures and where they went."""
+    _, _, text = (gallery() / "printed.txt").read_text().partition("\n\n")
+    return f"```text\n{text.rpartition('Written to')[0].rstrip()}\n```"
 
 
 DIRECTIVES: dict[str, Callable[[str], str]] = {"source": source, "help": usage, "report": report}

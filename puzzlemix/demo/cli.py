@@ -25,10 +25,44 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-FIGURES = (
-    "inputs", "story", "methods", "augmentations", "beta", "gamma", "lam", "xi", "toy",
-)  # fmt: skip
-"""Those of the demo, which can only be imported where its packages are."""
+FIGURES = {
+    "inputs": "both photographs, and where they are salient",
+    "story": "Puzzle Mix step by step",
+    "methods": "one pair by every method but manifold mixup, which mixes hidden states",
+    "augmentations": "the classic ones, on the first photograph",
+    "beta": "growing beta",
+    "gamma": "growing gamma",
+    "lam": "growing lambda",
+    "xi": "growing xi",
+    "toy": "ERM and mixup on points of the plane, by networks trained within seconds",
+}
+"""The demo's pictures, in the order in which they are drawn. They are listed here because
+``pictures`` can only be imported where the demo's packages are."""
+
+
+HELP = {
+    "lam": "share of the first image that is asked for, 0 to 1; what it gets also depends on "
+    "saliency",
+    "grid": "blocks of the mask, a side or ROWSxCOLUMNS; they must divide the images. Many blocks "
+    "follow the objects, few keep large pieces whole",
+    "labels": "values of the mask, 2 to 16: with 2 each block shows one image, with 3 it may also "
+    "blend both evenly",
+    "beta": "label smoothness: the higher, the more neighbours agree on a label",
+    "gamma": "data smoothness, relative to beta: the higher, the more seams run where the images "
+    "fit together",
+    "eta": "prior: the higher, the closer every block is held to lambda",
+    "xi": "price of moving blocks: the lower, the farther salient ones go to be seen",
+    "neighborhood": "seams are compared after averaging over windows of at most this side",
+    "smoothness": "data smoothness as in the published code, or exactly as in the paper; they "
+    "differ from 3 labels on",
+    "cut": "of the mask: alpha-beta swap as published, or the best mask there is",
+    "transport": "of the permutations: the stable matching, the cheapest permutation, or no "
+    "transport",
+    "transport_grid": "blocks that move, a multiple of the grid (default: the grid)",
+    "cycles": "how often mask and permutations are found in turn, at most; after the first time "
+    "only while the objective falls",
+}
+"""What the options of ``puzzle_mix`` do, for the command line and for the page."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -141,13 +175,9 @@ def _add_pictures(group: Any) -> None:
         "--figure",
         nargs="+",
         choices=FIGURES,
-        default=FIGURES,
+        default=tuple(FIGURES),
         metavar="NAME",
-        help="which to draw: inputs (with their saliency), story (Puzzle Mix step by step), "
-        "methods (side by side, but for manifold mixup: it mixes hidden states, which nobody can "
-        "look at), augmentations (the classic ones, on the first photograph), beta, gamma, lam, xi "
-        "(what happens while one of them grows), toy (ERM and mixup on points of the plane: the "
-        "networks are trained within seconds) (default: all)",
+        help=f"which to draw (default: all): {'; '.join(map(': '.join, FIGURES.items()))}",
     )
     group.add_argument(
         "--images",
@@ -190,67 +220,22 @@ def _add_pictures(group: Any) -> None:
 
 
 def _add_problem(group: Any) -> None:
-    _option(
-        group, "lam", type=float, default=0.5, metavar="LAMBDA",
-        help="share of the first image that is asked for, 0 to 1; what it gets also depends on "
-        "saliency",
-    )  # fmt: skip
-    _option(
-        group, "grid", type=_grid, default=16, metavar="N[xM]",
-        help="blocks of the mask, a side or ROWSxCOLUMNS; they must divide the images. Many blocks "
-        "follow the objects, few keep large pieces whole",
-    )  # fmt: skip
-    _option(
-        group, "labels", type=int, metavar="N",
-        help="values of the mask, 2 to 16: with 2 each block shows one image, with 3 it may also "
-        "blend both evenly",
-    )  # fmt: skip
-    _option(
-        group, "beta", type=float,
-        help="label smoothness: the higher, the more neighbours agree on a label",
-    )  # fmt: skip
-    _option(
-        group, "gamma", type=float,
-        help="data smoothness, relative to beta: the higher, the more seams run where the images "
-        "fit together",
-    )  # fmt: skip
-    _option(
-        group, "eta", type=float, default=0.05,
-        help="prior: the higher, the closer every block is held to lambda",
-    )  # fmt: skip
-    _option(
-        group, "xi", type=float, default=0.05,
-        help="price of moving blocks: the lower, the farther salient ones go to be seen",
-    )  # fmt: skip
-    _option(
-        group, "neighborhood", type=int, metavar="PIXELS",
-        help="seams are compared after averaging over windows of at most this side",
-    )  # fmt: skip
-    _option(
-        group, "smoothness", choices=("quadratic", "bilinear"),
-        help="data smoothness as in the published code, or exactly as in the paper; they differ "
-        "from 3 labels on",
-    )  # fmt: skip
+    _option(group, "lam", type=float, default=0.5, metavar="LAMBDA")
+    _option(group, "grid", type=_grid, default=16, metavar="N[xM]")
+    _option(group, "labels", type=int, metavar="N")
+    _option(group, "beta", type=float)
+    _option(group, "gamma", type=float)
+    _option(group, "eta", type=float, default=0.05)
+    _option(group, "xi", type=float, default=0.05)
+    _option(group, "neighborhood", type=int, metavar="PIXELS")
+    _option(group, "smoothness", choices=("quadratic", "bilinear"))
 
 
 def _add_solvers(group: Any) -> None:
-    _option(
-        group, "cut", choices=CUTS,
-        help="of the mask: alpha-beta swap as published, or the best mask there is",
-    )  # fmt: skip
-    _option(
-        group, "transport", choices=[name or "none" for name in TRANSPORTS],
-        help="of the permutations: the stable matching, the cheapest permutation, or no transport",
-    )  # fmt: skip
-    _option(
-        group, "transport_grid", type=_grid, metavar="N[xM]",
-        help="blocks that move, a multiple of the grid (default: the grid)",
-    )  # fmt: skip
-    _option(
-        group, "cycles", type=int, metavar="N",
-        help="how often mask and permutations are found in turn, at most; after the first time "
-        "only while the objective falls",
-    )  # fmt: skip
+    _option(group, "cut", choices=CUTS)
+    _option(group, "transport", choices=[name or "none" for name in TRANSPORTS])
+    _option(group, "transport_grid", type=_grid, metavar="N[xM]")
+    _option(group, "cycles", type=int, metavar="N")
 
 
 def _add_play(commands: Any) -> None:
@@ -289,6 +274,7 @@ def _add_play(commands: Any) -> None:
 
 def _option(group: Any, name: str, **settings: Any) -> None:
     """An option of ``puzzle_mix``, with its default unless another is given."""
+    settings["help"] = HELP[name]
     settings.setdefault("default", inspect.signature(puzzle_mix).parameters[name].default)
     if settings.get("type") is float:
         settings.setdefault("metavar", "X")
@@ -352,11 +338,12 @@ def _demo(arguments: argparse.Namespace) -> None:
                 dpi=arguments.dpi,
                 seed=arguments.seed,
                 figures=arguments.figure,
-            )
+            ),
+            lambda path: print(f"{path.name:<18}  {FIGURES[path.stem]}", flush=True),
         )
     except pictures.BadInput as error:
         raise _Stop("puzzlemix demo", str(error), 2) from None
-    print(_report(written))
+    print(f"\n{_report(written)}")
 
 
 def _report(written: Written) -> str:

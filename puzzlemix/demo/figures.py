@@ -16,7 +16,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.patches import FancyArrowPatch, Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -31,6 +31,7 @@ __all__ = [
     "Photograph",
     "Step",
     "Surface",
+    "arrows",
     "draw_augmentations",
     "draw_inputs",
     "draw_methods",
@@ -56,6 +57,8 @@ INK, QUIET, FAINT = "#1f2328", "#656d76", "#eaeef2"
 FIRST, BOTH, SECOND = "#d9622b", "#f4ead9", "#1f7a94"
 MASK = LinearSegmentedColormap.from_list("mask", [SECOND, BOTH, FIRST])
 HEAT = colormaps["inferno"]
+MOST_ARROWS = 40
+"""Of one image: more could not be told apart."""
 
 
 class Guess(NamedTuple):
@@ -140,7 +143,7 @@ class Step(NamedTuple):
 
 def draw_inputs(first: Photograph, second: Photograph, subtitle: str) -> Figure:
     """Both photographs, each with its saliency laid over it."""
-    sheet = _Sheet("What matters in each image", subtitle, 4, [_Row(foot=0.24)])
+    sheet = _Sheet("What matters in each image", subtitle, 4, [_Row(foot=0.44)])
     for number, photograph in enumerate((first, second)):
         _show(sheet.panel(0, 2 * number), photograph.pixels, frame=number)
         panel = sheet.panel(0, 2 * number + 1)
@@ -148,21 +151,23 @@ def draw_inputs(first: Photograph, second: Photograph, subtitle: str) -> Figure:
         best = photograph.guesses[0]
         _below(sheet.panel(0, 2 * number), photograph.name)
         _below(panel, f"saliency for “{best.name}”", QUIET)
+        _scale(panel, down=0.34)
     return sheet.figure
 
 
 def draw_story(first: Photograph, second: Photograph, mix: Mix, subtitle: str) -> Figure:
     """Inputs, saliency, mask, transport and mix, in the order in which they are found."""
-    sheet = _Sheet("Puzzle Mix, step by step", subtitle, 4, [_Row(0.3, 0.06), _Row(0.3, 0.24)])
+    sheet = _Sheet("Puzzle Mix, step by step", subtitle, 4, [_Row(0.3, 0.24), _Row(0.3, 0.24)])
     for number, photograph in enumerate((first, second)):
         _show(sheet.panel(0, number), photograph.pixels, frame=number)
         panel = sheet.panel(0, 2 + number)
         heat = enlarged(photograph.blocks, photograph.pixels.shape)
         _show(panel, overlay(photograph.pixels, heat), frame=number)
+        _below(sheet.panel(0, number), photograph.name)
+        _scale(panel, down=0.14)
     mask, left, right, last = (sheet.panel(1, column) for column in range(4))
     _show_mask(mask, mix.mask)
-    _below(mask, "z = 1", FIRST)
-    _below(mask, "z = 0", SECOND, right=True)
+    _below_mask(mask)
     for number, panel in enumerate((left, right)):
         share = mix.mask if number == 0 else 1 - mix.mask
         weight = 0.1 + 0.9 * enlarged(share, mix.pixels.shape)[..., None]
@@ -170,6 +175,10 @@ def draw_story(first: Photograph, second: Photograph, mix: Mix, subtitle: str) -
         _arrows(panel, mix, number)
     _show(last, mix.pixels)
     _below(left, moved_blocks(mix))
+    every, drawn = (sum(len(those(mix, image)) for image in range(2)) for those in (moves, arrows))
+    if drawn:
+        some = "arrows" if drawn == every else "arrows (some)"
+        _below(right, f"{some}: from where to where", QUIET)
     _below(last, f"ratio {mix.ratio:.2f}")
     for panel, text in (
         (sheet.panel(0, 0), "1  Inputs"),
@@ -186,7 +195,7 @@ def draw_methods(mixes: Sequence[Mix], names: tuple[str, str], network: str, lam
     """Mixes side by side; under each its label, and what the network sees."""
     number = {4: "four", 5: "five"}.get(len(mixes), str(len(mixes)))
     lines = len(mixes[0].guesses)
-    rows = [_Row(head=0.3, foot=0.26), _Row(0.3, body=2 * LINE), _Row(0.3, body=lines * LINE)]
+    rows = [_Row(head=0.46, foot=0.26), _Row(0.3, body=2 * LINE), _Row(0.3, body=lines * LINE)]
     subtitle = f"λ = {lam:g}. A grey bar: the network sees it in neither of the two photographs"
     sheet = _Sheet(f"One pair, {number} ways to mix it", subtitle, len(mixes), rows)
     for column, mix in enumerate(mixes):
@@ -246,16 +255,19 @@ def draw_toy(
     return sheet.figure
 
 
-def draw_row(title: str, subtitle: str, columns: Sequence[Step], *, masks: bool) -> Figure:
-    """The mix, and its mask if asked for, while one number grows."""
-    rows = [_Row(head=0.3), _Row(foot=0.24)] if masks else [_Row(head=0.3, foot=0.24)]
-    sheet = _Sheet(title, subtitle, len(columns), rows)
+def draw_row(title: str, subtitle: str, columns: Sequence[Step], *, arrows: bool) -> Figure:
+    """The mix while one number grows; under it the mask, or where its blocks came from."""
+    sheet = _Sheet(title, subtitle, len(columns), [_Row(head=0.3), _Row(foot=0.24)])
     for column, step in enumerate(columns):
         panel = sheet.panel(0, column)
         _show(panel, step.mix.pixels)
         _above(panel, step.setting, bold=step.chosen)
-        if masks:
-            panel = sheet.panel(1, column)
+        panel = sheet.panel(1, column)
+        if arrows:
+            _show(panel, 0.35 * step.mix.pixels + 0.65)
+            for image in range(2):
+                _arrows(panel, step.mix, image)
+        else:
             _show_mask(panel, step.mix.mask)
         _below(panel, step.outcome, QUIET)
     return sheet.figure
@@ -275,6 +287,13 @@ def moves(mix: Mix, image: int) -> list[tuple[int, int]]:
     share = mix.mask if image == 0 else 1 - mix.mask
     seen = np.flatnonzero(enlarged(share, source.shape))
     return [(int(source.flat[to]), int(to)) for to in seen if source.flat[to] != to]
+
+
+def arrows(mix: Mix, image: int) -> list[tuple[int, int]]:
+    """Of the moves those that are drawn: all, or ``MOST_ARROWS`` spread evenly over the picture."""
+    every = moves(mix, image)
+    numbers = np.linspace(0, len(every) - 1, MOST_ARROWS).round().astype(int)
+    return every if len(every) <= MOST_ARROWS else [every[number] for number in numbers]
 
 
 class _Row(NamedTuple):
@@ -354,6 +373,32 @@ def _below(panel: Axes, text: str, color: str = INK, right: bool = False) -> Non
     _fit(note, panel)
 
 
+def _below_mask(panel: Axes) -> None:
+    """What the colours of a mask mean."""
+    values = ((FIRST, "z = 1"), (BOTH, "between"), (SECOND, "0"))
+    handles = [Patch(facecolor=color, edgecolor=QUIET, linewidth=0.5) for color, _ in values]
+    panel.legend(
+        handles, [text for _, text in values], ncols=3, loc="upper left", bbox_to_anchor=(0, 0),
+        fontsize=9.5, frameon=False, borderaxespad=0.35, borderpad=0, handlelength=0.8,
+        handleheight=0.8, handletextpad=0.35, columnspacing=0.9,
+    )  # fmt: skip
+
+
+def _scale(panel: Axes, down: float) -> None:
+    """The colours of ``overlay`` over medium grey, so far under a panel."""
+    height = panel.get_window_extent().height / panel.figure.dpi
+    bar = panel.inset_axes((0.4, -down / height, 0.38, 0.07 / height))
+    strength = np.linspace(0, 1, 128)[None].repeat(2, 0)
+    bar.imshow(overlay(np.full((2, 128, 3), 0.5), strength), aspect="auto")
+    bar.set(xticks=[], yticks=[])
+    bar.spines[:].set_visible(False)
+    for x, text, side in ((0, "least salient", "left"), (0.8, "most", "left")):
+        panel.text(
+            x, (0.035 - down) / height, text, transform=panel.transAxes, ha=side,
+            va="center_baseline", fontsize=8.5, color=QUIET,
+        )  # fmt: skip
+
+
 def _bars(panel: Axes, guesses: Sequence[Guess]) -> None:
     """Name, percentage and a thin bar under them, line by line."""
     panel.set(xlim=(0, 1), ylim=(len(guesses), 0))
@@ -409,22 +454,24 @@ def _arrows(panel: Axes, mix: Mix, image: int) -> None:
         return
     rows, columns = mix.sources[image].shape
     height, width = mix.pixels.shape[:2]
+    points = 72 * panel.get_window_extent().width / panel.figure.dpi
+    size = min(7, max(3, points / columns))  # an arrow's head is no larger than a block
 
     def centre(block: int) -> tuple[float, float]:
         row, column = divmod(block, columns)
         return (column + 0.5) * width / columns - 0.5, (row + 0.5) * height / rows - 0.5
 
-    for source, target in moves(mix, image):
+    for source, target in arrows(mix, image):
         arrow = FancyArrowPatch(
             centre(source),
             centre(target),
             arrowstyle="-|>",
-            mutation_scale=7,
-            linewidth=1.3,
+            mutation_scale=size,
+            linewidth=0.19 * size,
             shrinkA=0,
             shrinkB=0,
             color=(FIRST, SECOND)[image],
-            path_effects=[withStroke(linewidth=2.8, foreground="white")],
+            path_effects=[withStroke(linewidth=0.4 * size, foreground="white")],
         )
         panel.add_patch(arrow)
 

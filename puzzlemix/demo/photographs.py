@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-__all__ = ["PHOTOGRAPHS", "BadPicture", "read_square"]
+__all__ = ["PHOTOGRAPHS", "BadPicture", "read_square", "shown_name"]
 
 PHOTOGRAPHS = {
     "astronaut": "astronaut.png",
@@ -18,6 +19,11 @@ PHOTOGRAPHS = {
     "rocket": "rocket.jpg",
 }
 """Photographs in scikit-image's wheel, free of rights; its other ones would be downloaded."""
+
+
+def shown_name(image: str) -> str:
+    """How a photograph, or a file, is called under its picture: Chelsea is a cat."""
+    return "cat" if image == "chelsea" else Path(image).stem
 
 
 class BadPicture(ValueError):

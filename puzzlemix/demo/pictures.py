@@ -51,19 +51,39 @@ from .figures import (
     moved_blocks,
 )
 from .network import NETWORK, Network
-from .photographs import PHOTOGRAPHS, BadPicture, read_square
+from .photographs import PHOTOGRAPHS, BadPicture, read_square, shown_name
 
 __all__ = ["FIGURES", "PHOTOGRAPHS", "BadInput", "Demo", "run"]
 
 GUESSES = 3
 """How many of the network's labels are shown."""
 ROWS = {
-    "beta": ("β", "Growing β: neighbours take the same label", (0, 0.3, 1.2, 4.8, 9.6)),
-    "gamma": ("γ", "Growing γ: seams move to where the images agree", (0, 0.5, 2, 4, 8)),
-    "lam": ("λ", "Growing λ: the first image gains ground", (0.05, 0.25, 0.5, 0.75, 0.95)),
-    "xi": ("ξ", "Growing ξ: blocks stay closer to home", (0, 0.02, 0.05, 0.2, 0.8)),
+    "beta": (
+        "β",
+        "Growing β: neighbours take the same label",
+        "Look at the mask: fewer and larger pieces",
+        (0, 0.3, 1.2, 4.8, 9.6),
+    ),
+    "gamma": (
+        "γ",
+        "Growing γ: seams move to where the images agree",
+        "Look along the seams: they cut through less and less",
+        (0, 0.5, 2, 4, 8),
+    ),
+    "lam": (
+        "λ",
+        "Growing λ: the first image gains ground",
+        "Look at the mask: more of the first image's colour",
+        (0.05, 0.25, 0.5, 0.75, 0.95),
+    ),
+    "xi": (
+        "ξ",
+        "Growing ξ: blocks stay closer to home",
+        "Arrows show where blocks came from: fewer and shorter",
+        (0, 0.02, 0.05, 0.2, 0.8),
+    ),
 }
-"""Symbol, title and values of the pictures in which one number grows."""
+"""Symbol, title, what to look for and values of the pictures in which one number grows."""
 FIGURES = ("inputs", "story", "methods", "augmentations", *ROWS, "toy")
 """What can be drawn."""
 
@@ -101,8 +121,8 @@ class Written(NamedTuple):
     """For each training its name, and errors and gradient norm, means over all lambdas."""
 
 
-def run(demo: Demo) -> Written:
-    """Mix the two photographs in every way, and write the pictures.
+def run(demo: Demo, wrote: Callable[[Path], None] = lambda _: None) -> Written:
+    """Mix the two photographs in every way, and write the pictures; ``wrote`` is told of each.
 
     Raises:
         BadInput: an image that cannot be read, options that don't fit, a folder that cannot be
@@ -125,6 +145,8 @@ def run(demo: Demo) -> Written:
         path = demo.out / f"{name}.png"
         _save(partial(_draw, name, demo, pair, written), path, demo.dpi)
         written.files.append(path)
+        with tqdm.external_write_mode():
+            wrote(path)
     return written
 
 
@@ -144,7 +166,9 @@ def _draw(name: str, demo: Demo, pair: _Pair | None, written: Written) -> Figure
     if name != "methods":
         return _row(pair, name)
     mixes = list(pair.methods())
-    written.table.extend((done.name, f"{done.ratio:.2f}", done.guesses) for done in mixes)
+    written.table.extend(
+        (" ".join(done.name.split()), f"{done.ratio:.2f}", done.guesses) for done in mixes
+    )
     return draw_methods(mixes, (first.name, second.name), NETWORK, demo.lam)
 
 
@@ -173,7 +197,7 @@ def _toy(demo: Demo, written: Written) -> Figure:
 
 
 def _row(pair: _Pair, option: str) -> Figure:
-    symbol, title, values = ROWS[option]
+    symbol, title, look, values = ROWS[option]
     chosen = pair.demo.lam if option == "lam" else pair.demo.options[option]
     steps = []
     for value in values:
@@ -181,7 +205,8 @@ def _row(pair: _Pair, option: str) -> Figure:
         # Moving is what xi does; whatever else grows, the mask tells.
         outcome = moved_blocks(mix) if option == "xi" else f"ratio {mix.ratio:.2f}"
         steps.append(Step(f"{symbol} = {value:g}", outcome, value == chosen, mix))
-    return draw_row(title, _settings(pair.demo, option), steps, masks=option != "xi")
+    subtitle = f"{look}. {_settings(pair.demo, option)}"
+    return draw_row(title, subtitle, steps, arrows=option == "xi")
 
 
 def _settings(demo: Demo, growing: str = "") -> str:
@@ -252,7 +277,7 @@ class _Pair:
         one, two = self.pictures[:1], self.pictures[1:]
         solved = puzzle_mix(one, two, self.saliency[:1], self.saliency[1:], **settings)
         still = settings["transport"] is None
-        name = "Puzzle Mix, Π = I" if still else "Puzzle Mix"
+        name = "Puzzle Mix\nwithout transport" if still else "Puzzle Mix"
         how = "z optimised" if still else "z, Π₁, Π₂ optimised"
         return self._mix(name, how, solved.mask, solved.source1, solved.source2)
 
@@ -292,7 +317,7 @@ class _Pair:
         rows, columns = (grid, grid) if isinstance(grid, int) else grid
         blocks = saliency.reshape(rows, -1, columns, saliency.shape[1] // columns).sum((1, 3))
         return Photograph(
-            name=_shortened(Path(self.demo.images[number]).stem),
+            name=_shortened(shown_name(self.demo.images[number])),
             pixels=_pixels(self.pictures[number]),
             saliency=saliency,
             blocks=blocks,

@@ -39,6 +39,7 @@ from ..ops import mix
 from ..puzzle import puzzle_mix
 from ..saliency import gradient_saliency, spectral_saliency
 from ..validate import CUTS, TRANSPORTS
+from .cli import HELP
 from .figures import (
     BOTH,
     FAINT,
@@ -49,12 +50,13 @@ from .figures import (
     SECOND,
     Array,
     Mix,
+    arrows,
     enlarged,
     moved_blocks,
     moves,
     overlay,
 )
-from .photographs import PHOTOGRAPHS, read_square
+from .photographs import PHOTOGRAPHS, read_square, shown_name
 
 __all__ = [
     "SIDE",
@@ -212,7 +214,7 @@ def draw(outcome: Outcome) -> dict[str, str]:
         "saliency1": f'<img src="{_source(outcome.overlays[0], "JPEG")}" alt="saliency">',
         "saliency2": f'<img src="{_source(outcome.overlays[1], "JPEG")}" alt="saliency">',
         "ratio": f"ratio {made.ratio:.3f}",
-        "moves": moved_blocks(made),
+        "moves": _moves_told(made),
         "terms": rows,
         "call": html.escape(outcome.call),
     }
@@ -415,9 +417,15 @@ def _moved(made: Mix, image: int) -> str:
     )
 
 
+def _moves_told(made: Mix) -> str:
+    told = moved_blocks(made)
+    some = any(len(arrows(made, image)) < len(moves(made, image)) for image in range(2))
+    return f"{told}; some arrows" if some else told
+
+
 def _arrows(made: Mix, image: int, size: int) -> str:
     """A line and its head for each block that moved, as the d of an SVG path."""
-    pairs = np.array(moves(made, image)).reshape(-1, 2)
+    pairs = np.array(arrows(made, image)).reshape(-1, 2)
     if not len(pairs) or made.sources is None:
         return ""
     columns = made.sources[image].shape[1]
@@ -463,13 +471,14 @@ def _page(photographs: list[str], kinds: list[str]) -> str:
     """play.html with the controls in it."""
     start: dict[str, Any] = asdict(Settings())
     sliders = "".join(
-        f'<label>{slider.label}<output name="{slider.name}-value"></output>'
+        f'<div class="setting"><label>{slider.label}<output name="{slider.name}-value"></output>'
         f'<input type="range" name="{slider.name}" min="{slider.least}" max="{slider.most}" '
-        f'step="{slider.step}" value="{start[slider.name]}"></label>'
+        f'step="{slider.step}" value="{start[slider.name]}"></label>{_help(slider.name)}</div>'
         for slider in SLIDERS
     )
     selects = "".join(
-        f"<label>{name}{_select(name, choices, start[name])}</label>"
+        f'<div class="choice"><label>{name}{_select(name, choices, start[name])}</label>'
+        f"{_help(name)}</div>"
         for name, choices in SELECTS.items()
     )
     selects += f"<label>saliency{_select('saliency', tuple(kinds), kinds[0])}</label>"
@@ -486,9 +495,15 @@ def _page(photographs: list[str], kinds: list[str]) -> str:
     return page.replace("<!-- controls -->", f"{inputs}{sliders}{selects}")
 
 
+def _help(name: str) -> str:
+    text = html.escape(f"{HELP[name][0].upper()}{HELP[name][1:]}.")
+    return f'<details><summary aria-label="about {name}">?</summary>{text}</details>'
+
+
 def _select(name: str, choices: tuple[str, ...], chosen: str) -> str:
     options = "".join(
-        f"<option{' selected' if choice == chosen else ''}>{choice}</option>" for choice in choices
+        f'<option value="{choice}"{" selected" * (choice == chosen)}>{shown_name(choice)}</option>'
+        for choice in choices
     )
     label = name if not name.startswith("picture") else f"picture {name[-1]}"
     return f'<select name="{name}" aria-label="{label}">{options}</select>'
