@@ -5,7 +5,7 @@
 //
 // - Status run(int threads) const: the solver of the CPU;
 // - Status on_device(use) const: calls use(Chosen<Algorithm>(), problem) with the device algorithm
-//   that serves (see team_run.h); not where a label cost in the host's memory is refused.
+//   that serves (see device_algorithm.h); not where a label cost in the host's memory is refused.
 //
 // A Call that takes more than one algorithm, or kernels of its own, has device_bytes, enqueue and
 // run_on_team in place of the latter.
@@ -22,7 +22,7 @@
 
 #include "bindings.h"
 #include "device.h"
-#include "team_run.h"
+#include "device_algorithm.h"
 
 namespace puzzlemix {
 

@@ -24,7 +24,7 @@
 
 #include <cstdint>
 
-#include "portable.h"
+#include "cuda_macros.h"
 
 namespace puzzlemix {
 

@@ -1,10 +1,11 @@
-// Launching a device algorithm (see team_run.h): a block a sample, as many threads as items.
+// Launching a device algorithm (see device_algorithm.h): a block a sample, as many threads as
+// items.
 #pragma once
 
 #include <new>
 #include <utility>
 
-#include "team_run.h"
+#include "device_algorithm.h"
 
 namespace puzzlemix {
 

@@ -33,8 +33,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include "cuda_macros.h"
 #include "lanes.h"
-#include "portable.h"
 
 namespace puzzlemix {
 

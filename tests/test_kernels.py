@@ -23,7 +23,7 @@ if not kernels.tool():
 KERNELS = {kernels.short(kernel.name): kernel for kernel in kernels.kernels(EXTENSION)}
 CUTTING = [name for name in KERNELS if "Swap" in name or "Exact" in name or "MinCut" in name]
 CUTTING = [
-    name for name in CUTTING if name.startswith(("TeamLabeling ", "TeamMin", "DeviceDecide"))
+    name for name in CUTTING if name.startswith(("DeviceLabeling ", "DeviceMin", "DeviceDecide"))
 ]
 
 if not KERNELS:

@@ -1,6 +1,6 @@
 #include "dispatch.h"
+#include "graphcut/device_graphcut.h"
 #include "graphcut/graphcut.h"
-#include "graphcut/team_graphcut.h"
 
 namespace puzzlemix {
 
@@ -15,7 +15,7 @@ struct MinCutCall {
 
   template <typename Use>
   Status on_device(const Use& use) const {
-    use(Chosen<TeamMinCut>(), problem);
+    use(Chosen<DeviceMinCut>(), problem);
     return {};
   }
 };
@@ -28,9 +28,9 @@ struct LabelingCall {
   bool label_cost_in_host_memory;  // then it crosses to the device by value
 
   Status run(int threads) const {
-    if constexpr (std::is_same_v<Algorithm, TeamSwap>) {
+    if constexpr (std::is_same_v<Algorithm, DeviceSwap>) {
       return alpha_beta_swap_cpu(problem, max_cycles, threads);
-    } else if constexpr (std::is_same_v<Algorithm, TeamExact>) {
+    } else if constexpr (std::is_same_v<Algorithm, DeviceExact>) {
       return exact_labeling_cpu(problem, threads);
     } else {
       return labeling_energy_cpu(problem, threads);
@@ -39,14 +39,14 @@ struct LabelingCall {
 
   template <typename Use>
   Status on_device(const Use& use) const {
-    constexpr bool kConvex = std::is_same_v<Algorithm, TeamExact>;
+    constexpr bool kConvex = std::is_same_v<Algorithm, DeviceExact>;
     DeviceLabelingProblem given{problem, max_cycles, label_cost_in_host_memory, {}};
     if (given.known) {
       const bool valid =
           read_label_cost(problem, given.known_cost) && (!kConvex || make_convex(given.known_cost));
       // Its number among the tensors of the function: labels come before it in labeling_energy.
       if (!valid)
-        return {Fault::label_cost, std::is_same_v<Algorithm, TeamLabelingEnergy> ? 4 : 3, 0, 0};
+        return {Fault::label_cost, std::is_same_v<Algorithm, DeviceLabelingEnergy> ? 4 : 3, 0, 0};
     }
     use(Chosen<Algorithm>(), given);
     return {};
@@ -95,9 +95,9 @@ void bind_graphcut(py::module_& module) {
                 py::arg("vertical_dtype"), py::arg("horizontal"), py::arg("horizontal_dtype"),
                 py::arg("integers"), py::arg("batch"), py::arg("height"), py::arg("width"),
                 py::arg("segment"), py::arg("flow"));
-  bind_labeling<TeamSwap>(module, "alpha_beta_swap");
-  bind_labeling<TeamExact>(module, "exact_labeling");
-  bind_labeling<TeamLabelingEnergy>(module, "labeling_energy");
+  bind_labeling<DeviceSwap>(module, "alpha_beta_swap");
+  bind_labeling<DeviceExact>(module, "exact_labeling");
+  bind_labeling<DeviceLabelingEnergy>(module, "labeling_energy");
 }
 
 }  // namespace puzzlemix

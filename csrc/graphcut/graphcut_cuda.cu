@@ -1,12 +1,12 @@
-// The graph cuts on CUDA: all that they do stands in team_graphcut.h.
-#include "graphcut/team_graphcut.h"
+// The graph cuts on CUDA: all that they do stands in device_graphcut.h.
+#include "graphcut/device_graphcut.h"
 #include "launch.cuh"
 
 namespace puzzlemix {
 
-template int solve_cuda<TeamMinCut>(const MinCutProblem&, void*, void*);
-template int solve_cuda<TeamSwap>(const DeviceLabelingProblem&, void*, void*);
-template int solve_cuda<TeamExact>(const DeviceLabelingProblem&, void*, void*);
-template int solve_cuda<TeamLabelingEnergy>(const DeviceLabelingProblem&, void*, void*);
+template int solve_cuda<DeviceMinCut>(const MinCutProblem&, void*, void*);
+template int solve_cuda<DeviceSwap>(const DeviceLabelingProblem&, void*, void*);
+template int solve_cuda<DeviceExact>(const DeviceLabelingProblem&, void*, void*);
+template int solve_cuda<DeviceLabelingEnergy>(const DeviceLabelingProblem&, void*, void*);
 
 }  // namespace puzzlemix

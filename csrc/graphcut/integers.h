@@ -17,7 +17,7 @@
 #include "element.h"
 #include "graphcut/graphcut.h"
 #include "graphcut/label_cost.h"
-#include "numeric.h"
+#include "rounding.h"
 #include "team.h"
 
 namespace puzzlemix {

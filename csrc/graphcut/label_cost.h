@@ -6,9 +6,9 @@
 #include <cmath>
 #include <cstdint>
 
+#include "cuda_macros.h"
 #include "element.h"
 #include "graphcut/graphcut.h"
-#include "portable.h"
 #include "team.h"
 
 namespace puzzlemix {

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "portable.h"
+#include "cuda_macros.h"
 
 namespace puzzlemix {
 

@@ -15,7 +15,7 @@
 // grid divides it as before.
 #pragma once
 
-#include "portable.h"
+#include "cuda_macros.h"
 #include "tensor.h"
 
 namespace puzzlemix {

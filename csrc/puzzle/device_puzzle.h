@@ -1,13 +1,14 @@
-// The plan on a device, in two launches (see team_run.h): one pools all images and saliency maps, a
-// stripe of windows or a row of blocks a team; the other takes each pair from there to its plan.
+// The plan on a device, in two launches (see device_algorithm.h): one pools all images and saliency
+// maps, a stripe of windows or a row of blocks a team; the other takes each pair from there to its
+// plan.
 #pragma once
 
 #include <algorithm>
 
-#include "graphcut/team_exact.h"
-#include "graphcut/team_swap.h"
+#include "graphcut/device_exact.h"
+#include "graphcut/device_swap.h"
 #include "puzzle/decide.h"
-#include "transport/team_transport.h"
+#include "transport/device_transport.h"
 
 namespace puzzlemix {
 
@@ -172,11 +173,11 @@ template <template <typename> class Chosen, typename Use>
 void with_decision(const PuzzleProblem& p, const Use& use) {
   const auto with_transport = [&](auto cut) {
     using Cut = typename decltype(cut)::Type;
-    if (p.transport == Transport::exact) return use(Chosen<DeviceDecide<Cut, TeamBlockExact>>());
-    return use(Chosen<DeviceDecide<Cut, TeamBlockApprox>>());
+    if (p.transport == Transport::exact) return use(Chosen<DeviceDecide<Cut, DeviceBlockExact>>());
+    return use(Chosen<DeviceDecide<Cut, DeviceBlockApprox>>());
   };
-  p.exact_cut ? with_transport(Chosen<TeamExactEngine>())
-              : with_transport(Chosen<TeamSwapEngine>());
+  p.exact_cut ? with_transport(Chosen<DeviceExactEngine>())
+              : with_transport(Chosen<DeviceSwapEngine>());
 }
 
 }  // namespace puzzlemix

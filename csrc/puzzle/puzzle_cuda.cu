@@ -6,13 +6,13 @@ namespace puzzlemix {
 
 template int solve_cuda<DevicePool>(const PoolProblem&, void*, void*);
 
-template int solve_cuda<DeviceDecide<TeamSwapEngine, TeamBlockApprox>>(const DecideProblem&, void*,
-                                                                       void*);
-template int solve_cuda<DeviceDecide<TeamSwapEngine, TeamBlockExact>>(const DecideProblem&, void*,
-                                                                      void*);
-template int solve_cuda<DeviceDecide<TeamExactEngine, TeamBlockApprox>>(const DecideProblem&, void*,
-                                                                        void*);
-template int solve_cuda<DeviceDecide<TeamExactEngine, TeamBlockExact>>(const DecideProblem&, void*,
-                                                                       void*);
+template int solve_cuda<DeviceDecide<DeviceSwapEngine, DeviceBlockApprox>>(const DecideProblem&,
+                                                                           void*, void*);
+template int solve_cuda<DeviceDecide<DeviceSwapEngine, DeviceBlockExact>>(const DecideProblem&,
+                                                                          void*, void*);
+template int solve_cuda<DeviceDecide<DeviceExactEngine, DeviceBlockApprox>>(const DecideProblem&,
+                                                                            void*, void*);
+template int solve_cuda<DeviceDecide<DeviceExactEngine, DeviceBlockExact>>(const DecideProblem&,
+                                                                           void*, void*);
 
 }  // namespace puzzlemix

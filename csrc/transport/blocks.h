@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "numeric.h"
+#include "rounding.h"
 #include "team.h"
 #include "team_algorithms.h"
 #include "tensor.h"

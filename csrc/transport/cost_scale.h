@@ -8,7 +8,7 @@
 // fillers the first scale does. No scale is above 2^1015.
 #pragma once
 
-#include "numeric.h"
+#include "rounding.h"
 
 namespace puzzlemix {
 

@@ -1,6 +1,6 @@
 #include "dispatch.h"
-#include "transport/team_assignment.h"
-#include "transport/team_transport.h"
+#include "transport/device_assignment.h"
+#include "transport/device_transport.h"
 #include "transport/transport.h"
 
 namespace puzzlemix {
@@ -17,9 +17,9 @@ struct AssignmentCall {
   template <typename Use>
   Status on_device(const Use& use) const {
     if (problem.exact) {
-      use(Chosen<TeamAssignmentExact>(), problem);
+      use(Chosen<DeviceAssignmentExact>(), problem);
     } else {
-      use(Chosen<TeamAssignmentApprox>(), problem);
+      use(Chosen<DeviceAssignmentApprox>(), problem);
     }
     return {};
   }
@@ -33,9 +33,9 @@ struct TransportCall {
   template <typename Use>
   Status on_device(const Use& use) const {
     if (problem.exact) {
-      use(Chosen<TeamTransportExact>(), problem);
+      use(Chosen<DeviceTransportExact>(), problem);
     } else {
-      use(Chosen<TeamTransportApprox>(), problem);
+      use(Chosen<DeviceTransportApprox>(), problem);
     }
     return {};
   }

@@ -1,14 +1,14 @@
-// Assignment and transport on CUDA: all that they do stands in team_assignment.h and
-// team_transport.h.
+// Assignment and transport on CUDA: all that they do stands in device_assignment.h and
+// device_transport.h.
 #include "launch.cuh"
-#include "transport/team_assignment.h"
-#include "transport/team_transport.h"
+#include "transport/device_assignment.h"
+#include "transport/device_transport.h"
 
 namespace puzzlemix {
 
-template int solve_cuda<TeamAssignmentApprox>(const AssignmentProblem&, void*, void*);
-template int solve_cuda<TeamAssignmentExact>(const AssignmentProblem&, void*, void*);
-template int solve_cuda<TeamTransportApprox>(const TransportProblem&, void*, void*);
-template int solve_cuda<TeamTransportExact>(const TransportProblem&, void*, void*);
+template int solve_cuda<DeviceAssignmentApprox>(const AssignmentProblem&, void*, void*);
+template int solve_cuda<DeviceAssignmentExact>(const AssignmentProblem&, void*, void*);
+template int solve_cuda<DeviceTransportApprox>(const TransportProblem&, void*, void*);
+template int solve_cuda<DeviceTransportExact>(const TransportProblem&, void*, void*);
 
 }  // namespace puzzlemix

@@ -2,9 +2,9 @@
 // values are allowed, and an error where they are not.
 #include "graphcut/graphcut.h"
 
-#include "graphcut/team_graphcut.h"
+#include "device_algorithm.h"
+#include "graphcut/device_graphcut.h"
 #include "input.h"
-#include "team_run.h"
 
 namespace puzzlemix {
 namespace {
@@ -58,7 +58,7 @@ void cut(Input& input) {
   const Status status = grid_min_cut_cpu(problem, static_cast<int>(input.range(1, 3)));
   problem.segment = reinterpret_cast<bool*>(by_team.data());
   problem.flow = flow_by_team.data();
-  solve_shuffled<TeamMinCut>(problem, input.bits());
+  solve_shuffled<DeviceMinCut>(problem, input.bits());
   for (const char side : by_team) EXPECT(side == 0 || side == 1);
 
   const int64_t n = grid.height * grid.width;
@@ -141,13 +141,13 @@ void label(Input& input, Function function) {
   }
   switch (function) {
     case Function::swap:
-      solve_shuffled<TeamSwap>(device, input.bits());
+      solve_shuffled<DeviceSwap>(device, input.bits());
       break;
     case Function::exact:
-      solve_shuffled<TeamExact>(device, input.bits());
+      solve_shuffled<DeviceExact>(device, input.bits());
       break;
     default:
-      solve_shuffled<TeamLabelingEnergy>(device, input.bits());
+      solve_shuffled<DeviceLabelingEnergy>(device, input.bits());
   }
   if (!outside) {
     for (const int64_t k : by_team) EXPECT(k >= 0 && k < labels);

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 
+#include "device_algorithm.h"
 #include "input.h"
 #include "puzzle/device_puzzle.h"
-#include "team_run.h"
 
 namespace puzzlemix {
 namespace {

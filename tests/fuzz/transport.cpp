@@ -4,10 +4,10 @@
 
 #include <algorithm>
 
+#include "device_algorithm.h"
 #include "input.h"
-#include "team_run.h"
-#include "transport/team_assignment.h"
-#include "transport/team_transport.h"
+#include "transport/device_assignment.h"
+#include "transport/device_transport.h"
 
 namespace puzzlemix {
 namespace {
@@ -79,9 +79,9 @@ void assign(Input& input) {
   problem.source = found.by_team.data();
   problem.total = found.total_by_team.data();
   if (exact) {
-    solve_shuffled<TeamAssignmentExact>(problem, input.bits());
+    solve_shuffled<DeviceAssignmentExact>(problem, input.bits());
   } else {
-    solve_shuffled<TeamAssignmentApprox>(problem, input.bits());
+    solve_shuffled<DeviceAssignmentApprox>(problem, input.bits());
   }
   const double pairs = std::min(rows, columns);
   const double slack = integers ? 0 : pairs * (most * std::ldexp(1.0, -28) + std::ldexp(1.0, -999));
@@ -109,9 +109,9 @@ void transport(Input& input) {
   problem.source = found.by_team.data();
   problem.total = found.total_by_team.data();
   if (exact) {
-    solve_shuffled<TeamTransportExact>(problem, input.bits());
+    solve_shuffled<DeviceTransportExact>(problem, input.bits());
   } else {
-    solve_shuffled<TeamTransportApprox>(problem, input.bits());
+    solve_shuffled<DeviceTransportApprox>(problem, input.bits());
   }
   const double most = largest(saliency, batch * n) + 2 * xi;
   // The price of a squared distance is rounded once and taken that many times.

@@ -6,12 +6,12 @@
 #include <thread>
 #include <vector>
 
-#include "graphcut/team_graphcut.h"
+#include "device_algorithm.h"
+#include "graphcut/device_graphcut.h"
 #include "puzzle/device_puzzle.h"
-#include "team_run.h"
 #include "threaded_team.h"
-#include "transport/team_assignment.h"
-#include "transport/team_transport.h"
+#include "transport/device_assignment.h"
+#include "transport/device_transport.h"
 
 namespace puzzlemix {
 namespace {
@@ -75,7 +75,7 @@ bool cuts_agree(Random& random, int height, int width, int labels) {
                           width,
                           reinterpret_cast<bool*>(segment.data()),
                           value.data()};
-  if (!agree<TeamMinCut>(cut, segment)) return false;
+  if (!agree<DeviceMinCut>(cut, segment)) return false;
   std::vector<double> label_cost;
   for (int a = 0; a < labels; ++a) {
     for (int b = 0; b < labels; ++b) label_cost.push_back(0.25 * (a - b) * (a - b));
@@ -85,8 +85,8 @@ bool cuts_agree(Random& random, int height, int width, int labels) {
       array(unary), array(vertical), array(horizontal), array(label_cost), false, kBatch, height,
       width,        labels,          label.data(),      value.data()};
   DeviceLabelingProblem problem{given, -1, false, {}};
-  if (!agree<TeamSwap>(problem, label)) return false;
-  return agree<TeamExact>(problem, label) && agree<TeamLabelingEnergy>(problem, value);
+  if (!agree<DeviceSwap>(problem, label)) return false;
+  return agree<DeviceExact>(problem, label) && agree<DeviceLabelingEnergy>(problem, value);
 }
 
 bool transports_agree(Random& random, int height, int width, double xi) {
@@ -103,8 +103,8 @@ bool transports_agree(Random& random, int height, int width, double xi) {
     const TransportProblem problem{array(saliency), array(mask), kBatch,    height,
                                    width,           xi,          indicator, false,
                                    source.data(),   total.data()};
-    agreed = agreed && agree<TeamTransportApprox>(problem, source);
-    agreed = agreed && agree<TeamTransportExact>(problem, source);
+    agreed = agreed && agree<DeviceTransportApprox>(problem, source);
+    agreed = agreed && agree<DeviceTransportExact>(problem, source);
   }
   // A square, and what is left of it with fewer rows or fewer columns.
   for (const int less : {0, 1, 2}) {
@@ -112,8 +112,8 @@ bool transports_agree(Random& random, int height, int width, double xi) {
     std::vector<int64_t> rows_of(kBatch * columns);
     const AssignmentProblem problem{array(cost), kBatch,         rows,        columns,
                                     false,       rows_of.data(), total.data()};
-    agreed = agreed && agree<TeamAssignmentApprox>(problem, rows_of);
-    agreed = agreed && agree<TeamAssignmentExact>(problem, rows_of);
+    agreed = agreed && agree<DeviceAssignmentApprox>(problem, rows_of);
+    agreed = agreed && agree<DeviceAssignmentExact>(problem, rows_of);
   }
   return agreed;
 }
@@ -173,10 +173,10 @@ int run() {
   }
   for (const auto& [side, finer] : {std::pair(1, 1), {3, 1}, {4, 2}, {3, 4}}) {
     for (const bool last : {false, true}) {
-      if (!plans_agree<TeamSwapEngine, TeamBlockApprox>(random, side, finer, Transport::approx,
-                                                        last) ||
-          !plans_agree<TeamExactEngine, TeamBlockExact>(random, side, finer, Transport::exact,
-                                                        last)) {
+      if (!plans_agree<DeviceSwapEngine, DeviceBlockApprox>(random, side, finer, Transport::approx,
+                                                            last) ||
+          !plans_agree<DeviceExactEngine, DeviceBlockExact>(random, side, finer, Transport::exact,
+                                                            last)) {
         std::printf("plans, grid %d, transport grid %d: the teams differ\n", side, side * finer);
         return 1;
       }

@@ -1,15 +1,15 @@
-// The graph cuts of graphcut.h as device algorithms (see team_run.h).
+// The graph cuts of graphcut.h as device algorithms (see device_algorithm.h).
 #pragma once
 
+#include "graphcut/device_exact.h"
+#include "graphcut/device_swap.h"
 #include "graphcut/integers.h"
-#include "graphcut/team_exact.h"
-#include "graphcut/team_swap.h"
 
 namespace puzzlemix {
 
-// One of the labellings by its engine, TeamSwapEngine or TeamExactEngine.
+// One of the labellings by its engine, DeviceSwapEngine or DeviceExactEngine.
 template <typename Engine, bool kConvex>
-struct TeamLabeling {
+struct DeviceLabeling {
   using Problem = DeviceLabelingProblem;
 
   struct Work {
@@ -49,10 +49,10 @@ struct TeamLabeling {
   }
 };
 
-using TeamSwap = TeamLabeling<TeamSwapEngine, false>;
-using TeamExact = TeamLabeling<TeamExactEngine, true>;
+using DeviceSwap = DeviceLabeling<DeviceSwapEngine, false>;
+using DeviceExact = DeviceLabeling<DeviceExactEngine, true>;
 
-struct TeamMinCut {
+struct DeviceMinCut {
   using Problem = MinCutProblem;
 
   struct Work {
@@ -60,7 +60,7 @@ struct TeamMinCut {
         : Work(arena, WarpGrid::fits(shape), shape.cells()) {}
 
     WarpMinCut::Work warp;  // for small grids
-    TeamCut cut;            // for others
+    DeviceCut cut;          // for others
     IntegerCut integers;
     GivenCut given;
 
@@ -98,7 +98,7 @@ struct TeamMinCut {
   PUZZLEMIX_HD static void cut(Team& team, const Work& work, GridShape shape, bool* segment) {
     const int n = shape.cells();
     const IntegerCut integers = work.integers;
-    TeamCut cut = work.cut;
+    DeviceCut cut = work.cut;
     const GridGraph graph{
         n, shape.width, integers.right, integers.down, integers.right, integers.down, 1, nullptr, 0,
         0};
@@ -107,12 +107,12 @@ struct TeamMinCut {
       cut.clear(graph, i);
     });
     cut.solve(team, graph);
-    const TeamCut solved = cut;
+    const DeviceCut solved = cut;
     team.step(n, [=](int i) { segment[i] = solved.on_sink_side(i); });
   }
 };
 
-struct TeamLabelingEnergy {
+struct DeviceLabelingEnergy {
   using Problem = DeviceLabelingProblem;
 
   struct Work {

@@ -2,8 +2,8 @@
 // descent of small grids is left to a warp of the team.
 #pragma once
 
+#include "graphcut/device_cut.h"
 #include "graphcut/integers.h"
-#include "graphcut/team_cut.h"
 #include "graphcut/warp_exact.h"
 
 namespace puzzlemix {
@@ -63,7 +63,7 @@ struct LayeredGraph {
   const LabelCost* label_cost;
 };
 
-class TeamExactEngine {
+class DeviceExactEngine {
  public:
   // The ways share memory.
   struct Work {
@@ -72,7 +72,7 @@ class TeamExactEngine {
 
     WarpDescentEngine::Work warp;  // for small grids
     int32_t *there, *back;         // for others, the capacities of a step, by axis
-    TeamCut cut;
+    DeviceCut cut;
 
    private:
     PUZZLEMIX_HD Work(Arena& arena, Arena same, bool small, int cells, int labels)
@@ -88,7 +88,7 @@ class TeamExactEngine {
   template <typename Team>
   PUZZLEMIX_HD static void solve(Team& team, const Work& work, const IntegerLabeling& sample,
                                  const LabelCost* cost, int64_t, int32_t* label) {
-    TeamExactEngine exact(work, sample, cost, label);
+    DeviceExactEngine exact(work, sample, cost, label);
     if (!exact.descent_applies(team)) {
       exact.cut_layers(team);
     } else if (WarpGrid::fits(sample.shape)) {
@@ -99,8 +99,8 @@ class TeamExactEngine {
   }
 
  private:
-  PUZZLEMIX_HD TeamExactEngine(const Work& work, const IntegerLabeling& sample,
-                               const LabelCost* cost, int32_t* label)
+  PUZZLEMIX_HD DeviceExactEngine(const Work& work, const IntegerLabeling& sample,
+                                 const LabelCost* cost, int32_t* label)
       : cut_(work.cut),
         sample_(sample),
         label_cost_(cost),
@@ -194,7 +194,7 @@ class TeamExactEngine {
     const GridGraph graph{n, shape_.width, there_, there_ + n, back_, back_ + n, 1, nullptr, 0, 0};
     const IntegerLabeling sample = sample_;
     int32_t* const label = label_;
-    const TeamCut cut = cut_;
+    const DeviceCut cut = cut_;
     int32_t *const there = there_, *const back = back_;
     const bool some = team.any(n, [=](int i) {
       int32_t excess = 0;
@@ -221,7 +221,7 @@ class TeamExactEngine {
     });
     if (!some) return false;
     cut_.solve(team, graph);
-    const TeamCut solved = cut_;
+    const DeviceCut solved = cut_;
     return team.any(n, [=](int i) {
       if (!choice.moves(i)) return false;
       const int before = label[i];
@@ -247,7 +247,7 @@ class TeamExactEngine {
                              sample.right,
                              sample.down,
                              label_cost_};
-    const TeamCut cut = cut_;
+    const DeviceCut cut = cut_;
     team.step(nodes, [=](int v) {
       const int layer = v / n, cell = v % n;
       int32_t excess = 0;
@@ -257,7 +257,7 @@ class TeamExactEngine {
       cut.clear(graph, v);
     });
     cut_.solve(team, graph);
-    const TeamCut solved = cut_;
+    const DeviceCut solved = cut_;
     team.step(n, [=](int i) {
       int label = 0;
       for (int a = 0; a < layers; ++a) label += solved.on_sink_side(a * n + i);
@@ -265,7 +265,7 @@ class TeamExactEngine {
     });
   }
 
-  TeamCut cut_;
+  DeviceCut cut_;
   const IntegerLabeling sample_;
   const LabelCost* const label_cost_;
   int32_t* const label_;

@@ -1,5 +1,5 @@
-// assignment as device algorithms (see team_run.h and transport.h). The costs stay where the caller
-// has them; what is neither finite nor infinity counts as 0.
+// assignment as device algorithms (see device_algorithm.h and transport.h). The costs stay where
+// the caller has them; what is neither finite nor infinity counts as 0.
 //
 // Phases a sample for uniform float32 costs, N = 64, 256 and 1024: approx 16, 23 and 28, exact 99,
 // 363 and 1632.
@@ -12,8 +12,8 @@
 #include "element.h"
 #include "team_algorithms.h"
 #include "transport/cost_scale.h"
-#include "transport/team_matching.h"
-#include "transport/team_paths.h"
+#include "transport/device_matching.h"
+#include "transport/device_paths.h"
 #include "transport/transport.h"
 
 namespace puzzlemix {
@@ -41,27 +41,27 @@ inline int assignment_items(const AssignmentProblem& problem) {
 }
 
 // The stable matching.
-class TeamAssignmentApprox {
+class DeviceAssignmentApprox {
  public:
   using Problem = AssignmentProblem;
-  using Work = TeamMatching;
+  using Work = DeviceMatching;
 
   PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) {
-    return TeamMatching(arena, p.rows, p.columns, p.cost.dtype != Dtype::float64);
+    return DeviceMatching(arena, p.rows, p.columns, p.cost.dtype != Dtype::float64);
   }
   static int items(const Problem& p) { return assignment_items(p); }
 
   template <typename Team>
   PUZZLEMIX_HD static void solve(Team& team, const Work& work, const Problem& problem, int64_t b) {
     const int rows = static_cast<int>(problem.rows), columns = static_cast<int>(problem.columns);
-    TeamMatching matching = work;
-    const TeamMatching started = matching;
+    DeviceMatching matching = work;
+    const DeviceMatching started = matching;
     team.step(Most()(rows, columns), [=](int i) {
       if (i < rows) started.wait(i);
       if (i < columns) started.vacate(i);
     });
     matching.solve(team, Rows{problem.cost, b * rows * columns, columns}, rows, rows);
-    const TeamMatching result = matching;
+    const DeviceMatching result = matching;
     write_assignment(team, problem, b, [=](int j) { return result.row(j); });
   }
 
@@ -77,8 +77,8 @@ class TeamAssignmentApprox {
 
   struct Rows {
     template <typename Team>
-    PUZZLEMIX_HD void propose(Team& team, int slots, const TeamMatching& state) const {
-      const TeamMatching matching = state;
+    PUZZLEMIX_HD void propose(Team& team, int slots, const DeviceMatching& state) const {
+      const DeviceMatching matching = state;
       const Rows rows = *this;
       const Choice none{~uint64_t{0}, ~uint64_t{0}};
       team.rows(
@@ -112,7 +112,7 @@ class TeamAssignmentApprox {
 // A minimum-cost assignment: the columns' minima as prices where each column will have a row, a few
 // rounds of an auction, and a shortest augmenting path for each row that is left. What are rows
 // here are the caller's columns where there are fewer of these.
-class TeamAssignmentExact {
+class DeviceAssignmentExact {
  public:
   using Problem = AssignmentProblem;
 
@@ -124,7 +124,7 @@ class TeamAssignmentExact {
           waiting(arena, rows, columns),
           least(arena.take<double>(rows)) {}
 
-    TeamPaths paths;
+    DevicePaths paths;
     WaitingRows waiting;
     double* least;  // of the costs of each row
   };
@@ -135,7 +135,7 @@ class TeamAssignmentExact {
   template <typename Team>
   PUZZLEMIX_HD static void solve(Team& team, const Work& work, const Problem& problem, int64_t b) {
     const Matrix matrix(problem, b, work.least);
-    const TeamPaths paths = work.paths;
+    const DevicePaths paths = work.paths;
     if (matrix.rows > 0) refine(team, work, matrix);
     if (problem.rows <= problem.columns) {
       write_assignment(team, problem, b,
@@ -193,7 +193,7 @@ class TeamAssignmentExact {
       const bool assigned = assign(team, work, matrix);
       if (!assigned) work.paths.fill(team, matrix.rows);
       if (!assigned || integers) return;
-      const TeamPaths paths = work.paths;
+      const DevicePaths paths = work.paths;
       const Matrix costs = matrix;
       const double total = team.add(
           matrix.rows, [=](int i) { return costs.value(i, paths.column(i)) - costs.least[i]; });
@@ -208,7 +208,7 @@ class TeamAssignmentExact {
   template <typename Team>
   PUZZLEMIX_HD static double find_least(Team& team, const Work& work, const Matrix& given) {
     const Matrix matrix = given;
-    const TeamPaths paths = work.paths;
+    const DevicePaths paths = work.paths;
     team.rows(
         matrix.rows, matrix.columns, Extent{HUGE_VAL, -HUGE_VAL},
         [=](int i, int j) {
@@ -229,7 +229,7 @@ class TeamAssignmentExact {
   template <typename Team>
   PUZZLEMIX_HD static bool assign(Team& team, const Work& work, const Matrix& costs) {
     const Matrix matrix = costs;
-    const TeamPaths paths = work.paths;
+    const DevicePaths paths = work.paths;
     WaitingRows waiting = work.waiting;
     uint16_t* const slots = waiting.row;
     const bool square = matrix.rows == matrix.columns;

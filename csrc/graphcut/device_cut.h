@@ -26,10 +26,10 @@
 
 namespace puzzlemix {
 
-class TeamCut {
+class DeviceCut {
  public:
   // Memory for graphs of up to `nodes` nodes, with `axes` axes.
-  PUZZLEMIX_HD TeamCut(Arena& arena, int64_t nodes, int64_t axes)
+  PUZZLEMIX_HD DeviceCut(Arena& arena, int64_t nodes, int64_t axes)
       : excess_(arena.take<int32_t>(nodes)),
         arriving_(arena.take<int32_t>(nodes)),
         distance_(arena.take<int32_t>(nodes)),
@@ -69,7 +69,7 @@ class TeamCut {
   // Distances to the sinks. True if excess was reached.
   template <typename Team, typename Graph>
   PUZZLEMIX_HD bool search(Team& team, const Graph& graph) {
-    const TeamCut cut = *this;
+    const DeviceCut cut = *this;
     bool some = team.mask(graph.nodes, frontier_, [=](int v) {
       const bool sink = cut.excess_[v] < 0;
       cut.distance_[v] = sink ? 0 : kFar;
@@ -107,7 +107,7 @@ class TeamCut {
 
   template <typename Team, typename Graph>
   PUZZLEMIX_HD void push(Team& team, const Graph& graph) const {
-    const TeamCut cut = *this;
+    const DeviceCut cut = *this;
     team.step(graph.nodes, [=](int v) {
       int32_t rest = cut.excess_[v];
       if (rest <= 0 || cut.distance_[v] >= kFar) return;
@@ -141,7 +141,7 @@ class TeamCut {
   // Takes in what arrived and relabels; true if there is excess that may still move.
   template <typename Team, typename Graph>
   PUZZLEMIX_HD bool relabel(Team& team, const Graph& graph) {
-    const TeamCut cut = *this;
+    const DeviceCut cut = *this;
     const bool some = team.any(graph.nodes, [=](int v) {
       const int32_t now = cut.excess_[v] + cut.arriving_[v];
       int32_t distance = cut.distance_[v];

@@ -13,7 +13,7 @@
 
 #include <cstring>
 
-#include "transport/team_waiting.h"
+#include "transport/device_waiting.h"
 
 namespace puzzlemix {
 
@@ -25,10 +25,10 @@ PUZZLEMIX_HD inline uint64_t ordered_bits(double x) {
   return bits >> 63 != 0 ? ~bits : bits | uint64_t{1} << 63;
 }
 
-class TeamMatching {
+class DeviceMatching {
  public:
   // short_costs: costs have 41 significant bits at most.
-  PUZZLEMIX_HD TeamMatching(Arena& arena, int64_t rows, int64_t columns, bool short_costs)
+  PUZZLEMIX_HD DeviceMatching(Arena& arena, int64_t rows, int64_t columns, bool short_costs)
       : held_(arena.take<uint64_t>(columns)),
         bid_(arena.take<uint64_t>(columns)),
         holder_(arena.take<uint16_t>(columns)),
@@ -91,7 +91,7 @@ class TeamMatching {
   // Later rounds have lower numbers, so that nothing has to be cleared.
   template <typename Team, typename Rows>
   PUZZLEMIX_HD void break_ties(Team& team, const Rows& rows, int slots, uint64_t round) {
-    const TeamMatching self = *this;
+    const DeviceMatching self = *this;
     const Rows costs = rows;
     team.step(slots, [=](int s) {
       const int row = self.waiting_.row[s];
@@ -105,7 +105,7 @@ class TeamMatching {
   // Returns how many wait afterwards. A column whose best bid is an old one has its bidder.
   template <typename Team>
   PUZZLEMIX_HD int take(Team& team, int slots) {
-    const TeamMatching self = *this;
+    const DeviceMatching self = *this;
     const uint64_t* const best = ties_ != nullptr ? ties_ : bid_;
     return team.reduce(
         slots, 0,

@@ -2,8 +2,8 @@
 // a warp of the team.
 #pragma once
 
+#include "graphcut/device_cut.h"
 #include "graphcut/integers.h"
-#include "graphcut/team_cut.h"
 #include "graphcut/warp_swap.h"
 
 namespace puzzlemix {
@@ -28,14 +28,14 @@ class TriedPairs {
   uint64_t first_ = 0, second_ = 0;  // 120 pairs at most; an array would be in memory
 };
 
-class TeamSwapEngine {
+class DeviceSwapEngine {
  public:
   struct Work {
     PUZZLEMIX_HD Work(Arena& arena, GridShape shape, int labels)
         : Work(arena, WarpGrid::fits(shape), shape.cells(), labels) {}
 
     WarpSwapEngine::Work warp;
-    TeamCut cut;
+    DeviceCut cut;
     int32_t* terminal;  // what beta costs a cell more than alpha, neighbours outside counted
 
    private:
@@ -52,15 +52,15 @@ class TeamSwapEngine {
     if (WarpGrid::fits(sample.shape)) {
       return WarpSwapEngine::solve(team, work.warp, sample, cost, max_cycles, label);
     }
-    TeamSwapEngine swap(work, sample, cost, label);
+    DeviceSwapEngine swap(work, sample, cost, label);
     start_from_cheapest(team, sample, label);
     for (int64_t cycle = 0; cycle != max_cycles && swap.sweep(team); ++cycle) {
     }
   }
 
  private:
-  PUZZLEMIX_HD TeamSwapEngine(const Work& work, const IntegerLabeling& sample,
-                              const LabelCost* cost, int32_t* label)
+  PUZZLEMIX_HD DeviceSwapEngine(const Work& work, const IntegerLabeling& sample,
+                                const LabelCost* cost, int32_t* label)
       : cut_(work.cut),
         sample_(sample),
         label_cost_(cost),
@@ -92,7 +92,7 @@ class TeamSwapEngine {
     cut_.solve(team, graph);
     if (change(team, graph) >= 0) return false;
     forget(touched(team, graph) | 1u << alpha | 1u << beta);
-    const TeamCut cut = cut_;
+    const DeviceCut cut = cut_;
     int32_t* const label = label_;
     team.step(cells_, [=](int i) {
       if (graph.active(i)) label[i] = cut.on_sink_side(i) ? beta : alpha;
@@ -117,7 +117,7 @@ class TeamSwapEngine {
   template <typename Team>
   PUZZLEMIX_HD bool fill(Team& team, int alpha, int beta) const {
     const GridGraph graph = this->graph(alpha, beta);
-    const TeamCut cut = cut_;
+    const DeviceCut cut = cut_;
     const IntegerLabeling sample = sample_;
     const LabelCost* const label_cost = label_cost_;
     const int32_t* const label = label_;
@@ -148,7 +148,7 @@ class TeamSwapEngine {
   // What the cut changes in the energy.
   template <typename Team>
   PUZZLEMIX_HD int64_t change(Team& team, const GridGraph& graph) const {
-    const TeamCut cut = cut_;
+    const DeviceCut cut = cut_;
     const int32_t *const terminal = terminal_, *const label = label_;
     return team.reduce(
         cells_, int64_t{0},
@@ -177,7 +177,7 @@ class TeamSwapEngine {
   // The labels of the cells that change or have a neighbour that does, a bit each.
   template <typename Team>
   PUZZLEMIX_HD uint32_t touched(Team& team, const GridGraph& graph) const {
-    const TeamCut cut = cut_;
+    const DeviceCut cut = cut_;
     const int32_t* const label = label_;
     return team.reduce(
         cells_, 0u,
@@ -207,7 +207,7 @@ class TeamSwapEngine {
     }
   }
 
-  TeamCut cut_;
+  DeviceCut cut_;
   const IntegerLabeling sample_;
   const LabelCost* const label_cost_;
   int32_t* const label_;

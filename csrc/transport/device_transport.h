@@ -1,14 +1,14 @@
-// Block transport as device algorithms (see team_run.h and transport.h).
+// Block transport as device algorithms (see device_algorithm.h and transport.h).
 //
 // Phases a sample of 16 x 16 blocks with smooth saliency and the masks of three labels, from
 // loading to the total, for xi = 0.8, 0.1 and 0.01: approx 12, 19 and 38, exact 30, 152 and 914.
 #pragma once
 
 #include "element.h"
+#include "transport/device_matching.h"
+#include "transport/device_paths.h"
 #include "transport/prices.h"
 #include "transport/serial_dictatorship.h"
-#include "transport/team_matching.h"
-#include "transport/team_paths.h"
 #include "transport/transport.h"
 
 namespace puzzlemix {
@@ -18,16 +18,16 @@ namespace puzzlemix {
 // rings around its place.
 //
 // An engine is made in an arena; solve leaves in row(place) the block that goes there.
-class TeamBlockApprox {
+class DeviceBlockApprox {
  public:
-  PUZZLEMIX_HD TeamBlockApprox(Arena& arena, int height, int width)
+  PUZZLEMIX_HD DeviceBlockApprox(Arena& arena, int height, int width)
       : matching_(arena, height * width, height * width, true),
         dictatorship_(arena, height * width) {}
 
   template <typename Team>
   PUZZLEMIX_HD void solve(Team& team, const Blocks& sample) const {
     const Blocks blocks = sample;
-    const TeamMatching matching = matching_;
+    const DeviceMatching matching = matching_;
     if (blocks.step() == 0) {
       dictatorship_.solve(team, blocks, [=](int j, int i) { matching.set_row(j, i); });
       return;
@@ -46,7 +46,7 @@ class TeamBlockApprox {
           return moves ? 1 : 0;
         },
         Sum());
-    TeamMatching rounds = matching;
+    DeviceMatching rounds = matching;
     rounds.solve(team, Rows{blocks}, blocks.cells(), waiting);
   }
 
@@ -55,8 +55,8 @@ class TeamBlockApprox {
  private:
   struct Rows {
     template <typename Team>
-    PUZZLEMIX_HD void propose(Team& team, int slots, const TeamMatching& state) const {
-      const TeamMatching matching = state;
+    PUZZLEMIX_HD void propose(Team& team, int slots, const DeviceMatching& state) const {
+      const DeviceMatching matching = state;
       const Blocks sample = blocks;
       team.step(slots, [=](int s) {
         const int row = matching.waiting(s);
@@ -68,7 +68,7 @@ class TeamBlockApprox {
 
     // The cheapest place that accepts the block: no ring from r on has one for less than
     // D * r^2 - (the block's worth in a place of the largest weight).
-    PUZZLEMIX_HD static int choose(const Blocks& blocks, const TeamMatching& matching, int row) {
+    PUZZLEMIX_HD static int choose(const Blocks& blocks, const DeviceMatching& matching, int row) {
       const double most = blocks.worth_of(row, blocks.heaviest()), step = blocks.step();
       const int last = blocks.last_ring(row);
       double least = 0;
@@ -90,16 +90,16 @@ class TeamBlockApprox {
     Blocks blocks;
   };
 
-  TeamMatching matching_;
+  DeviceMatching matching_;
   SerialDictatorship dictatorship_;
 };
 
 // A minimum-cost assignment (see block_exact.h): the identity at prices at which few blocks violate
 // complementary slackness, and a shortest augmenting path (Jonker and Volgenant 1987) for each of
 // these.
-class TeamBlockExact {
+class DeviceBlockExact {
  public:
-  PUZZLEMIX_HD TeamBlockExact(Arena& arena, int height, int width)
+  PUZZLEMIX_HD DeviceBlockExact(Arena& arena, int height, int width)
       : paths_(arena, height * width, height * width),
         waiting_(arena, height * width, height * width),
         least_(arena.take<double>(height * width)),
@@ -109,7 +109,7 @@ class TeamBlockExact {
   template <typename Team>
   PUZZLEMIX_HD void solve(Team& team, const Blocks& sample) const {
     const Blocks blocks = sample;
-    const TeamPaths paths = paths_;
+    const DevicePaths paths = paths_;
     const int n = blocks.cells();
     if (blocks.step() == 0 && blocks.shown_or_not(team)) {
       dictatorship_.solve(team, blocks, [=](int j, int i) { paths.set_row(j, i); });
@@ -144,7 +144,7 @@ class TeamBlockExact {
   };
 
   // Whether some place would cost the block less than its own, prices included.
-  PUZZLEMIX_HD static bool violates_slackness(const Blocks& blocks, const TeamPaths& paths,
+  PUZZLEMIX_HD static bool violates_slackness(const Blocks& blocks, const DevicePaths& paths,
                                               const double* least, int i) {
     const double dual = paths.price(i) - blocks.worth_at_home(i);
     const int last = blocks.last_ring(i);
@@ -159,7 +159,7 @@ class TeamBlockExact {
     return cheaper;
   }
 
-  TeamPaths paths_;
+  DevicePaths paths_;
   WaitingRows waiting_;
   double* least_;  // by block: bounds the price less the worth of any place from below
   Prices prices_;
@@ -168,7 +168,7 @@ class TeamBlockExact {
 
 // masked_transport by an engine.
 template <typename Engine>
-class TeamTransport {
+class DeviceTransport {
  public:
   using Problem = TransportProblem;
 
@@ -222,7 +222,7 @@ class TeamTransport {
   }
 };
 
-using TeamTransportApprox = TeamTransport<TeamBlockApprox>;
-using TeamTransportExact = TeamTransport<TeamBlockExact>;
+using DeviceTransportApprox = DeviceTransport<DeviceBlockApprox>;
+using DeviceTransportExact = DeviceTransport<DeviceBlockExact>;
 
 }  // namespace puzzlemix

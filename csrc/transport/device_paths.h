@@ -18,13 +18,13 @@
 // column.
 #pragma once
 
-#include "transport/team_waiting.h"
+#include "transport/device_waiting.h"
 
 namespace puzzlemix {
 
-class TeamPaths {
+class DevicePaths {
  public:
-  PUZZLEMIX_HD TeamPaths(Arena& arena, int64_t rows, int64_t columns)
+  PUZZLEMIX_HD DevicePaths(Arena& arena, int64_t rows, int64_t columns)
       : price_(arena.take<double>(columns)),
         key_(arena.take<uint64_t>(columns)),
         row_(arena.take<uint16_t>(columns)),
@@ -69,7 +69,7 @@ class TeamPaths {
   // Gives the rows without a column the first that are free, one phase by one thread.
   template <typename Team>
   PUZZLEMIX_HD void fill(Team& team, int rows) const {
-    const TeamPaths self = *this;
+    const DevicePaths self = *this;
     team.step(1, [=](int) {
       int free = 0;
       for (int i = 0; i < rows; ++i) {
@@ -122,7 +122,7 @@ class TeamPaths {
   template <typename Team, typename Costs>
   PUZZLEMIX_HD double search(Team& team, const Costs& costs, int n, int first, uint32_t* words,
                              double margin) const {
-    const TeamPaths self = *this;
+    const DevicePaths self = *this;
     const Costs cost = costs;
     uint64_t nearest = team.reduce(
         n, kNone,
@@ -203,7 +203,7 @@ class TeamPaths {
   template <typename Team, typename Costs>
   PUZZLEMIX_HD void bid(Team& team, const Costs& costs, int n, const WaitingRows& waiting,
                         int slots) const {
-    const TeamPaths self = *this;
+    const DevicePaths self = *this;
     const Costs cost = costs;
     const WaitingRows slot = waiting;
     team.rows(
@@ -230,7 +230,7 @@ class TeamPaths {
 
   template <typename Team>
   PUZZLEMIX_HD int sell(Team& team, const WaitingRows& waiting, int slots) const {
-    const TeamPaths self = *this;
+    const DevicePaths self = *this;
     const WaitingRows slot = waiting;
     return team.reduce(
         slots, 0,
