@@ -12,10 +12,12 @@
 // one stable matching, it is the identity unless some block and place would rather have each other
 // than what is at home. With masks from cuts and xi = 0.8 that is so for 99 samples of 100.
 //
-// Where moves cost next to nothing a walk goes far; past n moves a block scans its whole row of
-// costs, made on the fly, within the O(n^2 log n) of deferred acceptance.
+// Where moves cost next to nothing, walks go far, and blocks that prefer the same places make each
+// other leave again and again. Once all walks together have taken n^2 / 2 moves, matching starts
+// anew from locally dominant pairs (dominant_pairs.h), which take O(n^2) whatever the costs are.
 #pragma once
 
+#include <algorithm>
 #include <limits>
 #include <numeric>
 #include <vector>
@@ -23,6 +25,7 @@
 #include "owned.h"
 #include "transport/blocks.h"
 #include "transport/deferred_acceptance.h"
+#include "transport/dominant_pairs.h"
 #include "transport/moves.h"
 #include "transport/serial_dictatorship.h"
 
@@ -35,11 +38,10 @@ class BlockApprox {
       : n_(height * width),
         moves_(nearest_moves(height, width)),
         dictatorship_(n_),
+        dominant_(n_),
         home_(n_),
         gain_(n_),
-        walks_(n_),
-        unsettled_(n_),
-        costs_(n_) {}
+        unsettled_(n_) {}
 
   // source[place] becomes the block that goes there. Returns the sum of squared distances.
   int64_t solve(const Blocks& blocks, int64_t* source) {
@@ -55,16 +57,8 @@ class BlockApprox {
     return 0;
   }
 
-  // The row of costs of a block, and one entry of it, for deferred acceptance.
-  const double* row(int i) {
-    blocks_->costs(i, costs_.data());
-    return costs_.data();
-  }
-  double at(int i, int j) const { return blocks_->cost(i, j); }
-
  private:
   using Choice = DeferredAcceptance<double>::Choice;
-  static constexpr int kWalks = 8;
 
   // Costs at home, and the blocks that may prefer another place; returns how many those are.
   int find_unsettled() {
@@ -92,85 +86,92 @@ class BlockApprox {
            std::all_of(unsettled, unsettled + count, [this](int i) { return stays(i); });
   }
 
-  // False also where a walk leads too far.
   bool stays(int i) const {
     const double own = home_[i];
-    return walk(
-        i, [=](double bound) { return bound > own; },
-        [=](int j, double cost) {
+    bool stays = true;
+    walk(
+        i, [&](double bound) { return !stays || bound > own; },
+        [&](int j, double cost) {
           const bool wants = cost < own || (cost == own && j < i);
           const bool wanted = cost < home_[j] || (cost == home_[j] && i < j);
-          return !(wants && wanted);
+          stays = !(wants && wanted);
         });
+    return stays;
   }
 
   int64_t match(int count, int64_t* source) {
     matching_.reset_to_identity(home_);
     for (int k = 0; k < count; ++k) matching_.vacate(unsettled_[k]);
-    std::fill(walks_.begin(), walks_.end(), 0);
     squared_ = 0;
-    for (int k = 0; k < count; ++k) place(unsettled_[k]);
+    moves_left_ = int64_t{n_} * n_ / 2;
+    for (int k = 0; k < count; ++k) {
+      if (!place(unsettled_[k])) return match_dominant(source);
+    }
     for (int j = 0; j < n_; ++j) source[j] = matching_.row(j);
     return squared_;
   }
 
-  // Seats a block, then whichever has to leave for it, and so on.
-  void place(int row) {
+  int64_t match_dominant(int64_t* source) {
+    PlainTeam team;
+    dominant_->solve(team, *blocks_);
+    for (int j = 0; j < n_; ++j) source[j] = dominant_->row(j, n_);
+    return blocks_->squared_distances(team, [=](int j) { return source[j]; });
+  }
+
+  // Seats a block, then whichever has to leave for it, and so on; false where no moves are left.
+  bool place(int row) {
     while (row < n_) {
       const Choice choice = choose(row);
+      if (moves_left_ < 0) return false;
       const int leaver = matching_.seat(row, choice);
       squared_ += blocks_->squared_distance(row, choice.column);
       if (leaver < n_) squared_ -= blocks_->squared_distance(leaver, choice.column);
       row = leaver;
     }
+    return true;
   }
 
   Choice choose(int row) {
-    if (walks_[row] >= kWalks) return matching_.choose(*this, row);
-    ++walks_[row];
     Choice best{-1, std::numeric_limits<double>::infinity()};
-    const bool found = walk(
+    moves_left_ -= walk(
         row, [&](double bound) { return bound > best.cost; },
         [&](int column, double cost) {
           const bool better = cost < best.cost || (cost == best.cost && column < best.column);
           if (better && matching_.accepts(column, cost, row)) best = {column, cost};
-          return true;
         });
-    if (found) return best;
-    walks_[row] = kWalks;
-    return matching_.choose(*this, row);
+    return best;
   }
 
-  // Walks the moves of a block from the nearest on, calling go_on(place, cost); true once no place
-  // further away costs less than some bound for which enough(bound), false where go_on says so or
-  // where that leads too far.
-  template <typename Enough, typename GoOn>
-  bool walk(int row, const Enough& enough, const GoOn& go_on) const {
+  // Walks the moves of a block from the nearest on, calling look(place, cost), until no place
+  // further away costs less than some bound for which enough(bound). Returns the number of moves.
+  template <typename Enough, typename Look>
+  int64_t walk(int row, const Enough& enough, const Look& look) const {
     const Blocks& blocks = *blocks_;
     const double s = blocks.saliency()[row], most = blocks.worth(s, blocks.heaviest());
     const int top = blocks.row_of(row), left = blocks.column_of(row);
     const int height = blocks.height(), width = blocks.width();
-    for (int k = 0; k < n_; ++k) {
-      const Move& move = moves_[k];
+    int64_t k = 0;
+    for (const Move& move : moves_) {
       const double moving = blocks.step() * move.squared;
-      if (enough(moving - most)) return true;
+      if (enough(moving - most)) break;
+      ++k;
       const int y = top + move.rows, x = left + move.columns;
       if (y < 0 || y >= height || x < 0 || x >= width) continue;
       const int column = y * width + x;
-      if (!go_on(column, moving - blocks.worth(s, blocks.weight()[column]))) return false;
+      look(column, moving - blocks.worth(s, blocks.weight()[column]));
     }
-    return false;
+    return k;
   }
 
   const int n_;
   const std::vector<Move> moves_;
   Owned<SerialDictatorship> dictatorship_;
+  Owned<DominantPairs> dominant_;
   const Blocks* blocks_ = nullptr;  // while solving
   DeferredAcceptance<double> matching_;
   std::vector<double> home_, gain_;  // by block: its cost at home, and what it could gain elsewhere
-  std::vector<int> walks_, unsettled_;
-  std::vector<double> costs_;
-  int64_t squared_ = 0;
+  std::vector<int> unsettled_;
+  int64_t squared_ = 0, moves_left_ = 0;
 };
 
 }  // namespace puzzlemix

@@ -8,7 +8,11 @@
 //
 // Rows with uniform costs take 8 rounds (N = 64) to 14 (N = 4096), blocks with masks like those of
 // cuts one to three (xi = 0.8), or 30 (xi = 0.01, 16 x 16). The most are N, where all rows agree on
-// the columns, as with costs -i*j.
+// the columns, as with costs -i*j. No input takes more, as both sides prefer by one number: put the
+// pairs of the matching in the order of (cost, row, column). Once those before a pair hold for
+// good, its row is refused by all cheaper columns, and its column has no better bidder; so if the
+// row waits, it gets the column in the next round, and if it doesn't, it has it. A round in which a
+// row waits thus settles one pair of this order at least.
 #pragma once
 
 #include <cstring>
@@ -45,15 +49,17 @@ class DeviceMatching {
   }
 
   // `rows` has cost(i, j), and propose(team, slots, matching), a phase in which the row of each
-  // of the `slots` proposes to its choice or withdraws.
+  // of the `slots` proposes to its choice or withdraws. False where rows wait after `most` rounds.
   template <typename Team, typename Rows>
-  PUZZLEMIX_HD void solve(Team& team, const Rows& rows, int slots, int waiting) {
-    for (uint64_t round = 0; waiting > 0; ++round) {
+  PUZZLEMIX_HD bool solve(Team& team, const Rows& rows, int slots, int waiting, int most) {
+    for (int round = 0; waiting > 0; ++round) {
+      if (round == most) return false;
       if (WaitingRows::sparse(waiting, slots)) slots = waiting_.gather(team, slots);
       rows.propose(team, slots, *this);
       if (ties_ != nullptr) break_ties(team, rows, slots, round);
       waiting = take(team, slots);
     }
+    return true;
   }
 
   // Afterwards the row that has the column; kNobody: none.
@@ -90,7 +96,7 @@ class DeviceMatching {
 
   // Later rounds have lower numbers, so that nothing has to be cleared.
   template <typename Team, typename Rows>
-  PUZZLEMIX_HD void break_ties(Team& team, const Rows& rows, int slots, uint64_t round) {
+  PUZZLEMIX_HD void break_ties(Team& team, const Rows& rows, int slots, int round) {
     const DeviceMatching self = *this;
     const Rows costs = rows;
     team.step(slots, [=](int s) {
@@ -98,7 +104,8 @@ class DeviceMatching {
       if (row == kNobody) return;
       const int column = self.waiting_.choice[s];
       if (self.key(costs.cost(row, column), row) != self.bid_[column]) return;
-      Team::atomic_min(self.ties_ + column, (~round << 12) | static_cast<uint64_t>(row));
+      Team::atomic_min(self.ties_ + column,
+                       (~static_cast<uint64_t>(round) << 12) | static_cast<uint64_t>(row));
     });
   }
 
