@@ -23,6 +23,7 @@ from .instances import labeling_problem, smooth_saliency
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
+import problems
 from teams import Team
 
 SAMPLES = 100
@@ -56,9 +57,23 @@ def cases() -> Iterator[Case]:
     for count in (16, 64, 256):
         generator = torch.Generator().manual_seed(2)
         cost = torch.rand((20, count, count), generator=generator)
+        steps = torch.arange(count, dtype=torch.float32)
+        agreed = -(steps[:, None] * steps)[None]
         for method in ("approx", "exact"):
-            name = f"assignment {method}, N = {count}, uniform"
-            yield name, puzzlemix.assignment, (cost,), {"method": method}
+            for kind, costs in (("uniform", cost), ("agreed", agreed)):
+                name = f"assignment {method}, N = {count}, {kind}"
+                yield name, puzzlemix.assignment, (costs,), {"method": method}
+    for grid in (16, 24, 32):
+        shared = [problems.contested(kind, grid) for kind in problems.CONTESTED]
+        contested = tuple(map(torch.cat, zip(*shared, strict=True)))
+        for method in ("approx", "exact"):
+            for xi in (1e-5, 0.01, 0.3):
+                yield (
+                    f"masked_transport {method} {grid}x{grid}, contested places, xi {xi:g}",
+                    puzzlemix.masked_transport,
+                    contested,
+                    {"xi": xi, "method": method, "weight": "mask"},
+                )
 
 
 def phases(case: Case) -> Tensor:
@@ -77,9 +92,11 @@ def phases(case: Case) -> Tensor:
 
 
 def main() -> None:
+    """Count, and print the table; of those cases alone whose name has a word that is given."""
     torch.set_num_threads(1)
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
     print("| work | median | 99 % | most | shuffles | votes |\n" + "| --- " * 6 + "|")
-    for case in tqdm(list(cases()), leave=False):
+    for case in tqdm([case for case in cases() if word in case[0]], leave=False):
         counts = phases(case)
         median, most = counts.median(0).values, counts.max(0).values
         late = counts[:, 0].quantile(0.99)

@@ -317,6 +317,27 @@ TRANSPORTS = (
 )
 
 
+CONTESTED = ("ranks", "against ranks", "nearly equal", "equal", "noise", "one side")
+
+
+def contested(kind, side):
+    """One transport [1, side, side] whose blocks prefer much the same places, by weight="mask"."""
+    generator = torch.Generator().manual_seed(side)
+    ranks = torch.arange(1.0, side * side + 1, dtype=torch.float64).view(1, side, side)
+    ranks = ranks / ranks.max()
+    noise = torch.rand((2, 1, side, side), generator=generator, dtype=torch.float64)
+    left = (torch.arange(side) < side // 2).double().expand(1, side, side)
+    saliency, mask = {
+        "ranks": (ranks, ranks),
+        "against ranks": (ranks, ranks.flip(1, 2)),
+        "nearly equal": (1 + 1e-6 * noise[0], ranks),
+        "equal": (torch.ones_like(ranks), noise[0]),
+        "noise": (noise[0], noise[1]),
+        "one side": (noise[0] * left, 1 - left),
+    }[kind]
+    return Transport(saliency, mask)
+
+
 def transport(
     kind: str, *, seed: int = 0, batch: int = 2, height: int = 3, width: int = 3
 ) -> Transport:

@@ -1,5 +1,6 @@
 """The compiled assignment and block transport against laws, SciPy and the reference."""
 
+import time
 from contextlib import nullcontext
 
 import certificates
@@ -326,6 +327,29 @@ def test_large_transports(kind, xi, height, width):
     assert_permutations(exact.source)
     cost = transport_integers(problem, xi, "indicator")
     assert total_of(cost, exact.source).tolist() == problems.least_total(cost)
+
+
+@pytest.mark.parametrize("xi", [1e-5, 0.01, 0.3])
+@pytest.mark.parametrize("kind", problems.CONTESTED)
+@pytest.mark.parametrize("side", [5, 16, 24])
+def test_places_that_all_blocks_prefer(kind, side, xi):
+    problem, options = problems.contested(kind, side), {"xi": xi, "weight": "mask"}
+    expected = reference.masked_transport(*problem, **options).source
+    assert torch.equal(puzzlemix.masked_transport(*problem, **options).source, expected)
+    with Team(side) as team:
+        assert torch.equal(puzzlemix.masked_transport(*problem, **options).source, expected)
+    cells = side * side
+    assert team.phases <= 2 * (32 + cells // 32) + 8 * cells + 20
+
+
+@pytest.mark.parametrize("kind", problems.CONTESTED)
+def test_no_preferences_take_long(kind):
+    """The largest grid, with moves that cost next to nothing and more."""
+    problem = problems.contested(kind, 64)
+    for xi in (1e-4, 0.01, 1):
+        began = time.process_time()
+        puzzlemix.masked_transport(*problem, xi=xi, weight="mask")
+        assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -12,11 +12,12 @@
 // prefer each other to what they have in it (a blocking pair). With masks from cuts and xi = 0.8
 // the certificate holds for 99 samples of 100.
 //
-// Where moves cost next to nothing a walk goes far. After kWalks walks, or one that went too far, a
-// block scans the row of its costs to all n places instead, within the O(n^2 log n) of deferred
-// acceptance.
+// Where moves cost next to nothing, walks go far, and blocks that prefer the same places make each
+// other leave again and again. Once all walks together have taken n^2 / 2 moves, matching starts
+// anew from locally dominant pairs (dominant_pairs.h), which take O(n^2) whatever the costs are.
 #pragma once
 
+#include <algorithm>
 #include <limits>
 #include <numeric>
 #include <vector>
@@ -24,6 +25,7 @@
 #include "owned.h"
 #include "transport/blocks.h"
 #include "transport/deferred_acceptance.h"
+#include "transport/dominant_pairs.h"
 #include "transport/moves.h"
 #include "transport/serial_dictatorship.h"
 
@@ -36,11 +38,10 @@ class BlockApprox {
       : n_(height * width),
         moves_(nearest_moves(height, width)),
         dictatorship_(n_),
+        dominant_(n_),
         home_(n_),
         gain_(n_),
-        walks_(n_),
-        proposers_(n_),
-        costs_(n_) {}
+        proposers_(n_) {}
 
   // Sets source[place] to the block that goes there. Returns the sum of squared distances.
   int64_t solve(const Blocks& blocks, int64_t* source) {
@@ -56,16 +57,8 @@ class BlockApprox {
     return 0;
   }
 
-  // The costs of a block in all places, and in one, as DeferredAcceptance reads them.
-  const double* row(int i) {
-    blocks_->costs(i, costs_.data());
-    return costs_.data();
-  }
-  double at(int i, int j) const { return blocks_->cost(i, j); }
-
  private:
   using Proposal = DeferredAcceptance<double>::Proposal;
-  static constexpr int kWalks = 8;
 
   // Sets the costs of blocks in their own places, and finds the blocks that may prefer another one,
   // the proposers; returns how many these are.
@@ -94,87 +87,95 @@ class BlockApprox {
            std::all_of(proposers, proposers + count, [this](int i) { return stays(i); });
   }
 
-  // Whether block i is part of no blocking pair; false also if its walk goes too far.
+  // Whether block i is part of no blocking pair.
   bool stays(int i) const {
     const double own = home_[i];
-    return walk(
-        i, [=](double bound) { return bound > own; },
-        [=](int j, double cost) {
+    bool stays = true;
+    walk(
+        i, [&](double bound) { return !stays || bound > own; },
+        [&](int j, double cost) {
           const bool wants = cost < own || (cost == own && j < i);
           const bool wanted = cost < home_[j] || (cost == home_[j] && i < j);
-          return !(wants && wanted);
+          stays = !(wants && wanted);
         });
+    return stays;
   }
 
   // Finds the matching, all blocks but the proposers being held by their own places at first.
   int64_t match(int count, int64_t* source) {
     matching_.reset_to_identity(home_);
     for (int k = 0; k < count; ++k) matching_.vacate(proposers_[k]);
-    std::fill(walks_.begin(), walks_.end(), 0);
     squared_ = 0;
-    for (int k = 0; k < count; ++k) place(proposers_[k]);
+    moves_left_ = int64_t{n_} * n_ / 2;
+    for (int k = 0; k < count; ++k) {
+      if (!place(proposers_[k])) return match_dominant(source);
+    }
     for (int j = 0; j < n_; ++j) source[j] = matching_.row(j);
     return squared_;
   }
 
-  // Lets a block propose, then the block that is rejected for it, and so on.
-  void place(int row) {
+  int64_t match_dominant(int64_t* source) {
+    PlainTeam team;
+    dominant_->solve(team, *blocks_);
+    for (int j = 0; j < n_; ++j) source[j] = dominant_->row(j, n_);
+    return blocks_->squared_distances(team, [=](int j) { return source[j]; });
+  }
+
+  // Lets a block propose, then the block that is rejected for it, and so on; false where no moves
+  // are left.
+  bool place(int row) {
     while (row < n_) {
       const Proposal proposal = choose(row);
+      if (moves_left_ < 0) return false;
       const int leaver = matching_.seat(row, proposal);
       squared_ += blocks_->squared_distance(row, proposal.column);
       if (leaver < n_) squared_ -= blocks_->squared_distance(leaver, proposal.column);
       row = leaver;
     }
+    return true;
   }
 
   Proposal choose(int row) {
-    if (walks_[row] >= kWalks) return matching_.choose(*this, row);
-    ++walks_[row];
     Proposal best{-1, std::numeric_limits<double>::infinity()};
-    const bool found = walk(
+    moves_left_ -= walk(
         row, [&](double bound) { return bound > best.cost; },
         [&](int column, double cost) {
           const bool better = cost < best.cost || (cost == best.cost && column < best.column);
           if (better && matching_.accepts(column, cost, row)) best = {column, cost};
-          return true;
         });
-    if (found) return best;
-    walks_[row] = kWalks;
-    return matching_.choose(*this, row);
+    return best;
   }
 
-  // Walks the moves of a block from the nearest on and calls go_on(place, cost) for each. No place
-  // further away costs less than the present `bound`; returns true as soon as enough(bound), and
-  // false if go_on returns false or n moves are not enough.
-  template <typename Enough, typename GoOn>
-  bool walk(int row, const Enough& enough, const GoOn& go_on) const {
+  // Walks the moves of a block from the nearest on, calling look(place, cost), until no place
+  // further away costs less than some bound for which enough(bound). Returns the number of moves.
+  template <typename Enough, typename Look>
+  int64_t walk(int row, const Enough& enough, const Look& look) const {
     const Blocks& blocks = *blocks_;
     const double s = blocks.saliency()[row], most = blocks.worth(s, blocks.heaviest());
     const int top = blocks.row_of(row), left = blocks.column_of(row);
     const int height = blocks.height(), width = blocks.width();
-    for (int k = 0; k < n_; ++k) {
-      const Move& move = moves_[k];
+    int64_t k = 0;
+    for (const Move& move : moves_) {
       const double moving = blocks.move_cost() * move.squared;
-      if (enough(moving - most)) return true;
+      if (enough(moving - most)) break;
+      ++k;
       const int y = top + move.rows, x = left + move.columns;
       if (y < 0 || y >= height || x < 0 || x >= width) continue;
       const int column = y * width + x;
-      if (!go_on(column, moving - blocks.worth(s, blocks.weight()[column]))) return false;
+      look(column, moving - blocks.worth(s, blocks.weight()[column]));
     }
-    return false;
+    return k;
   }
 
   const int n_;
   const std::vector<Move> moves_;
   Owned<SerialDictatorship> dictatorship_;
+  Owned<DominantPairs> dominant_;
   const Blocks* blocks_ = nullptr;  // the sample that is being solved
   DeferredAcceptance<double> matching_;
-  std::vector<double> home_,
-      gain_;  // by block, its cost in its own place, and its most gain elsewhere
-  std::vector<int> walks_, proposers_;
-  std::vector<double> costs_;
-  int64_t squared_ = 0;
+  std::vector<double> home_, gain_;  // by block: its cost at home, and what it could gain elsewhere
+  std::vector<int> proposers_;
+  int64_t squared_ = 0, moves_left_ = 0;
 };
 
 }  // namespace puzzlemix

@@ -61,7 +61,7 @@ class DeviceAssignmentApprox {
       if (i < rows) started.wait(i);
       if (i < columns) started.vacate(i);
     });
-    matching.solve(team, Rows{problem.cost, b * rows * columns, columns}, rows, rows);
+    matching.solve(team, Rows{problem.cost, b * rows * columns, columns}, rows, rows, rows + 1);
     const DeviceMatching result = matching;
     write_assignment(team, problem, b, [=](int j) { return result.row(j); });
   }

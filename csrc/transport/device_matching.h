@@ -8,9 +8,13 @@
 // these are free in every type but float64, which needs a third phase, in which bidders of equal
 // costs find the lowest row.
 //
-// There are at most N rounds, as where all rows agree on the columns (costs -i*j). Rows with
-// uniform costs take 8 rounds (N = 64) to 14 (N = 4096), blocks with masks such as a cut makes 1 to
-// 3 at xi = 0.8 and 30 at xi = 0.01 (16 x 16).
+// Rows with uniform costs take 8 rounds (N = 64) to 14 (N = 4096), blocks with masks like those of
+// cuts one to three (xi = 0.8), or 30 (xi = 0.01, 16 x 16). The most are N, where all rows agree on
+// the columns, as with costs -i*j. No input takes more, as both sides prefer by one number: put the
+// pairs of the matching in the order of (cost, row, column). Once those before a pair hold for
+// good, its row is refused by all cheaper columns, and its column has no better bidder; so if the
+// row waits, it gets the column in the next round, and if it doesn't, it has it. A round in which a
+// row waits thus settles one pair of this order at least.
 #pragma once
 
 #include <cstring>
@@ -48,15 +52,17 @@ class DeviceMatching {
 
   // Finds the matching; `waiting` rows are in the first `slots` slots. `rows` has cost(i, j), and
   // propose(team, slots, matching), a phase in which the row of each slot calls bid() or
-  // withdraw().
+  // withdraw(). False where rows still wait after `most` rounds.
   template <typename Team, typename Rows>
-  PUZZLEMIX_HD void solve(Team& team, const Rows& rows, int slots, int waiting) {
-    for (uint64_t round = 0; waiting > 0; ++round) {
+  PUZZLEMIX_HD bool solve(Team& team, const Rows& rows, int slots, int waiting, int most) {
+    for (int round = 0; waiting > 0; ++round) {
+      if (round == most) return false;
       if (WaitingRows::sparse(waiting, slots)) slots = waiting_.gather(team, slots);
       rows.propose(team, slots, *this);
       if (ties_ != nullptr) break_ties(team, rows, slots, round);
       waiting = take(team, slots);
     }
+    return true;
   }
 
   // After solve(), the row that has the column, or kNobody.
@@ -95,7 +101,7 @@ class DeviceMatching {
   // The third phase of a round where costs leave no room for the row: ties_ becomes the lowest row
   // among the best bidders of a column. Later rounds write smaller numbers, so nothing is cleared.
   template <typename Team, typename Rows>
-  PUZZLEMIX_HD void break_ties(Team& team, const Rows& rows, int slots, uint64_t round) {
+  PUZZLEMIX_HD void break_ties(Team& team, const Rows& rows, int slots, int round) {
     const DeviceMatching self = *this;
     const Rows costs = rows;
     team.for_each(slots, [=](int s) {
@@ -103,7 +109,8 @@ class DeviceMatching {
       if (row == kNobody) return;
       const int column = self.waiting_.proposed[s];
       if (self.key(costs.cost(row, column), row) != self.bid_[column]) return;
-      Team::atomic_min(self.ties_ + column, (~round << 12) | static_cast<uint64_t>(row));
+      Team::atomic_min(self.ties_ + column,
+                       (~static_cast<uint64_t>(round) << 12) | static_cast<uint64_t>(row));
     });
   }
 

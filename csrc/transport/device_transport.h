@@ -7,6 +7,7 @@
 #include "element.h"
 #include "transport/device_matching.h"
 #include "transport/device_paths.h"
+#include "transport/dominant_pairs.h"
 #include "transport/prices.h"
 #include "transport/serial_dictatorship.h"
 #include "transport/transport.h"
@@ -16,25 +17,28 @@ namespace puzzlemix {
 // The proposer-optimal stable matching of blocks and places by deferred acceptance (Gale and
 // Shapley 1962; block_approx.h explains why blocks stay that could gain less elsewhere than a move
 // by one block costs). The others propose: a thread each, which walks the rings around the block's
-// place.
+// place. Where many rounds don't suffice, locally dominant pairs are matched instead
+// (dominant_pairs.h), so that no input takes more than 2 most_rounds(n) + 8 n phases and a few.
 //
 // After solve(), row(place) is the block that goes there.
 class DeviceBlockApprox {
  public:
   PUZZLEMIX_HD DeviceBlockApprox(Arena& arena, int height, int width)
       : matching_(arena, height * width, height * width, true),
-        dictatorship_(arena, height * width) {}
+        dictatorship_(arena, height * width),
+        dominant_(arena, height * width) {}
 
   template <typename Team>
   PUZZLEMIX_HD void solve(Team& team, const Blocks& sample) const {
     const Blocks blocks = sample;
+    const int n = blocks.cells();
     const DeviceMatching matching = matching_;
     if (blocks.move_cost() == 0) {
       dictatorship_.solve(team, blocks, [=](int j, int i) { matching.set_row(j, i); });
       return;
     }
     const int waiting = team.reduce(
-        blocks.cells(), 0,
+        n, 0,
         [=](int i) {
           const double home = blocks.worth_at_home(i);
           const bool moves = blocks.worth_of(i, blocks.heaviest()) - home >= blocks.move_cost();
@@ -48,8 +52,14 @@ class DeviceBlockApprox {
         },
         Sum());
     DeviceMatching rounds = matching;
-    rounds.solve(team, Rows{blocks}, blocks.cells(), waiting);
+    if (rounds.solve(team, Rows{blocks}, n, waiting, most_rounds(n))) return;
+    const DominantPairs dominant = dominant_;
+    dominant.solve(team, blocks);
+    team.step(n, [=](int j) { matching.set_row(j, dominant.row(j, n)); });
   }
+
+  // Ten times what smooth saliency and masks of cuts take (bench/results/phases.md).
+  PUZZLEMIX_HD static int most_rounds(int cells) { return 32 + cells / 32; }
 
   PUZZLEMIX_HD int row(int place) const { return matching_.row(place); }
 
@@ -94,6 +104,7 @@ class DeviceBlockApprox {
 
   DeviceMatching matching_;
   SerialDictatorship dictatorship_;
+  DominantPairs dominant_;
 };
 
 // A minimum-cost assignment of blocks to places: starts from the identity at prices at which few
