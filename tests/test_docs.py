@@ -301,7 +301,7 @@ def test_the_site_has_all_of_it(site):
     mathematics = [path.read_text() for path in (site / "mathematics").rglob("*.html")]
     assert len(mathematics) == 5
     for page in mathematics:
-        assert '<math display="block">' in page
+        assert "<math" in page
         assert "arithmatex" not in page
     frameworks = (site / "guides/frameworks/index.html").read_text()
     assert "class MixupFn" in re.sub(r"<[^>]*>", "", frameworks)
