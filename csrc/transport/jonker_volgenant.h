@@ -492,10 +492,8 @@ class JonkerVolgenant {
       return x;
     });
     const double least = lanes.minimum();
-    if (tag_ > 0) {
-      column = column_of(least);
-    } else if (least < kInfinity) {
-      column = lanes.find(least, [=](int j) { return distance[j]; });
+    if (least < kInfinity) {
+      column = tag_ > 0 ? column_of(least) : lanes.find(least, [=](int j) { return distance[j]; });
     }
     return least;
   }
