@@ -33,6 +33,7 @@ PAGES = (
     "experiments/results/*.md",
     "experiments/results/*.png",
     "examples/README.md",
+    "examples/first_hour.ipynb",
 )
 """What the site shows as it stands."""
 
