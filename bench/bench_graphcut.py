@@ -22,6 +22,7 @@ from .cases import (
     THREADED,
     THREADED_BATCH,
     compared,
+    named,
     on_device,
     one_at_a_time,
 )
@@ -43,9 +44,8 @@ class Labeling(NamedTuple):
 
     @property
     def work(self) -> str:
-        work = f"{self.function} {self.grid}x{self.grid}, {self.labels} labels"
-        work += f", batch {self.batch}" if self.batch != 32 else ""
-        return work + (f", {self.kind}" if self.kind != "smooth" else "")
+        head = f"{self.function} {self.grid}x{self.grid}, {self.labels} labels"
+        return named(self, head, batch="batch {}", kind="{}")
 
 
 class Cut(NamedTuple):
@@ -57,9 +57,7 @@ class Cut(NamedTuple):
 
     @property
     def work(self) -> str:
-        work = f"grid_min_cut {self.grid}x{self.grid}"
-        work += f", batch {self.batch}" if self.batch != 32 else ""
-        return work + (f", {self.kind}" if self.kind != "smooth" else "")
+        return named(self, f"grid_min_cut {self.grid}x{self.grid}", batch="batch {}", kind="{}")
 
 
 def labelings(function: str) -> list[Labeling]:

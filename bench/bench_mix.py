@@ -16,7 +16,7 @@ import puzzlemix
 from puzzlemix import reference
 
 from . import peers
-from .cases import BASIC, REFERENCE, compared, on_device, one_at_a_time
+from .cases import BASIC, REFERENCE, compared, named, on_device, one_at_a_time
 from .instances import image_pairs, labeling_problem, smooth_saliency
 
 COPY = "a copy of the same bytes"
@@ -35,9 +35,8 @@ class Mix(NamedTuple):
 
     @property
     def work(self) -> str:
-        work = f"{self.function} {self.side}x{self.side}, grid {self.grid}"
-        work += f", batch {self.batch}" if self.batch != 100 else ""
-        return work + (f", {self.kind}" if self.kind != KINDS[0] else "")
+        head = f"{self.function} {self.side}x{self.side}, grid {self.grid}"
+        return named(self, head, batch="batch {}", kind="{}")
 
 
 def mixes(function: str) -> list[Mix]:

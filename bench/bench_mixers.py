@@ -12,7 +12,7 @@ import torch
 import puzzlemix
 
 from . import peers
-from .cases import BASIC, WAYS, compared, one_at_a_time
+from .cases import BASIC, WAYS, compared, named, one_at_a_time
 
 CLASSES = 3
 
@@ -26,8 +26,7 @@ class Mixer(NamedTuple):
 
     @property
     def work(self) -> str:
-        work = f"{self.mixer} {self.side}x{self.side}"
-        return work + (f", batch {self.batch}" if self.batch != 32 else "")
+        return named(self, f"{self.mixer} {self.side}x{self.side}", batch="batch {}")
 
 
 @compared(

@@ -15,7 +15,7 @@ import torch
 import puzzlemix
 
 from . import peers, published
-from .cases import BASIC, PUZZLEMIX, THREADED, WAYS, compared, on_device
+from .cases import BASIC, PUZZLEMIX, THREADED, WAYS, compared, named, on_device
 from .instances import image_pairs
 from .memory import peak_mib
 
@@ -35,9 +35,8 @@ class Whole(NamedTuple):
 
     @property
     def work(self) -> str:
-        work = f"{self.function} {self.side}x{self.side}, grid {self.grid}"
-        work += f", batch {self.batch}" if self.batch != 100 else ""
-        return work + (f", {self.method}" if self.method != "swap, approx" else "")
+        head = f"{self.function} {self.side}x{self.side}, grid {self.grid}"
+        return named(self, head, batch="batch {}", method="{}")
 
     @property
     def options(self) -> dict[str, Any]:

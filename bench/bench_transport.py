@@ -22,6 +22,7 @@ from .cases import (
     THREADED,
     THREADED_BATCH,
     compared,
+    named,
     on_device,
     one_at_a_time,
 )
@@ -43,11 +44,8 @@ class Transport(NamedTuple):
 
     @property
     def work(self) -> str:
-        work = f"masked_transport {self.method} {self.grid}x{self.grid}"
-        work += f", batch {self.batch}" if self.batch != 32 else ""
-        work += f", {self.kind}" if self.kind != "smooth" else ""
-        work += f", {self.mask} mask" if self.mask != "cut" else ""
-        return work + (f", xi {self.xi}" if self.xi != 0.8 else "")
+        head = f"masked_transport {self.method} {self.grid}x{self.grid}"
+        return named(self, head, batch="batch {}", kind="{}", mask="{} mask", xi="xi {}")
 
 
 def transports(method: str) -> list[Transport]:
@@ -128,9 +126,8 @@ class Assignment(NamedTuple):
 
     @property
     def work(self) -> str:
-        work = f"assignment {self.method}, N = {self.count}"
-        work += f", batch {self.batch}" if self.batch != 10 else ""
-        return work + (f", {self.kind}" if self.kind != "uniform" else "")
+        head = f"assignment {self.method}, N = {self.count}"
+        return named(self, head, batch="batch {}", kind="{}")
 
 
 COUNTS = (16, 64, 256, 1024)

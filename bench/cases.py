@@ -1,6 +1,7 @@
 """What is timed and by whom: a benchmark is one function over pairs of a case and a name.
 
-A case is a NamedTuple whose defaults are the base point, with a property ``work`` that names it.
+A case is a NamedTuple whose defaults are the base point, with a property ``work`` that names it
+(see ``named``).
 One axis at a time departs from the base: the full product would take hours and say little more.
 """
 
@@ -64,6 +65,17 @@ def one_at_a_time(base: Any, **axes: Iterable[Any]) -> list[Any]:
     """Cases that are off the base on one axis at most, and the base."""
     cases = [base._replace(**{axis: value}) for axis, values in axes.items() for value in values]
     return list(dict.fromkeys([*cases, base]))
+
+
+def named(case: Any, head: str, **parts: str) -> str:
+    """A piece of work in words: the head, and the fields that are off the base point, in order.
+
+    ``named(case, "grid_min_cut 8x8", batch="batch {}")`` is "grid_min_cut 8x8, batch 1".
+    """
+    defaults = case._field_defaults
+    given = {name: getattr(case, name) for name in parts}
+    off = [parts[name].format(given[name]) for name in parts if given[name] != defaults[name]]
+    return ", ".join([head, *off])
 
 
 def compared(cases: Sequence[Any], by: Callable[[Any], Iterable[str]]) -> pytest.MarkDecorator:

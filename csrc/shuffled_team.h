@@ -66,7 +66,7 @@ class ShuffledTeam {
     return all;
   }
 
-  // Not shuffled, as the order of a sum of doubles matters; every team's is fixed.
+  // Not shuffled: a sum of doubles depends on its order, which is fixed for every team.
   template <typename F>
   double add(int n, F f) {
     expect_values_captured(f);

@@ -3,8 +3,8 @@
 python examples/augment.py --smoke --augment crop flip jitter cutout --mixer cutmix
 python examples/augment.py --smoke --auto
 
-Each image gets, one after the other, those of ``--augment`` that chance grants it. ``--auto`` is
-AutoAugment's policy for CIFAR-10, by kornia, for the whole batch at once. ``augmented.png`` shows
+Both by kornia. Each image gets, one after the other, those of ``--augment`` that chance grants it;
+``--auto`` is AutoAugment's policy for CIFAR-10 (Cubuk et al., CVPR 2019). ``augmented.png`` shows
 some images as they are, augmented, and augmented and mixed. Options otherwise as train_cifar.py.
 """
 
@@ -19,55 +19,37 @@ from pathlib import Path
 import torch
 from loop import Augment, floating, make_mixer, replace_file, seeded, start, train
 from nets import NETS
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from train_cifar import data_of, options, parse, settings_of
 
 from puzzlemix import ManifoldMixUp
-from puzzlemix.demo import augment
 
-CLASSIC: dict[str, tuple[float, Callable[[Tensor, Generator], Tensor]]] = {
-    "crop": (1.0, partial(augment.crop_and_resize, scale=(0.4, 1.0))),
-    "flip": (0.5, lambda image, generator: augment.flip(image)),
-    "drop": (0.2, lambda image, generator: augment.drop_color(image)),
-    "jitter": (0.8, partial(augment.jitter_color, strength=0.5)),
-    "rotate": (0.5, augment.rotate),
-    "cutout": (0.5, augment.cutout),
-    "noise": (0.5, partial(augment.noise, std=0.05)),
-    "blur": (0.3, lambda image, generator: augment.blur(image, sigma=1.0)),
-    "sobel": (0.1, lambda image, generator: augment.sobel(image)),
+try:
+    from kornia import augmentation as ka
+    from kornia.augmentation.auto import AutoAugment
+except ImportError:
+    raise SystemExit("examples/augment.py needs kornia: pip install kornia") from None
+
+CLASSIC: dict[str, Callable[[], nn.Module]] = {
+    "crop": partial(ka.RandomResizedCrop, (32, 32), scale=(0.4, 1.0)),
+    "flip": partial(ka.RandomHorizontalFlip, p=0.5),
+    "drop": partial(ka.RandomGrayscale, p=0.2),
+    "jitter": partial(ka.ColorJitter, 0.4, 0.4, 0.4, 0.1, p=0.8),
+    "rotate": partial(ka.RandomRotation90, (1, 3), p=0.5),
+    "cutout": partial(ka.RandomErasing, (0.25, 0.25), ratio=(1.0, 1.0), p=0.5),
+    "noise": partial(ka.RandomGaussianNoise, std=0.05, p=0.5),
+    "blur": partial(ka.RandomGaussianBlur, (7, 7), (1.0, 1.0), p=0.3),
 }
-"""By name: how probable an augmentation is, and what it does to an image [3, Y, X]."""
+"""By name: what makes an augmentation, and how probable it is for an image."""
 
 
-def classic(names: Sequence[str]) -> Augment:
-    """These augmentations, for a batch."""
-
-    def apply(images: Tensor, generator: Generator) -> Tensor:
-        granted = torch.rand((len(images), len(names)), generator=generator).tolist()
-        changed = []
-        for image, draws in zip(images, granted, strict=True):
-            for name, draw in zip(names, draws, strict=True):
-                prob, function = CLASSIC[name]
-                if draw < prob:
-                    image = function(image, generator)
-            changed.append(image)
-        return torch.stack(changed)
-
-    return apply
-
-
-def auto_augment() -> Augment:
-    """AutoAugment (Cubuk et al., CVPR 2019) with the policy for CIFAR-10, by kornia."""
-    try:
-        from kornia.augmentation.auto import AutoAugment
-    except ImportError:
-        raise SystemExit("--auto: needs kornia, pip install kornia") from None
-    policy = AutoAugment("cifar10")
+def augmentation(chain: nn.Module) -> Augment:
+    """kornia's for a batch, as the training loop calls it."""
 
     def apply(images: Tensor, generator: Generator) -> Tensor:
         # kornia draws from the global random state, which checkpoints hold too.
         with torch.no_grad():
-            return policy(images).clamp(0, 1)
+            return chain(images).clamp(0, 1)
 
     return apply
 
@@ -92,10 +74,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--augment", nargs="+", choices=sorted(CLASSIC), default=list(CLASSIC), help="in this order"
     )
-    parser.add_argument("--auto", action="store_true", help="AutoAugment instead, by kornia")
+    parser.add_argument("--auto", action="store_true", help="AutoAugment instead")
     args = parse(parser, argv)
     device = start(args.seed)
-    chain = auto_augment() if args.auto else classic(args.augment)
+    named = [CLASSIC[name]() for name in args.augment]
+    chain = augmentation(AutoAugment("cifar10") if args.auto else nn.Sequential(*named))
     data = data_of(args)
     model = NETS[args.net](data.num_classes).to(device)
 

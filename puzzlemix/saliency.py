@@ -211,7 +211,7 @@ def first_pass(
     """
     inside = getattr(model, "_orig_mod", model)  # the module within a compiled model
     if isinstance(inside, DistributedDataParallel):
-        model = inside = inside.module  # within DistributedDataParallel; it doesn't communicate
+        model = inside = inside.module  # the wrapped module, which doesn't communicate
     clean = clean_weight > 0
     parameters: list[Tensor] = []
     if clean:
@@ -226,7 +226,7 @@ def first_pass(
         with _silence_on_leaves(inside is not model or inside._compiled_call_impl is not None):
             outputs = model(leaf.clone())
         loss = loss_of(loss_fn, outputs, labels)
-        # If only the images' gradient is wanted, a sum over the batch keeps it from underflow
+        # If only the images' gradient is wanted the loss is summed, not averaged, against underflow
         # in half precision.
         factor = clean_weight if clean else float(max(len(images), 1))
         term = factor * loss

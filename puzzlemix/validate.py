@@ -511,7 +511,7 @@ def expect_int32(function: str, *costs: Tensor) -> None:
 
 
 def _expect_sums(function: str, given: dict[str, Any], xi: float, first: int = 0) -> None:
-    """Refuse the first sample whose costs add up to too much. ``first``: the number of sample 0."""
+    """Refuse the first sample whose costs are too large. ``first``: sample 0's number in errors."""
     tensors = tuple(given.values())
     if function == "grid_min_cut":
         sums = integers.cut_magnitude(*tensors)
@@ -627,7 +627,7 @@ def _of_indices(source: Tensor) -> dict[str, Any]:
 
 
 def _expect_permutations(name: str, source: Tensor, first: int = 0) -> None:
-    """Check that each sample [h, w] is a permutation. ``first``: the number of sample 0."""
+    """Check that each sample [h, w] is a permutation. ``first``: sample 0's number in errors."""
     if source.numel() == 0:
         return
     source = source.to(torch.int64, copy=True)  # as another thread may write to the caller's

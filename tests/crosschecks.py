@@ -466,7 +466,7 @@ def check_plan(block: Block, draw: random.Random, checked: Checked) -> None:
     checked.same("images, reference", *images)
     if (partner := options["partner"]) is not None:
         x2, saliency2 = x2[partner.long()], saliency2[partner.long()]
-    kept = {name: options[name] for name in OF_THE_OBJECTIVE}
+    kept = {name: options[name] for name in pairs.OF_THE_OBJECTIVE}
     total = objective(x1, x2, saliency1, saliency2, lam, *decided, **kept).total
     # Distances and logarithms are added up before they are weighed, and may cancel out.
     largest = 1.0 if options["std"] is None else float(torch.as_tensor(options["std"]).max())
@@ -474,9 +474,6 @@ def check_plan(block: Block, draw: random.Random, checked: Checked) -> None:
     smoothness = options["beta"] * options["gamma"] * max(mine.mask.shape[1:])
     magnitude = 1 + total.abs() + smoothness * largest + options["eta"] * block.labels
     checked.prove("objective", (mine.objective - total).abs() <= 1e-12 * magnitude)
-
-
-OF_THE_OBJECTIVE = ("labels", "beta", "gamma", "eta", "xi", "neighborhood", "smoothness", "std")
 
 
 def decided_alike(options: dict[str, Any]) -> tuple[str, ...]:

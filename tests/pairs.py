@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor
+
+from puzzlemix.objective import objective
+from puzzlemix.results import PuzzleMixResult, PuzzlePlan
 
 
 class Pairs(NamedTuple):
@@ -124,3 +127,54 @@ def make_mask(batch: int, rows: int, columns: int, labels: int, *, seed: int = 0
     generator = torch.Generator().manual_seed(seed)
     steps = torch.randint(labels, (batch, rows, columns), generator=generator)
     return steps.double() / (labels - 1)
+
+
+OF_THE_OBJECTIVE = ("labels", "beta", "gamma", "eta", "xi", "neighborhood", "smoothness", "std")
+"""The options that both solvers and ``objective`` take."""
+
+
+def objective_of(
+    pairs: Pairs, found: PuzzleMixResult | PuzzlePlan, options: dict[str, Any]
+) -> Tensor:
+    """What ``objective`` says of an answer, [B]."""
+    kept = {name: value for name, value in options.items() if name in OF_THE_OBJECTIVE}
+    return objective(*pairs, found.mask, found.source1, found.source2, **kept).total
+
+
+def same(one: tuple[Tensor | None, ...], other: tuple[Tensor | None, ...]) -> bool:
+    """Whether two answers are the same bits."""
+    return all(a is b or torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def part(found: PuzzleMixResult | PuzzlePlan, index: Any) -> tuple[Tensor | None, ...]:
+    """An answer of some of the samples."""
+    return tuple(None if field is None else field[index] for field in found)
+
+
+def expect_consistent(
+    pairs: Pairs, found: PuzzleMixResult | PuzzlePlan, options: dict[str, Any]
+) -> None:
+    """An answer has the documented shapes, types and values, and adds up."""
+    grid = options["grid"] if isinstance(options["grid"], tuple) else (options["grid"],) * 2
+    fine = options.get("transport_grid", grid)
+    fine = fine if isinstance(fine, tuple) else (fine,) * 2
+    batch, last = len(pairs.x1), options.get("labels", 3) - 1
+    real = torch.float64 if pairs.x1.dtype == torch.float64 else torch.float32
+    labels = (found.mask.double() * last).round()
+    assert found.mask.dtype == found.ratio.dtype == real
+    assert found.mask.shape == (batch, *grid)
+    assert torch.equal(found.mask, labels.to(real) / last)
+    assert torch.equal(found.ratio, labels.sum((1, 2)).to(real) / (last * grid[0] * grid[1]))
+    if options.get("transport", "approx") is None:
+        assert found.source1 is None
+        assert found.source2 is None
+    else:
+        places = torch.arange(fine[0] * fine[1]).expand(batch, -1)
+        for source in (found.source1, found.source2):
+            assert source is not None
+            assert source.shape == (batch, *fine)
+            assert source.dtype == torch.int64
+            assert torch.equal(source.flatten(1).sort(1).values, places)
+    assert found.objective.dtype == torch.float64
+    total = objective_of(pairs, found, options)
+    torch.testing.assert_close(found.objective, total, rtol=1e-12, atol=1e-14)

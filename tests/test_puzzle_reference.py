@@ -9,20 +9,27 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from pairs import Pairs, make_mask, make_pairs, make_sources
-from torch import Tensor
+from pairs import (
+    OF_THE_OBJECTIVE,
+    Pairs,
+    expect_consistent,
+    make_mask,
+    make_pairs,
+    make_sources,
+    objective_of,
+    part,
+    same,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from puzzlemix import reference
 from puzzlemix.objective import objective
 from puzzlemix.puzzle import puzzle_mix
 from puzzlemix.reference import logarithm, puzzle
-from puzzlemix.results import PuzzlePlan
 from puzzlemix.validate import PuzzleOptions, with_std
 
-OF_THE_OBJECTIVE = ("labels", "beta", "gamma", "eta", "xi", "neighborhood", "smoothness", "std")
 DEFAULTS: dict[str, Any] = {
     name: value
     for name, value in (puzzle_mix.__kwdefaults__ or {}).items()
@@ -38,21 +45,6 @@ SETTINGS: list[dict[str, Any]] = [
     {"grid": 1},
     {"grid": 16, "neighborhood": 1, "eta": 0.0},
 ]
-
-
-def objective_of(pairs: Pairs, plan: PuzzlePlan, options: dict[str, Any]) -> Tensor:
-    kept = {name: value for name, value in options.items() if name in OF_THE_OBJECTIVE}
-    return objective(*pairs, plan.mask, plan.source1, plan.source2, **kept).total
-
-
-def same(one: PuzzlePlan, other: PuzzlePlan) -> bool:
-    return all(
-        (a is None and b is None) or torch.equal(a, b) for a, b in zip(one, other, strict=True)
-    )
-
-
-def part(plan: PuzzlePlan, index: Any) -> PuzzlePlan:
-    return PuzzlePlan(*(None if field is None else field[index] for field in plan))
 
 
 def test_signature() -> None:
@@ -403,60 +395,7 @@ def test_the_plan_has_the_documented_shapes_and_values(
 ) -> None:
     pairs = make_pairs(3, 16, 32, dtype=dtype)
     plan = reference.puzzle_plan(*pairs, **options)
-    grid = options["grid"] if isinstance(options["grid"], tuple) else (options["grid"],) * 2
-    fine = options.get("transport_grid", grid)
-    fine = fine if isinstance(fine, tuple) else (fine,) * 2
-    real = torch.float64 if dtype == torch.float64 else torch.float32
-    last = options.get("labels", 3) - 1
-    labels = (plan.mask.double() * last).round()
-    assert plan.mask.dtype == plan.ratio.dtype == real
-    assert plan.mask.shape == (3, *grid)
-    assert torch.equal(plan.mask, labels.to(real) / last)
-    assert torch.equal(plan.ratio, labels.sum((1, 2)).to(real) / (last * grid[0] * grid[1]))
-    if options.get("transport", "approx") is None:
-        assert plan.source1 is None
-        assert plan.source2 is None
-    else:
-        places = torch.arange(math.prod(fine)).expand(3, -1)
-        for source in (plan.source1, plan.source2):
-            assert source is not None
-            assert source.shape == (3, *fine)
-            assert source.dtype == torch.int64
-            assert torch.equal(source.flatten(1).sort(1).values, places)
-    assert plan.objective.dtype == torch.float64
-    total = objective_of(pairs, plan, options)
-    torch.testing.assert_close(plan.objective, total, rtol=1e-12, atol=1e-14)
-
-
-@settings(max_examples=30)
-@given(
-    seed=st.integers(0, 10**6),
-    grid=st.tuples(st.sampled_from([1, 2, 4]), st.sampled_from([1, 3, 6])),
-    times=st.tuples(st.sampled_from([1, 2]), st.sampled_from([1, 2])),
-    labels=st.integers(2, 5),
-    cut=st.sampled_from(["swap", "exact"]),
-    transport=st.sampled_from(["approx", "exact", None]),
-    cycles=st.integers(2, 3),
-    smoothness=st.sampled_from(["quadratic", "bilinear"]),
-    weights=st.tuples(*[st.floats(0, 3)] * 4),
-)
-def test_cycles_only_improve(
-    seed: int,
-    grid: tuple[int, int],
-    times: tuple[int, int],
-    weights: tuple[float, ...],
-    **options: Any,
-) -> None:
-    pairs = make_pairs(2, 8, 12, channels=1 + seed % 3, seed=seed)
-    options |= dict(zip(("beta", "gamma", "eta", "xi"), weights, strict=True), grid=grid)
-    options["transport_grid"] = (grid[0] * times[0], grid[1] * times[1])
-    plan = reference.puzzle_plan(*pairs, **options)
-    total = objective_of(pairs, plan, options)
-    torch.testing.assert_close(plan.objective, total, rtol=1e-12, atol=1e-14)
-    first = reference.puzzle_plan(*pairs, **(options | {"cycles": 1}))
-    assert (plan.objective <= first.objective).all()
-    kept = plan.objective == first.objective
-    assert same(part(plan, kept), part(first, kept))
+    expect_consistent(pairs, plan, options)
 
 
 SEVERAL: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What the README names is there. Its code and commands are run by test_docs.py."""
+"""All names in the README exist. Its code and commands are run by test_docs.py."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Saliency made once: what is stored, what is handed out, and that it moves with its image."""
+"""Stored saliency: the maps in the file, the samples of the data set, and transforms of both."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_what_is_stored(tmp_path: Path, kind: str, side: int) -> None:
     want = F.adaptive_avg_pool2d(saliency(*data.tensors), side)
     want = want / want.amax((1, 2), keepdim=True)
     assert got.dtype == torch.float16
-    # A gradient of a batch is a mean over it, which the share takes out.
+    # Gradients of a mean over the batch scale with its size, which normalising removes.
     torch.testing.assert_close(got.float(), want, rtol=2e-3, atol=1e-3)
     assert (got.amax((1, 2)) == 1).all()
     assert [file.name for file in tmp_path.iterdir()] == ["maps.npz"]
@@ -91,7 +91,7 @@ def test_samples_come_with_their_maps() -> None:
 
 
 class Pictures(Dataset[Any]):
-    """Of Pillow, or what looks like one; with more than an image and a label."""
+    """Samples with a Pillow image (or a stand-in), a label and more."""
 
     def __len__(self) -> int:
         return 3
@@ -112,7 +112,7 @@ def flip_and_crop(image: Tensor, saliency: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def bright(data: TensorDataset) -> Tensor:
-    """Maps of which each number is an image's own pixel: what follows the image shows."""
+    """A saliency of the image's own pixels, which shows whether maps follow the image."""
     return data.tensors[0].mean(1)
 
 
@@ -128,7 +128,7 @@ def test_a_transform_moves_both(workers: int) -> None:
 
 
 def test_torchvision_sees_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it has been imported; a stand-in does here."""
+    """If torchvision has been imported; here a stand-in is."""
 
     class Mask(Tensor):
         pass

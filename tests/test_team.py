@@ -1,8 +1,7 @@
-"""The algorithms of the device, on teams of the host: where there is no GPU, this tests them.
+"""The device algorithms on teams of the host, which tests them without a GPU.
 
-`backend` runs them through the tests of each function too; here are the orders, the sizes and the
-values that only they know.
-"""
+The fixture `backend` runs them in the tests of each function too. Here are the orders of items,
+sizes and values that matter to device algorithms only."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ from puzzlemix.ops import border
 
 ROOT = Path(__file__).parents[1]
 SIDES = st.integers(1, 9)
-# What a warp holds, and what it doesn't.
+# Grids that a warp can hold, and larger ones.
 SHAPES = st.one_of(
     st.tuples(SIDES, SIDES),
     st.tuples(st.integers(1, 16), st.integers(1, 16)),
@@ -38,7 +37,7 @@ SEEDS = st.integers(0, 10**6)
 
 
 def agree(solve: Callable[..., Any], *args: Any, seed: int = 0, **options: Any) -> None:
-    """The team's answer is the CPU's: decisions bit for bit, sums but for their rounding."""
+    """The team's answer must be the CPU's: decisions bit for bit, sums up to rounding."""
     decided, value = solve(*args, **options)
     with Team(seed) as team:
         again, its_value = solve(*args, **options)
@@ -87,7 +86,7 @@ def test_assignment(kind: str, count: int, seed: int) -> None:
 
 
 def same_total(solve: Callable[..., Any], *args: Any, seed: int, **options: Any) -> None:
-    """Exact assignments may tie: then the totals agree. Two orders find the same one."""
+    """Exact assignments may tie, so totals must agree. Two orders of items give one assignment."""
     total = solve(*args, method="exact", **options).total
     teams = []
     for team in (seed, seed + 2):
@@ -96,14 +95,14 @@ def same_total(solve: Callable[..., Any], *args: Any, seed: int, **options: Any)
     assert torch.equal(teams[0].source, teams[1].source)
     count = teams[0].source[0].numel()
     assert torch.equal(teams[0].source.flatten(1).sort(1).values[0], torch.arange(count))
-    # Integers are what is least: rounding them can tell two totals apart by this much.
+    # Totals of the rounded integers are minimal; rounding may make totals differ by this much.
     slack = count * 2.0**-29 * float(args[0].double().abs().max() + options.get("xi", 0))
     torch.testing.assert_close(teams[0].total, total, rtol=1e-12, atol=slack)
 
 
 @pytest.mark.parametrize("side", range(1, 17))
 def test_every_grid_of_a_warp(side: int) -> None:
-    """Of every shape up to 16x16, with as many labels as there may be."""
+    """Every shape up to 16x16, with up to the largest number of labels."""
     kinds = [*sorted(problems.COSTS), "puzzle"]
     for other in range(1, 17):
         kind, labels = kinds[(side + other) % len(kinds)], 2 + (3 * side + other) % 15
@@ -115,7 +114,7 @@ def test_every_grid_of_a_warp(side: int) -> None:
 
 
 def test_a_warp_cuts_small_grids() -> None:
-    """Its lanes pass numbers around; the threads of a block do not."""
+    """Shuffles show it: lanes of a warp exchange numbers, the threads of a block don't."""
     for height, width in ((1, 1), (16, 16), (16, 1), (17, 1), (2, 17)):
         problem = problems.labeling("puzzle", height=height, width=width)
         cut = problems.cut("uniform", height=height, width=width)
@@ -127,14 +126,14 @@ def test_a_warp_cuts_small_grids() -> None:
 
 
 def test_pairs_are_tried_again() -> None:
-    """One in a hundred of these ends elsewhere if only those that moved are."""
+    """A hundredth of these end differently if only pairs that moved are tried again."""
     g = problems.generator(0)
     unary = torch.randint(0, 20, (2000, 4, 4, 6), generator=g, dtype=torch.int32)
     agree(ops.alpha_beta_swap, unary, *small_weights(g), linear_cost())
 
 
-def test_steps_beside_cells_that_stay() -> None:
-    """One in 270 of these ends elsewhere if edges to cells at the end of the labels count half."""
+def test_moves_beside_cells_that_stay() -> None:
+    """One in 270 of these ends differently if edges to cells that can't move count half."""
     g = problems.generator(0)
     slopes = torch.randint(-20, 21, (4000, 4, 4, 5), generator=g).sort(-1).values
     unary = torch.nn.functional.pad(slopes.cumsum(-1), (1, 0)).int()
@@ -152,8 +151,8 @@ def linear_cost() -> torch.Tensor:
 
 
 def test_a_warp_ends_on_a_snake() -> None:
-    """One path through all cells, from the source to a sink at its other end: many levels, and many
-    searches, as two steps of pushes get no further than some rows."""
+    """One path through all cells, from a source to a sink at its other end: it takes many levels
+    and many searches, as two pushes carry excess over a few rows only."""
     side = 16
     path = [(y, x if y % 2 == 0 else side - 1 - x) for y in range(side) for x in range(side)]
     source, sink = torch.zeros(2, 1, side, side)
@@ -178,12 +177,12 @@ def test_sizes_that_fill_fast_memory_and_spill(height: int, width: int) -> None:
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), -1.0, 1e308])
 @pytest.mark.parametrize("where", range(4))
 def test_forbidden_values_give_a_labeling(bad: float, where: int) -> None:
-    """On CUDA nobody looks at values; every one counts as some number."""
-    for seed in range(4):  # odd ones read the label cost as the device does
+    """On CUDA values are unchecked, and every value counts as some number."""
+    for seed in range(4):  # teams of odd seeds read the label cost from the device's memory
         problem = problems.labeling("uniform", seed=seed, height=4, width=5)
         problem[where].view(-1)[:: 1 + seed] = bad
         if where == 3 and seed % 2 == 0:
-            continue  # a label cost in the host's memory is looked at: the next test
+            continue  # a label cost in the host's memory is checked: the next test
         with Team(seed):
             for solve in (ops.alpha_beta_swap, ops.exact_labeling):
                 result = solve(*problem)
@@ -192,7 +191,7 @@ def test_forbidden_values_give_a_labeling(bad: float, where: int) -> None:
             assert cut.segment.shape == (2, 4, 5)
 
 
-def test_a_label_cost_in_host_memory_is_looked_at() -> None:
+def test_a_label_cost_in_host_memory_is_checked() -> None:
     problem = problems.labeling("uniform")
     problem.label_cost[0, 1] = float("nan")
     with Team(0), pytest.raises(ValueError, match="label_cost"):
@@ -240,7 +239,7 @@ def test_small_grids_need_no_memory_but_the_fast_one() -> None:
 
 @contextmanager
 def measured() -> Iterator[list[int]]:
-    """The bytes of scratch memory that each call would need on CUDA; nothing is solved."""
+    """Record the scratch memory that each call would need on CUDA, without solving."""
     needed: list[int] = []
 
     def measure(operator: Any, problem: dict[str, object]) -> None:

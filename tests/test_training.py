@@ -108,7 +108,7 @@ def test_by_hand(kind: type[Mixer], clean_weight: float, training: bool, as_weig
         model, images, one_hot if as_weights else labels, make(kind), clean_weight=clean_weight
     )
 
-    # The clean term first, by a third network, as running statistics must not count it.
+    # The clean term is computed by a third network, as it must not change running statistics.
     third = copy.deepcopy(twin)
     plan = make(kind).plan(images, labels, gradient_saliency(third, images, labels))
     x2 = images if plan.index is None else images[plan.index]
@@ -185,7 +185,8 @@ def test_the_number_of_forward_passes(
         parameter.register_post_accumulate_grad_hook(lambda p: accumulated.append(1))
     puzzle_mix_backward(model, images, labels, make(kind), **settings)
     assert len(watch.seen) == passes
-    # Once a parameter, whatever the terms; of weights, the first pass only computes clean terms.
+    # Each gradient is accumulated once, with any terms; the first pass computes weights' gradients
+    # for the clean term only.
     count = len(list(model.parameters()))
     assert len(accumulated) == count
     assert len(computed) == count * (2 if "clean_weight" in settings else 1)
@@ -215,7 +216,7 @@ def test_the_mixer_s_callable_gives_the_saliency() -> None:
     assert len(watch.seen) == 1
     want, _ = make(PuzzleMix)(images, labels, spectral_saliency(images))
     assert torch.equal(watch.seen[0], want)
-    # The network's own saliency comes to the same, whoever computes it.
+    # Saliency by the same network is equal whether the first pass or the callable computes it.
     puzzle_mix_backward(model, images, labels, make(PuzzleMix))
     puzzle_mix_backward(
         model, images, labels, make(PuzzleMix, saliency=partial(gradient_saliency, model))
@@ -411,7 +412,7 @@ def test_outputs_without_logits_are_refused(kind: type[Mixer]) -> None:
 
 @pytest.mark.parametrize("kind", ALL)
 def test_one_logit(kind: type[Mixer]) -> None:
-    """Refused with cross-entropy, by which nothing would be learned; trained with another loss."""
+    """Cross-entropy of one logit is constant and refused; another loss trains."""
     images, labels = batch()
     model = nn.Sequential(make_model(), nn.Linear(5, 1).double())
     with pytest.raises(ValueError, match="loss_fn: expected one for a single logit, such as"):
@@ -482,7 +483,7 @@ def test_saliency_given_as_an_argument() -> None:
     torch.testing.assert_close(loss, F.cross_entropy(model(mixed), weights.double()).detach())
     with pytest.raises(ValueError, match="saliency: expected shape"):
         puzzle_mix_backward(model, images, labels, make(PuzzleMix), saliency=maps[:5])
-    puzzle_mix_backward(model, images, labels, make(MixUp), saliency=maps)  # which reads none
+    puzzle_mix_backward(model, images, labels, make(MixUp), saliency=maps)  # ignored
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -622,7 +623,7 @@ def test_the_generator_draws_the_noise() -> None:
         assert torch.equal(torch.get_rng_state(), state)
     assert_same(runs[0], runs[1], rtol=0, atol=0)
     assert not torch.equal(runs[0][0], runs[0][2])
-    # Without noise the draws are the mixer's alone.
+    # Without noise only the mixer draws.
     plain = make_model()
     watch = Watch(plain)
     puzzle_mix_backward(plain, images, labels, make(MixUp))

@@ -18,11 +18,10 @@
 // optimum falls where going from a label to the next costs more, and rises where that costs less.
 // With each of these slopes raised to the largest of those before it the problem is convex, and its
 // lowest optimum bounds the sample's from below; with each lowered to the least of those after it,
-// from above. Between these bounds the slopes need to be changed less, so the next
-// two descents, which start at the bounds, find closer ones. Where the bounds meet the label is
-// known; where all costs between them are convex, a last descent finds it. Of 3 labels at 32x32
-// with unary costs 50 % off convex, 2 of 1024 cells stay undecided: Ishikawa's graph (ishikawa.h)
-// decides those.
+// from above. Between these bounds the slopes need to be changed less, so the next two descents,
+// which start at the bounds, find closer ones. Where the bounds meet the label is known; where all
+// costs between them are convex, a last descent finds it. Of 3 labels at 32x32 with unary costs
+// 50 % off convex, 2 of 1024 cells stay undecided: Ishikawa's graph (ishikawa.h) decides those.
 #pragma once
 
 #include <algorithm>
@@ -106,8 +105,9 @@ class Descent {
   }
 
   void tabulate_edges() {
-    // edges_ is indexed by gap + labels_. At the widest gaps one end doesn't move, and then the
-    // value of f beyond them, which the clamp makes up, cancels.
+    // edges_ is indexed by gap + labels_. At an edge with the widest gap one end can't move, and
+    // what the edge costs the other end doesn't depend on f beyond that gap: so f may be clamped
+    // there.
     const LabelCost& cost = cost_;
     // In 64 bits: where all edges have weight 0, label costs may be as large as 2^31 - 1.
     const auto f = [&](int gap) -> int64_t {

@@ -81,9 +81,9 @@ class WarpDescentEngine {
     const Work to = work;
     team.for_each(2 * labels, [=](int k) {
       const int gap = k - labels;
-      // In 64 bits: where all edges have weight 0, label costs may be as large as 2^31 - 1. At the
-      // widest gaps one end doesn't move, and then the value of f beyond them, which the clamp
-      // makes up, cancels.
+      // In 64 bits: where all edges have weight 0, label costs may be as large as 2^31 - 1. At an
+      // edge with the widest gap one end can't move, and what the edge costs the other end doesn't
+      // depend on f beyond that gap: so f may be clamped there.
       const auto f = [=](int gap) -> int64_t {
         return (*label_cost)(0, Least()(gap < 0 ? -gap : gap, labels - 1));
       };

@@ -47,7 +47,7 @@ struct WaitingRows {
         proposed(arena.take<uint16_t>(rows)),
         words(arena.take<uint32_t>(word_count(static_cast<int>(bits)))) {}
 
-  // Moves the rows to the first slots; returns how many there are.
+  // Compacts the rows into the first slots; returns how many there are.
   template <typename Team>
   PUZZLEMIX_HD int gather(Team& team, int slots) {
     const uint16_t* const old = row;

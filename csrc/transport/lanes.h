@@ -108,8 +108,8 @@ struct Lanes {
 constexpr int kMostLanes = 16;
 inline int padded_to_lanes(int n) { return (n + kMostLanes - 1) / kMostLanes * kMostLanes; }
 
-// The lane minima of a row of which value(j) is entries j and j + 1. What is not a number is left
-// out.
+// The lane minima of a row; value(j) returns the vector of its entries j and j + 1. NaNs are
+// ignored.
 template <int kCount, typename Value>
 inline Lanes<kCount> lane_minima(int padded, const Value& value) {
   constexpr int kPacks = kCount / kPacked<double>;

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -31,7 +32,8 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from ..ops import mix
 from ..puzzle import puzzle_mix
 from ..saliency import gradient_saliency
-from . import augment, toy
+from . import toy
+from .augmentations import augmented
 from .figures import (
     Augmented,
     Curve,
@@ -62,21 +64,6 @@ ROWS = {
     "xi": ("ξ", "Growing ξ: blocks stay closer to home", (0, 0.02, 0.05, 0.2, 0.8)),
 }
 """Symbol, title and values of the pictures in which one number grows."""
-AUGMENTATIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
-    "Original": lambda image, _: image,
-    "Crop and resize": augment.crop_and_resize,
-    "Crop, resize\n(and flip)": lambda image, rng: augment.flip(
-        augment.crop_and_resize(image, rng)
-    ),
-    "Color distort.\n(drop)": lambda image, _: augment.drop_color(image),
-    "Color distort.\n(jitter)": augment.jitter_color,
-    "Rotate\n{90°, 180°, 270°}": augment.rotate,
-    "Cutout": augment.cutout,
-    "Gaussian noise": augment.noise,
-    "Gaussian blur": lambda image, _: augment.blur(image, image.shape[-1] / 90),
-    "Sobel filtering": lambda image, _: augment.sobel(image),
-}
-"""The lecture's a to j."""
 FIGURES = ("inputs", "story", "methods", "augmentations", *ROWS, "toy")
 """What can be drawn."""
 
@@ -228,13 +215,12 @@ class _Pair:
 
     def augmented(self) -> Iterator[Augmented]:
         """The first photograph, after each augmentation of the lecture."""
-        for number, (name, change) in enumerate(AUGMENTATIONS.items()):
-            generator = torch.Generator().manual_seed(self.demo.seed + number)
-            image = change(self.pictures[0], generator)
+        for letter, (name, image) in zip(
+            ascii_lowercase, augmented(self.pictures[0], self.demo.seed).items(), strict=False
+        ):
             guess = self._guesses(self.network.probabilities(image[None])[0])[0]
             if guess.image == 1:  # the other photograph is not in this picture
                 guess = guess._replace(image=None)
-            letter = chr(ord("a") + number)
             yield Augmented(f"({letter}) {name}", _pixels(image), guess)
 
     def input_mixup(self) -> Mix:

@@ -54,7 +54,7 @@ def alpha_beta_swap(
         unary: [B, H, W, L], the cost of each label in each cell.
         vertical: [B, H-1, W] >= 0, the weight of the edge between a cell and the one below it.
         horizontal: [B, H, W-1] >= 0, the weight of the edge between a cell and the one to its
-        right.
+            right.
         label_cost: [L, L], a semimetric: symmetric, >= 0, zero on the diagonal. An edge costs
             weight * label_cost[a, b]. It may be on the CPU whatever the others are on.
         max_cycles: the most sweeps over all pairs; None: until a sweep takes no move.
@@ -81,7 +81,7 @@ def exact_labeling(
         unary: [B, H, W, L], the cost of each label in each cell; any costs.
         vertical: [B, H-1, W] >= 0, the weight of the edge between a cell and the one below it.
         horizontal: [B, H, W-1] >= 0, the weight of the edge between a cell and the one to its
-        right.
+            right.
         label_cost: [L, L], a semimetric that is convex in the label order:
             D[a,b] + D[a+1,b+1] <= D[a,b+1] + D[a+1,b].
 

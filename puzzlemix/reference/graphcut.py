@@ -103,7 +103,7 @@ def exact_labeling(
     pair = integers.convex_label_cost(whole.label_cost)
     first, second, weight = _edges(whole.vertical, whole.horizontal)
 
-    # With x above threshold k and y at most threshold l counted by [x > k, y <= l],
+    # For labels x and y, and [x > k, y <= l] being 1 if both comparisons hold and else 0,
     #   pair[x, y] = pair[x, L-1] + pair[0, y] - pair[0, L-1] + sum over k, l of
     #                bend[k, l] * [x > k, y <= l],
     # so an edge becomes a unary cost at each end and arcs from (y, l) to (x, k).
@@ -118,7 +118,7 @@ def exact_labeling(
     tail, head = torch.broadcast_tensors(node[second][:, None, :], node[first][:, :, None])
     capacity = weight[:, None, None] * bend
     joined = capacity > 0
-    # A label above threshold k + 1 but not above k is impossible: an arc that no cut can afford.
+    # A label above threshold k + 1 is above k: an arc too expensive to cut forbids anything else.
     below, above = node[:, :-1].flatten(), node[:, 1:].flatten()
     forbidding = (source.sum() + 1).expand(below.shape)
     capacity = torch.cat([capacity[joined], forbidding])

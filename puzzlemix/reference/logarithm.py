@@ -30,7 +30,7 @@ SPLIT = float.fromhex("0x1.6a09cp0")
 
 def log(x: Tensor) -> Tensor:
     """The natural logarithm of positive, finite, normal doubles."""
-    fraction, exponent = torch.frexp(x)  # from 1/2 to 1
+    fraction, exponent = torch.frexp(x)  # fraction is at least 1/2 and below 1
     small = fraction < SPLIT / 2
     f = torch.where(small, 2 * fraction, fraction) - 1
     k = (exponent - small.to(exponent.dtype)).double()
