@@ -51,16 +51,17 @@ Extent<T> extent(const T* values, int count) {
   int i = 0;
   if (count >= kLanes) {
     Pack<T> low[kPacks], high[kPacks], sum[kPacks];
+    const Pack<T> none = pack_of(T{0});
     for (int k = 0; k < kPacks; ++k) {
       low[k] = high[k] = pack(values + k * kPacked<T>);
-      sum[k] = low[k] * 0;
+      sum[k] = low[k] * none;
     }
     for (i = kLanes; i + kLanes <= count; i += kLanes) {
       for (int k = 0; k < kPacks; ++k) {
         const Pack<T> x = pack(values + i + k * kPacked<T>);
         low[k] = puzzlemix::least(x, low[k]);
         high[k] = puzzlemix::most(x, high[k]);
-        sum[k] = sum[k] + x * 0;
+        sum[k] = sum[k] + x * none;
       }
     }
     for (int half = kPacks / 2; half > 0; half /= 2) {

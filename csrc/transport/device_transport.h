@@ -55,7 +55,7 @@ class DeviceBlockApprox {
     if (rounds.solve(team, Rows{blocks}, n, waiting, most_rounds(n))) return;
     const DominantPairs dominant = dominant_;
     dominant.solve(team, blocks);
-    team.step(n, [=](int j) { matching.set_row(j, dominant.row(j, n)); });
+    team.for_each(n, [=](int j) { matching.set_row(j, dominant.row(j, n)); });
   }
 
   // Ten times what smooth saliency and masks of cuts take (bench/results/phases.md).
