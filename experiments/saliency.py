@@ -78,7 +78,10 @@ def build(lab: Lab) -> Table:
     count, rounds = lab.size.pairs, lab.size.timed
     agreed, mixing = lab.survey(f"agreement-{count}", vanilla, partial(agreement, count=count), {})
     first = replace(lab, seeds=lab.seeds[:1])
-    timed, timing = first.survey(f"steps-{rounds}", vanilla, partial(steps, rounds=rounds), {})
+    width = min(16, task.recipe.width)
+    timed, timing = first.survey(
+        f"steps-{rounds}", vanilla, partial(steps, rounds=rounds, width=width), {}
+    )
     none = next(row for row in rows if row.name == [UNIFORM]).values[ERROR]
     columns = agreed[0].values, timed[0].values
     return Table(
@@ -88,7 +91,7 @@ def build(lab: Lab) -> Table:
         rows=[_row(row, *columns, none) for row in rows],
         settings=lab.settings(task.recipe)
         | {
-            "step": "time of a training step of PreActResNet18, width 16, on a batch of "
+            "step": f"time of a training step of PreActResNet18, width {width}, on a batch of "
             f"{BATCH}, as a multiple of plain training's: medians of {rounds} rounds in turn",
             "agreement": f"of the mixes of {count} pairs of test images on grids 2, 4, 8 and 16, "
             "λ ~ Beta(1, 1): the share of both images' gradient saliency (of the Vanilla network) "
@@ -144,11 +147,11 @@ def agreement(trained: Trained, *, count: int) -> dict[str, float]:
     return {name: share - shown[UNIFORM] for name, share in shown.items()}
 
 
-def steps(trained: Trained, *, rounds: int) -> dict[str, float]:
+def steps(trained: Trained, *, rounds: int, width: int) -> dict[str, float]:
     """By method: the time of a training step, as a multiple of plain training's."""
     data = trained.data
     images, labels = loop.floating(data.train[:BATCH]), data.train_labels[:BATCH]
-    model = nets.NETS["preactresnet18"](data.num_classes, 16).to(images.device)
+    model = nets.NETS["preactresnet18"](data.num_classes, width).to(images.device)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     maps = torch.rand(len(images), SIDE, SIDE, device=images.device)
 

@@ -272,7 +272,12 @@ def test_energies(problem):
         torch.testing.assert_close(energy, expected.view(-1), rtol=1e-9, atol=1e-9)
         torch.testing.assert_close(puzzlemix.labeling_energy(labels, *problem), energy)
     start = puzzlemix.alpha_beta_swap(*problem, max_cycles=0)
-    slack = 1e-7 * start.energy.abs().clamp(min=1e-12)
+    unary, vertical, horizontal, label_cost = (part.double() for part in problem)
+    edges = vertical.flatten(1).sum(1) + horizontal.flatten(1).sum(1)
+    magnitude = unary.abs().amax(3).flatten(1).sum(1) + edges * label_cost.abs().max()
+    # Each cost is rounded to an integer, by half a unit; all together are 2**29 units or more.
+    terms = 3 * unary[0, ..., 0].numel() if len(unary) else 0
+    slack = terms * 2.0**-29 * magnitude + 1e-12
     assert (swap.energy <= start.energy + slack).all()
     assert (exact.energy <= swap.energy + slack).all()
 
