@@ -54,19 +54,25 @@ def augmentation(chain: nn.Module) -> Augment:
     return apply
 
 
-def picture(path: Path, rows: Sequence[Tensor]) -> bool:
-    """Rows of images [N, 3, Y, X] as one picture; False without Pillow."""
+def picture(path: Path, rows: dict[str, Tensor], labels: Sequence[str]) -> None:
+    """Draw rows of images [N, 3, Y, X], each with its name, where matplotlib is installed."""
     try:
-        from PIL import Image
+        from matplotlib.figure import Figure
     except ImportError:
-        return False
-    whole = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
-    pixels = whole.clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
-    image = Image.fromarray(pixels)
+        print("no picture: matplotlib is not installed")
+        return
+    figure = Figure(figsize=(1.3 * len(labels) + 0.6, 1.4 * len(rows) + 0.2), layout="constrained")
+    panels = figure.subplots(len(rows), len(labels), squeeze=False)
+    for line, (name, images) in zip(panels, rows.items(), strict=True):
+        for panel, image in zip(line, images.clamp(0, 1).permute(0, 2, 3, 1), strict=True):
+            panel.imshow(image.cpu().numpy())
+            panel.set(xticks=[], yticks=[])
+        line[0].set_ylabel(name)
+    for panel, label in zip(panels[0], labels, strict=True):
+        panel.set_title(label)
     content = io.BytesIO()
-    image.resize((3 * image.width, 3 * image.height), Image.Resampling.NEAREST).save(content, "png")
+    figure.savefig(content, format="png", dpi=120)
     replace_file(path, content.getvalue())
-    return True
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -92,13 +98,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             generator=seeded(args.seed, purpose),
         )
 
-    shown = floating(data.train[:8])
-    rows = [shown, chain(shown, seeded(args.seed, "picture"))]
+    shown, classes = floating(data.train[:8]), data.train_labels[:8]
+    rows = {"original": shown, "augmented": chain(shown, seeded(args.seed, "picture"))}
     painter = mixer_for("picture", "spectral")
     if painter is not None and not isinstance(painter, ManifoldMixUp):
-        rows.append(painter(rows[1], data.train_labels[:8])[0])
-    if not picture(args.out / "augmented.png", rows):
-        print("no picture: Pillow is not installed")
+        rows["mixed"] = painter(rows["augmented"], classes)[0]
+    picture(args.out / "augmented.png", rows, [f"class {label}" for label in classes.tolist()])
     train(
         model,
         data,
