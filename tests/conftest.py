@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial, wraps
@@ -23,7 +24,9 @@ sys.path.append(str(Path(__file__).parents[1]))
 # One thread: for many small problems a second one costs more than it gains. Tests of threads set
 # their own number.
 torch.set_num_threads(1)
-settings.register_profile("puzzlemix", deadline=None, max_examples=60)
+EXAMPLES = int(os.environ.get("PUZZLEMIX_EXAMPLES", "60"))
+"""How many inputs a property is tested with."""
+settings.register_profile("puzzlemix", deadline=None, max_examples=EXAMPLES)
 settings.load_profile("puzzlemix")
 
 DEVICES = ("cpu", "cuda") if _core.cuda_toolkit and torch.cuda.is_available() else ("cpu",)
