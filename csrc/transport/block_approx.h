@@ -22,6 +22,7 @@
 #include <numeric>
 #include <vector>
 
+#include "interrupt.h"
 #include "owned.h"
 #include "transport/blocks.h"
 #include "transport/deferred_acceptance.h"
@@ -59,6 +60,19 @@ class BlockApprox {
 
  private:
   using Proposal = DeferredAcceptance<double>::Proposal;
+
+  // Can be interrupted between reductions.
+  class PatientTeam : public PlainTeam {
+   public:
+    template <typename T, typename F, typename Op>
+    T reduce(int n, T none, F f, Op op) {
+      patience_.spend(4 * n);
+      return PlainTeam::reduce(n, none, f, op);
+    }
+
+   private:
+    Patience patience_;
+  };
 
   // Sets the costs of blocks in their own places, and finds the blocks that may prefer another one,
   // the proposers; returns how many these are.
@@ -115,7 +129,7 @@ class BlockApprox {
   }
 
   int64_t match_dominant(int64_t* source) {
-    PlainTeam team;
+    PatientTeam team;
     dominant_->solve(team, *blocks_);
     for (int j = 0; j < n_; ++j) source[j] = dominant_->row(j, n_);
     return blocks_->squared_distances(team, [=](int j) { return source[j]; });
@@ -137,12 +151,14 @@ class BlockApprox {
 
   Proposal choose(int row) {
     Proposal best{-1, std::numeric_limits<double>::infinity()};
-    moves_left_ -= walk(
+    const int64_t moves = walk(
         row, [&](double bound) { return bound > best.cost; },
         [&](int column, double cost) {
           const bool better = cost < best.cost || (cost == best.cost && column < best.column);
           if (better && matching_.accepts(column, cost, row)) best = {column, cost};
         });
+    moves_left_ -= moves;
+    patience_.spend(2 * moves);
     return best;
   }
 
@@ -176,6 +192,7 @@ class BlockApprox {
   std::vector<double> home_, gain_;  // by block: its cost at home, and what it could gain elsewhere
   std::vector<int> proposers_;
   int64_t squared_ = 0, moves_left_ = 0;
+  Patience patience_;
 };
 
 }  // namespace puzzlemix
