@@ -122,7 +122,8 @@ def test_a_run_outlives_json():
 def test_the_program_times_and_stores(tmp_path, monkeypatch, capsys):
     """Also that pytest-benchmark stores what the tables need, and takes it back."""
     monkeypatch.setattr(program, "RESULTS", tmp_path)
-    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)  # several processes time nothing
+    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
+        monkeypatch.delenv(name, raising=False)  # one of several processes times nothing
     which = ["-k", "labeling_energy and 2x2", "-p", "no:cacheprovider"]
     assert program.main([*which, "--quick", "--save", "new"]) == 0
     assert "## labeling_energy" in capsys.readouterr().out
