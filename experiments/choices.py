@@ -101,19 +101,36 @@ def error(trained: Trained) -> dict[str, float]:
     return {ERROR: trained.rows[-1]["top1_error"]}
 
 
-def mixes(trained: Trained, *, count: int, bar: Any = iter) -> dict[str, float]:
-    """Objective, kept saliency and time of each choice, and what further cycles change."""
-    model = trained.model
+class JudgedPairs(NamedTuple):
+    """Test images [N, C, Y, X] that are mixed in pairs, and their saliency."""
+
+    images: Tensor
+    partner: Tensor
+    """[N], the index of each image's partner."""
+    lam: Tensor
+    """[N], float64, drawn from Beta(1, 1)."""
+    maps: dict[str, Tensor]
+    """By the mixer's kind of saliency; the full gradient judges all mixes."""
+
+
+def judged_pairs(trained: Trained, count: int) -> JudgedPairs:
+    """The same pairs and lambdas for every network, with its saliency."""
     images = loop.floating(trained.data.test[:count])
     labels = trained.data.test_labels[:count]
     maps = {
-        "gradient": gradient_saliency(model, images, labels),
-        "half": gradient_saliency(model, images, labels, downscale=2),
+        "gradient": gradient_saliency(trained.model, images, labels),
+        "half": gradient_saliency(trained.model, images, labels, downscale=2),
         "spectral": spectral_saliency(images),
     }
     rng = torch.Generator().manual_seed(0)
     partner = torch.randperm(len(images), generator=rng).to(images.device)
     lam = torch.rand(len(images), generator=rng, dtype=torch.float64).to(images.device)
+    return JudgedPairs(images, partner, lam, maps)
+
+
+def mixes(trained: Trained, *, count: int, bar: Any = iter) -> dict[str, float]:
+    """Objective, kept saliency and time of each choice, and what further cycles change."""
+    images, partner, lam, maps = judged_pairs(trained, count)
     full = maps["gradient"]
     found: dict[str, float] = {}
     objectives: dict[int, Tensor] = {}

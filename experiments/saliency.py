@@ -12,14 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from puzzlemix import (
-    gradient_saliency,
-    objective,
-    puzzle_mix,
-    spectral_saliency,
-    store_saliency,
-)
+from puzzlemix import gradient_saliency, objective, puzzle_mix, store_saliency
 
+from .choices import ERROR, GRIDS, error, judged_pairs
 from .examples import loop, nets
 from .lab import CUTMIX, INPUT, PUZZLE, VANILLA, Case, Lab, Method, Trained
 from .report import Row, Table
@@ -40,16 +35,10 @@ KINDS = {
 }
 BESIDE = {"(no mixing)": VANILLA, "(input mixup)": INPUT, "(CutMix)": CUTMIX}
 METHODS = BESIDE | KINDS
-GRIDS = (2, 4, 8, 16)
 SIDE = 16
 """Rows and columns of a stored map."""
 BATCH = 128
-STEP, AGREEMENT, ERROR, GAIN = (
-    "step, of plain",
-    "agreement above none, points",
-    "top-1 error, %",
-    "below uniform's, points",
-)
+STEP, AGREEMENT, GAIN = "step, of plain", "agreement above none, points", "below uniform's, points"
 
 
 def build(lab: Lab) -> Table:
@@ -106,26 +95,15 @@ def build(lab: Lab) -> Table:
     )
 
 
-def error(trained: Trained) -> dict[str, float]:
-    """The test error after the last epoch."""
-    return {ERROR: trained.rows[-1]["top1_error"]}
-
-
 def agreement(trained: Trained, *, count: int) -> dict[str, float]:
     """By kind: percent of the gradient saliency that mixes show, above what uniform's show."""
-    images = loop.floating(trained.data.test[:count])
-    labels = trained.data.test_labels[:count]
-    rng = torch.Generator().manual_seed(0)
-    partner = torch.randperm(len(images), generator=rng).to(images.device)
-    lam = torch.rand(len(images), generator=rng, dtype=torch.float64).to(images.device)
-    full = gradient_saliency(trained.model, images, labels)
+    images, partner, lam, made = judged_pairs(trained, count)
+    full = made["gradient"]
     maps = {
         "gradient": full,
-        "gradient at half resolution": gradient_saliency(
-            trained.model, images, labels, downscale=2
-        ),
+        "gradient at half resolution": made["half"],
         "gradient, precomputed": loop.enlarged(F.adaptive_avg_pool2d(full, SIDE), images),
-        "spectral residual": spectral_saliency(images),
+        "spectral residual": made["spectral"],
         UNIFORM: torch.ones_like(full),
     }
 
