@@ -11,7 +11,7 @@
 #include "transport/cost_scale.h"
 #include "transport/deferred_acceptance.h"
 #include "transport/jonker_volgenant.h"
-#include "transport/lanes.h"
+#include "transport/packs.h"
 #include "transport/transport.h"
 
 namespace puzzlemix {

@@ -52,7 +52,7 @@
 
 #include "interrupt.h"
 #include "rounding.h"
-#include "transport/lanes.h"
+#include "transport/packs.h"
 #include "transport/path_search.h"
 
 namespace puzzlemix {
