@@ -32,7 +32,8 @@ from . import (
     tiny_imagenet,
     toy,
 )
-from .lab import SIZES, Lab
+from .lab import Lab
+from .sizes import SIZES
 
 Tables = dict[str, Callable[[Lab], report.Table]]
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from puzzlemix import gradient_saliency, objective, puzzle_mix, spectral_saliency
 
 from .examples import loop
-from .lab import VANILLA, Case, Lab, Trained, class_activation
+from .lab import Case, Lab, Trained
+from .methods import VANILLA, class_activation
 from .report import Row, Table
 from .tasks import cifar
 

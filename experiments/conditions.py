@@ -5,19 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from .lab import CUTMIX, PUZZLE, VANILLA, Case, Lab, Method, Recipe, Task
+from .lab import Case, Lab, Task
+from .methods import CUTMIX, PUZZLE, VANILLA, partners
 from .report import Row, Table
 from .saliency import ERROR, KINDS, UNIFORM, error, paired
+from .sizes import Recipe
 from .tasks import cifar, network, tiny_imagenet
 
 RANDOM = "spectral residual"
-
-
-def _partners(kind: str) -> Method:
-    """Puzzle Mix by spectral saliency with partners that aren't random."""
-    return Method(
-        f"Puzzle Mix, spectral, {kind}", "puzzle", {"saliency": "spectral", "partners": kind}
-    )
 
 
 METHODS = {
@@ -26,9 +21,9 @@ METHODS = {
     UNIFORM: KINDS[UNIFORM],
     "gradient": PUZZLE,
     RANDOM: KINDS[RANDOM],
-    f"{RANDOM}, most overlap": _partners("most"),
-    f"{RANDOM}, most overlap, other labels": _partners("most, other labels"),
-    f"{RANDOM}, least overlap": _partners("least"),
+    f"{RANDOM}, most overlap": partners("most"),
+    f"{RANDOM}, most overlap, other labels": partners("most, other labels"),
+    f"{RANDOM}, least overlap": partners("least"),
 }
 BELOW = {
     "(CutMix)": "below CutMix's, points",

@@ -1,4 +1,4 @@
-"""What the tables share: methods, sizes, and networks that are trained once and kept.
+"""What the tables share: networks that are trained once and kept, and what is measured of them.
 
 A network belongs to a task (data and how to train on them), a method and a seed. Its folder in the
 work folder is named after all that decides it, so that tables share networks, and other settings
@@ -15,181 +15,26 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
-
-from puzzlemix import assignment
-from puzzlemix.mixers import Partners
-from puzzlemix.partners import distances
 
 from .examples import data as sources
 from .examples import loop
+from .methods import HALF, Method, make_mixer
 from .report import Origin, Row
+from .sizes import SIZES, Recipe, Size
 
-
-@dataclass(frozen=True)
-class Method:
-    """A row of the lecture's tables."""
-
-    name: str
-    mixer: str = "none"
-    """One of ``loop.MIXERS``."""
-    options: dict[str, Any] = field(default_factory=dict)
-    """Of the mixer; beside the saliencies of ``loop.make_mixer`` there is "cam", and partners are
-    one of ``PARTNERS``."""
-    epochs: float = 1.0
-    """A share of the task's."""
-    clean_weight: float = 0.0
-    adversarial_prob: float = 0.0
-    dropout: float = 0.0
-
-
-VANILLA = Method("Vanilla")
-INPUT = Method("Input mixup", "mixup")
-MANIFOLD = Method("Manifold mixup", "manifold", {"alpha": 2.0})
-CUTOUT = Method("Cutout", "cutout")
-CUTMIX = Method("CutMix", "cutmix")
-PUZZLE = Method("Puzzle Mix", "puzzle")
-HALF = replace(PUZZLE, name="Puzzle Mix (half)", epochs=0.5)
-CLEAN = replace(PUZZLE, name="Puzzle Mix (clean)", clean_weight=1.0)
-ADV = replace(PUZZLE, name="Puzzle Mix (adv)", adversarial_prob=0.1)
-HALF_ADV = replace(ADV, name="Puzzle Mix (half, adv)", epochs=0.5)
-
-METHODS = (VANILLA, INPUT, MANIFOLD, CUTOUT, CUTMIX, PUZZLE, HALF, CLEAN)
-"""Settings as published, where they don't depend on size: nothing here was tuned."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How every method is trained on a kind of data."""
-
-    net: str
-    width: int
-    stride: int
-    train: int | None
-    """Images, all where None; ``test`` the same."""
-    test: int | None
-    epochs: int
-    batch_size: int = 128
-    lr: float = 0.1
-    schedule: str = "cosine"
-    amp: bool = False
-    crop_and_flip: bool = False
-    """Beside the method. Within few epochs a small network doesn't memorise what is cropped and
-    flipped, and that is what mixing is against; so this is for long training."""
-
-
-@dataclass(frozen=True)
-class Size:
-    """A whole set of experiments."""
-
-    cifar: Recipe
-    corruption: Recipe
-    tiny: Recipe
-    speech: Recipe
-    classes: int
-    """Of Tiny-ImageNet's 200."""
-    seeds: int
-    attacked: int
-    """Test images that are attacked, of each network."""
-    outside: int
-    """Images of each kind of out-of-distribution data, and as many test images."""
-    toy_steps: int
-    pairs: int
-    """Test images that are mixed by each choice."""
-    timed: int
-    """Rounds in which training steps are timed."""
-    deterministic: bool = True
-    """Whether a GPU's algorithms are those that give the same bits each time, or the fastest."""
-    save_every: int = 1
-    """Epochs; ``test_every`` the same."""
-    test_every: int = 1
-
-
-SMOKE = Recipe("small", 4, 2, 96, 48, epochs=2, batch_size=32)
-SMALL = Recipe("small", 32, 2, 5000, 4000, epochs=30)
-LARGE = Recipe("preactresnet18", 64, 1, None, None, epochs=200, crop_and_flip=True)
-_HABITS: dict[str, Any] = {"schedule": "warmup", "amp": True, "crop_and_flip": True}
-SHORT = replace(LARGE, train=20000, epochs=30, batch_size=512, lr=0.4, **_HABITS)
-"""For minutes: a large batch keeps a GPU busy, and the learning rate grows with it (Goyal et al.,
-2017); few images, so that a network sees each often."""
 FALLING = {
     "cosine": "falling to 0 by a cosine",
     "warmup": "rising from 0 within a tenth of the steps, then falling to 0 by a cosine",
-}
-SPEECH = Recipe("lenet", 8, 1, None, None, epochs=15, batch_size=64, lr=0.05)
-
-_FULL = Size(
-    cifar=LARGE,
-    corruption=LARGE,
-    tiny=replace(LARGE, stride=2),
-    speech=replace(SPEECH, width=64, epochs=100),
-    classes=200,
-    seeds=3,
-    attacked=10000,
-    outside=10000,
-    toy_steps=1000,
-    pairs=5000,
-    timed=50,
-)
-
-_GPU = replace(
-    _FULL,
-    cifar=SHORT,
-    tiny=replace(SHORT, stride=2),
-    seeds=10,
-    timed=5,
-    deterministic=False,
-    save_every=10,
-    test_every=5,
-)
-
-SIZES = {
-    "smoke": Size(
-        cifar=SMOKE,
-        corruption=SMOKE,
-        tiny=SMOKE,
-        speech=replace(SMOKE, width=2),
-        classes=10,
-        seeds=1,
-        attacked=32,
-        outside=48,
-        toy_steps=50,
-        pairs=32,
-        timed=1,
-    ),
-    "miniature": Size(
-        cifar=SMALL,
-        corruption=replace(SMALL, train=2500, test=2000),
-        tiny=Recipe("small", 16, 2, 3000, None, epochs=25),
-        speech=SPEECH,
-        classes=20,
-        seeds=3,
-        attacked=500,
-        outside=2000,
-        toy_steps=1000,
-        pairs=512,
-        timed=25,
-    ),
-    "full": _FULL,
-    "gpu": _GPU,
-    "gpu-smoke": replace(
-        _GPU,
-        cifar=replace(SMOKE, **_HABITS),
-        tiny=replace(SMOKE, **_HABITS),
-        classes=10,
-        seeds=1,
-        timed=1,
-    ),
 }
 
 
@@ -306,7 +151,7 @@ class Lab:
             model.compile()
         mixer = make_mixer(method, model, data, loop.seeded(seed, "mixer"))
         settings = loop.Settings(
-            epochs=epochs_of(recipe, method),
+            epochs=recipe.epochs_of(method),
             batch_size=recipe.batch_size,
             lr=recipe.lr,
             schedule=recipe.schedule,
@@ -413,7 +258,7 @@ class Lab:
             "network": f"{recipe.net}, width {recipe.width}, first stride {recipe.stride}",
             "images": f"{images} to train, {tested} to test, "
             + ("cropped and flipped" if recipe.crop_and_flip else "no other augmentation"),
-            "training": f"{recipe.epochs} epochs (half: {epochs_of(recipe, HALF)}), batches of "
+            "training": f"{recipe.epochs} epochs (half: {recipe.epochs_of(HALF)}), batches of "
             f"{recipe.batch_size}, SGD with Nesterov momentum 0.9, weight decay 5e-4, "
             f"learning rate {recipe.lr} {FALLING[recipe.schedule]}"
             f"{', bfloat16 autocast' if recipe.amp else ''}: one setting for all rows",
@@ -432,68 +277,6 @@ class Lab:
         """A progress bar, or none where nobody watches."""
         # None: off where the output is no terminal.
         return tqdm(iterable, leave=False, disable=True if self.quiet else None, **options)
-
-
-def make_mixer(
-    method: Method, model: nn.Module, data: loop.Data, generator: torch.Generator
-) -> nn.Module | None:
-    """The mixer of a method; Puzzle Mix moves blocks of 4 pixels, as published."""
-    options = dict(method.options)
-    if method.mixer == "puzzle":
-        options = {"transport_grid": data.train.shape[-1] // 4} | options
-        if options.get("saliency") == "cam":
-            options["saliency"] = partial(class_activation, model)
-        if "partners" in options:
-            options["partners"] = PARTNERS[options["partners"]]
-    return loop.make_mixer(method.mixer, model, data.num_classes, generator=generator, **options)
-
-
-def _other_labels(saliency: Tensor, labels: Tensor | None) -> Tensor:
-    """Partners with the most overlap, of another class wherever that can be."""
-    assert labels is not None
-    # No sum of distances can make up for a pair of one class.
-    alike = (labels[:, None] == labels) * (2.0 * len(labels))
-    return _assigned(distances(saliency) + alike)
-
-
-def _least(saliency: Tensor, labels: Tensor | None) -> Tensor:
-    """Partners with the least overlap."""
-    return _assigned(-distances(saliency))
-
-
-def _assigned(cost: Tensor) -> Tensor:
-    return assignment(cost.fill_diagonal_(torch.inf)[None], method="exact").source[0]
-
-
-PARTNERS: dict[str, str | Partners] = {
-    "most": "overlap",
-    "most, other labels": _other_labels,
-    "least": _least,
-}
-
-
-@torch.no_grad()
-def class_activation(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Class activation maps of the labels (Zhou et al., CVPR 2016) in [0, 1], [N, Y, X].
-
-    Exact, as the networks end in a mean over places and a linear layer. The network runs in
-    evaluation mode, so that its statistics don't change.
-    """
-    training = model.training
-    model.eval()
-    parts = []
-    for part, wanted in zip(images.split(250), labels.split(250), strict=True):
-        weight = model.head.weight[wanted]
-        maps = torch.einsum("nchw,nc->nhw", model.features(part).float(), weight)[:, None]
-        parts.append(F.interpolate(maps, part.shape[2:], mode="bilinear", align_corners=False))
-    model.train(training)
-    every = torch.cat(parts)[:, 0]
-    low, high = every.amin((1, 2), keepdim=True), every.amax((1, 2), keepdim=True)
-    return (every - low) / (high - low).clamp_min(1e-12)
-
-
-def epochs_of(recipe: Recipe, method: Method) -> int:
-    return max(round(recipe.epochs * method.epochs), 1)
 
 
 def _origin(device: torch.device) -> dict[str, str]:

@@ -9,18 +9,8 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from .examples import loop
-from .lab import (
-    CUTMIX,
-    CUTOUT,
-    INPUT,
-    METHODS,
-    PUZZLE,
-    VANILLA,
-    Case,
-    Lab,
-    Trained,
-    class_activation,
-)
+from .lab import Case, Lab, Trained
+from .methods import CUTMIX, CUTOUT, INPUT, METHODS, PUZZLE, VANILLA, class_activation
 from .report import OURS, Row, Table, save
 from .tasks import Scenes, tiny_imagenet
 

@@ -14,7 +14,8 @@ from puzzlemix import gradient_saliency, store_saliency
 from . import speed
 from .choices import GRIDS, judged_pairs
 from .examples import loop
-from .lab import CUTMIX, INPUT, PUZZLE, VANILLA, Case, Lab, Method, Task, Trained
+from .lab import Case, Lab, Task, Trained
+from .methods import CUTMIX, INPUT, PUZZLE, VANILLA, Method
 from .report import Row, Table
 from .speed import SIDE
 from .tasks import cifar

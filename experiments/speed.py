@@ -11,7 +11,9 @@ from typing import NamedTuple
 import torch
 
 from .examples import loop, nets
-from .lab import Case, Lab, Recipe, epochs_of, make_mixer
+from .lab import Case, Lab
+from .methods import make_mixer
+from .sizes import Recipe
 
 AHEAD = 5
 """Steps in a row that a GPU is given before it is waited for, as in training."""
@@ -89,7 +91,7 @@ def estimate(
             f" {speed:16,.0f}"
         )
     steps_of_one_seed = sum(
-        count * epochs_of(recipe, case.method) * step.seconds
+        count * recipe.epochs_of(case.method) * step.seconds
         for case, step in zip(cases, each, strict=True)
     )
     epoch = steps_of_one_seed / recipe.epochs

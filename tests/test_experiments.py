@@ -33,20 +33,9 @@ from experiments import (
 )
 from experiments.__main__ import main
 from experiments.examples import data, loop, nets
-from experiments.lab import (
-    CLEAN,
-    HALF,
-    PARTNERS,
-    PUZZLE,
-    SHORT,
-    VANILLA,
-    Case,
-    Lab,
-    OutOfTimeError,
-    Task,
-    Trained,
-    class_activation,
-)
+from experiments.lab import Case, Lab, OutOfTimeError, Task, Trained
+from experiments.methods import CLEAN, HALF, PARTNERS, PUZZLE, VANILLA, class_activation
+from experiments.sizes import SHORT
 from experiments.tasks import cifar, tiny_imagenet
 
 ROOT = Path(__file__).parents[1]
@@ -373,7 +362,7 @@ def test_steps_are_timed_by_every_method(lab: Lab) -> None:
     task = cifar(lab, lab.size.cifar)
     cases = [Case([name], task, method) for name, method in short.METHODS.items()]
     steps = speed.steps(replace(lab, size_name="gpu-smoke"), cases, rounds=1)
-    assert len(steps) == len(cases) == 15
+    assert len(steps) == len(cases) == 16
     assert steps[0].of_plain == 1
     assert all(step.seconds > 0 for step in steps)
 
