@@ -120,7 +120,7 @@ class Lab:
     epochs: int | None = None
     """Other than the size's, of the tables that train on images."""
     compiles: bool = False
-    """Whether networks are compiled."""
+    """Whether networks are compiled, where the method lets them be."""
 
     @property
     def size(self) -> Size:
@@ -147,7 +147,7 @@ class Lab:
         data = data.to(device)
         # Channels last: a fifth faster on a CPU.
         model = task.model(data.num_classes, method).to(device, memory_format=torch.channels_last)
-        if self.compiles:
+        if self.compiles and method.mixer != "manifold":  # which mixes between layers
             model.compile()
         mixer = make_mixer(method, model, data, loop.seeded(seed, "mixer"))
         settings = loop.Settings(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from statistics import median
 from typing import NamedTuple
@@ -33,7 +34,7 @@ def steps(lab: Lab, cases: Sequence[Case], rounds: int) -> list[Step]:
     """The time of a whole training step by each case: medians over rounds in turn.
 
     The first case is plain training. Each step takes a new batch from the task's data, augments it,
-    mixes it, and moves the weights of one network that all cases share: what it has learnt does not
+    mixes it, and moves the weights of a network that cases share: what it has learnt does not
     matter here. On a CPU batches and networks are small, so that only the multiples tell something.
     """
     task, seed = cases[0].task, lab.seeds[0]
@@ -44,12 +45,14 @@ def steps(lab: Lab, cases: Sequence[Case], rounds: int) -> list[Step]:
     )
     model = nets.NETS[recipe.net](data.num_classes, recipe.width, stride=recipe.stride)
     model.to(lab.device, memory_format=torch.channels_last)
+    compiled = deepcopy(model)
     if lab.compiles:
-        model.compile()
+        compiled.compile()
     runs = []
     for case in cases:
         method = case.method
-        mixer = make_mixer(method, model, data, loop.seeded(seed, "mixer"))
+        trained = model if method.mixer == "manifold" else compiled
+        mixer = make_mixer(method, trained, data, loop.seeded(seed, "mixer"))
         reads_maps = method.options.get("saliency") == "precomputed"
         settings = replace(
             start.settings,
@@ -57,7 +60,7 @@ def steps(lab: Lab, cases: Sequence[Case], rounds: int) -> list[Step]:
             adversarial_prob=method.adversarial_prob,
         )
         given = data if reads_maps else data._replace(saliency=None)
-        runs.append(loop.Run(model, given, mixer, settings, start.augment))
+        runs.append(loop.Run(trained, given, mixer, settings, start.augment))
     for run in runs:
         _timed(run, 2)
     ahead = AHEAD if lab.device.type == "cuda" else 1

@@ -34,7 +34,7 @@ from experiments import (
 from experiments.__main__ import main
 from experiments.examples import data, loop, nets
 from experiments.lab import Case, Lab, OutOfTimeError, Task, Trained
-from experiments.methods import CLEAN, HALF, PARTNERS, PUZZLE, VANILLA, class_activation
+from experiments.methods import CLEAN, HALF, MANIFOLD, PARTNERS, PUZZLE, VANILLA, class_activation
 from experiments.sizes import SHORT
 from experiments.tasks import cifar, tiny_imagenet
 
@@ -365,6 +365,16 @@ def test_steps_are_timed_by_every_method(lab: Lab) -> None:
     assert len(steps) == len(cases) == 16
     assert steps[0].of_plain == 1
     assert all(step.seconds > 0 for step in steps)
+
+
+def test_what_mixes_between_layers_is_not_compiled(lab: Lab) -> None:
+    task = cifar(lab, lab.size.cifar)
+    compiling = replace(lab, compiles=True)
+    compiled = [
+        compiling.start(task, method, 0).model._compiled_call_impl is not None
+        for method in (VANILLA, PUZZLE, MANIFOLD)
+    ]
+    assert compiled == [True, True, False]
 
 
 def test_the_least_and_other_labels() -> None:
