@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from .lab import Case, Lab, Task
-from .methods import CUTMIX, PUZZLE, VANILLA, partners
+from .methods import CUTMIX, PUZZLE, VANILLA, partnered
 from .report import Row, Table
 from .saliency import ERROR, KINDS, UNIFORM, error, paired
 from .sizes import Recipe
@@ -21,9 +21,9 @@ METHODS = {
     UNIFORM: KINDS[UNIFORM],
     "gradient": PUZZLE,
     RANDOM: KINDS[RANDOM],
-    f"{RANDOM}, most overlap": partners("most"),
-    f"{RANDOM}, most overlap, other labels": partners("most, other labels"),
-    f"{RANDOM}, least overlap": partners("least"),
+    f"{RANDOM}, most overlap": partnered("most"),
+    f"{RANDOM}, most overlap, other labels": partnered("most, other labels"),
+    f"{RANDOM}, least overlap": partnered("least"),
 }
 BELOW = {
     "(CutMix)": "below CutMix's, points",

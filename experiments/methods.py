@@ -10,11 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from puzzlemix import assignment
-from puzzlemix.mixers import Partners
-from puzzlemix.partners import distances
+from puzzlemix import spectral_saliency
 
 from .examples import loop
+from .partners import Partnered
 
 
 @dataclass(frozen=True)
@@ -25,8 +24,8 @@ class Method:
     mixer: str = "none"
     """One of ``loop.MIXERS``."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Of the mixer; beside the saliencies of ``loop.make_mixer`` there is "cam", and partners are
-    one of ``PARTNERS``."""
+    """Of the mixer; beside the saliencies of ``loop.make_mixer`` there is "cam", and with
+    "spectral" ``partners`` may be one of ``partners.PARTNERS``."""
     epochs: float = 1.0
     """A share of the task's."""
     clean_weight: float = 0.0
@@ -49,7 +48,7 @@ METHODS = (VANILLA, INPUT, MANIFOLD, CUTOUT, CUTMIX, PUZZLE, HALF, CLEAN)
 """Settings as published, where they don't depend on size: nothing here was tuned."""
 
 
-def partners(kind: str) -> Method:
+def partnered(kind: str) -> Method:
     """Puzzle Mix by spectral saliency with partners that aren't random."""
     return Method(
         f"Puzzle Mix, spectral, {kind}", "puzzle", {"saliency": "spectral", "partners": kind}
@@ -66,7 +65,8 @@ def make_mixer(
         if options.get("saliency") == "cam":
             options["saliency"] = partial(class_activation, model)
         if "partners" in options:
-            options["partners"] = PARTNERS[options["partners"]]
+            options |= {"saliency": spectral_saliency, "num_classes": data.num_classes}
+            return Partnered(generator=generator, **options)
     return loop.make_mixer(method.mixer, model, data.num_classes, generator=generator, **options)
 
 
@@ -88,27 +88,3 @@ def class_activation(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor
     every = torch.cat(parts)[:, 0]
     low, high = every.amin((1, 2), keepdim=True), every.amax((1, 2), keepdim=True)
     return (every - low) / (high - low).clamp_min(1e-12)
-
-
-def _other_labels(saliency: Tensor, labels: Tensor | None) -> Tensor:
-    """Partners with the most overlap, of another class wherever that can be."""
-    assert labels is not None
-    # No sum of distances can make up for a pair of one class.
-    alike = (labels[:, None] == labels) * (2.0 * len(labels))
-    return _assigned(distances(saliency) + alike)
-
-
-def _least(saliency: Tensor, labels: Tensor | None) -> Tensor:
-    """Partners with the least overlap."""
-    return _assigned(-distances(saliency))
-
-
-def _assigned(cost: Tensor) -> Tensor:
-    return assignment(cost.fill_diagonal_(torch.inf)[None], method="exact").source[0]
-
-
-PARTNERS: dict[str, str | Partners] = {
-    "most": "overlap",
-    "most, other labels": _other_labels,
-    "least": _least,
-}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from . import speed
 from .lab import Case, Lab, Task, Trained
-from .methods import ADV, CLEAN, CUTMIX, HALF, INPUT, MANIFOLD, VANILLA, partners
+from .methods import ADV, CLEAN, CUTMIX, HALF, INPUT, MANIFOLD, VANILLA, partnered
 from .report import Row, Table
 from .saliency import KINDS, paired, setting, with_maps
 from .tasks import cifar, tiny_imagenet
@@ -22,7 +22,7 @@ METHODS = {
     **{method.name: method for method in (VANILLA, INPUT, MANIFOLD, CUTMIX)},
     **{f"Puzzle Mix, {name}": method for name, method in KINDS.items()},
     **{f"Puzzle Mix, ξ {xi}": setting("gradient", xi=xi) for xi in (0.2, 0.05)},
-    "Puzzle Mix, spectral, most overlap": partners("most"),
+    "Puzzle Mix, spectral, most overlap": partnered("most"),
     **{method.name: method for method in (HALF, CLEAN, ADV)},
 }
 

@@ -34,7 +34,7 @@ from experiments import (
 from experiments.__main__ import main
 from experiments.examples import data, loop, nets
 from experiments.lab import Case, Lab, OutOfTimeError, Task, Trained
-from experiments.methods import CLEAN, HALF, MANIFOLD, PARTNERS, PUZZLE, VANILLA, class_activation
+from experiments.methods import CLEAN, HALF, MANIFOLD, PUZZLE, VANILLA, class_activation
 from experiments.sizes import SHORT
 from experiments.tasks import cifar, tiny_imagenet
 
@@ -375,18 +375,6 @@ def test_what_mixes_between_layers_is_not_compiled(lab: Lab) -> None:
         for method in (VANILLA, PUZZLE, MANIFOLD)
     ]
     assert compiled == [True, True, False]
-
-
-def test_the_least_and_other_labels() -> None:
-    corners = torch.zeros(4, 16, 16)
-    for one, row in zip(corners, (0, 0, 8, 8), strict=True):
-        one[row : row + 8] = 1
-    labels = torch.tensor([0, 0, 1, 1])
-    chosen = {name: each for name, each in PARTNERS.items() if not isinstance(each, str)}
-    assert set(chosen["least"](corners, labels)[:2].tolist()) == {2, 3}
-    assert set(chosen["most, other labels"](corners, labels)[:2].tolist()) == {2, 3}
-    others = chosen["most, other labels"](corners, torch.tensor([0, 1, 0, 1]))
-    assert others.tolist() == [1, 0, 3, 2]
 
 
 def test_one_network_a_condition(lab: Lab) -> None:

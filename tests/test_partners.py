@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from experiments.partners import PARTNERS, Partnered, distances, most_overlap
 from puzzlemix import PuzzleMix, spectral_saliency
-from puzzlemix.partners import distances, overlapping
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -45,7 +45,7 @@ def test_no_permutation_without_fixed_points_overlaps_more(
     count: int, side: int, seed: int
 ) -> None:
     saliency = places(count, side, seed) if side > 8 else torch.rand(count, 8, 8)
-    partner = overlapping(saliency)
+    partner = most_overlap(saliency)
     assert sorted(partner.tolist()) == list(range(count))
     assert not (partner == torch.arange(count)).any()
     overlap = overlaps(saliency)
@@ -63,13 +63,13 @@ def test_all_permutations_of_few() -> None:
         for order in itertools.permutations(range(5))
         if all(i != p for i, p in enumerate(order))
     )
-    found = sum(overlap[i, p] for i, p in enumerate(overlapping(saliency).tolist()))
+    found = sum(overlap[i, p] for i, p in enumerate(most_overlap(saliency).tolist()))
     assert found == pytest.approx(best, abs=1e-2)
 
 
 def test_twins_find_each_other() -> None:
     maps = places(8)
-    partner = overlapping(torch.cat((maps, maps)))
+    partner = most_overlap(torch.cat((maps, maps)))
     assert partner.tolist() == [*range(8, 16), *range(8)]
 
 
@@ -84,77 +84,39 @@ def test_distances_do_not_depend_on_the_order_of_sums() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_any_precision_and_scale(dtype: torch.dtype) -> None:
     saliency = (places(6) * 256).round()
-    assert torch.equal(overlapping(saliency.to(dtype)), overlapping(saliency / 1024))
+    assert torch.equal(most_overlap(saliency.to(dtype)), most_overlap(saliency / 1024))
 
 
-def test_few_images_and_empty_maps() -> None:
-    assert overlapping(torch.ones(0, 8, 8)).tolist() == []
-    assert overlapping(torch.ones(1, 8, 8)).tolist() == [0]
-    assert overlapping(torch.ones(2, 28, 28)).tolist() == [1, 0]
+def test_empty_maps_count_as_uniform() -> None:
+    assert most_overlap(torch.ones(2, 28, 28)).tolist() == [1, 0]
     empty = torch.zeros(3, 16, 16)
     empty[0, :4, :4] = 1
-    # Zero everywhere counts as uniform: those two are alike.
     assert distances(empty)[1, 2] == 0
 
 
-def test_all_else_is_drawn_alike() -> None:
+def test_the_least_and_other_labels() -> None:
+    corners = torch.zeros(4, 16, 16)
+    for one, row in zip(corners, (0, 0, 8, 8), strict=True):
+        one[row : row + 8] = 1
+    labels = torch.tensor([0, 0, 1, 1])
+    assert set(PARTNERS["least"](corners, labels)[:2].tolist()) == {2, 3}
+    assert set(PARTNERS["most, other labels"](corners, labels)[:2].tolist()) == {2, 3}
+    others = PARTNERS["most, other labels"](corners, torch.tensor([0, 1, 0, 1]))
+    assert others.tolist() == [1, 0, 3, 2]
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_all_else_is_drawn_alike(given: bool) -> None:
     images = torch.rand(12, 3, 16, 16, generator=seeded(0))
-    plans = [
-        PuzzleMix(saliency=lambda x, _: spectral_saliency(x), generator=seeded(3), partners=kind)
-        for kind in ("random", "overlap")
-    ]
-    random, overlap = ([mixer.plan(images) for _ in range(4)] for mixer in plans)
-    for one, other in zip(random, overlap, strict=True):
+    saliency = spectral_saliency(images)
+    options: dict[str, Any] = {} if given else {"saliency": lambda x, _: spectral_saliency(x)}
+    random = PuzzleMix(generator=seeded(3), **options)
+    overlap = Partnered(generator=seeded(3), partners="most", **options)
+    for _ in range(4):
+        one, other = (mixer.plan(images, None, saliency if given else None)
+                      for mixer in (random, overlap))  # fmt: skip
         assert one.mask.shape == other.mask.shape
-        assert torch.equal(other.index, overlapping(spectral_saliency(images)))
+        assert torch.equal(other.index, most_overlap(saliency))
         assert not torch.equal(one.index, other.index)
-    assert torch.equal(plans[0].generator.get_state(), plans[1].generator.get_state())
-
-
-def test_partners_of_one_s_own() -> None:
-    images, labels = torch.rand(6, 3, 16, 16), torch.arange(6)
-    seen: list[tuple[Tensor, Tensor | None]] = []
-
-    def reversed_(saliency: Tensor, labels: Tensor | None) -> Tensor:
-        seen.append((saliency, labels))
-        return torch.arange(6).flip(0)
-
-    mixer = PuzzleMix(num_classes=6, partners=reversed_)
-    saliency = torch.rand(6, 16, 16)
-    plan = mixer.plan(images, labels, saliency)
-    assert plan.index.tolist() == [5, 4, 3, 2, 1, 0]
-    assert seen[0][0] is saliency
-    assert seen[0][1] is labels
-    assert "partners='reversed_'" in repr(mixer)
-    assert "partners='overlap'" in repr(PuzzleMix(partners="overlap"))
-    assert "partners" not in repr(PuzzleMix())
-
-
-def test_what_is_refused() -> None:
-    with pytest.raises(ValueError, match="partners: expected 'random' or 'overlap', got 'most'"):
-        PuzzleMix(partners="most")
-    mixer, images = PuzzleMix(partners="overlap"), torch.rand(4, 3, 16, 16)
-    for wrong in (torch.nan, torch.inf, -1.0):
-        saliency = torch.rand(4, 16, 16)
-        saliency[2, 3, 3] = wrong
-        with pytest.raises(ValueError, match=r"saliency: .* at \[2, 3, 3\]"):
-            mixer.plan(images, None, saliency)
-    far = PuzzleMix(partners=lambda saliency, labels: torch.arange(4) + 1)
-    with pytest.raises(ValueError, match="partner: "):
-        far.plan(images, None, torch.rand(4, 16, 16))
-
-
-def test_compiles_as_one_graph() -> None:
-    images, labels = torch.rand(6, 3, 16, 16), torch.arange(6)
-    plain, traced = (
-        PuzzleMix(
-            num_classes=6, grids=(4,), saliency=lambda x, _: spectral_saliency(x),
-            generator=seeded(1), partners="overlap",
-        )
-        for _ in range(2)
-    )  # fmt: skip
-    torch._dynamo.reset()
-    compiled = torch.compile(traced, fullgraph=True, backend="aot_eager")
-    for _ in range(2):
-        for ours, theirs in zip(compiled(images, labels), plain(images, labels), strict=True):
-            torch.testing.assert_close(ours, theirs)
+    assert torch.equal(random.generator.get_state(), overlap.generator.get_state())
+    assert "partners='most'" in repr(overlap)
