@@ -20,7 +20,7 @@ from calls import FUNCTIONS, call, good
 from torch import Tensor
 
 import puzzlemix
-from puzzlemix import _core, integers, validate
+from puzzlemix import _core, integers, ops
 
 DEVICE = "cuda"
 
@@ -252,7 +252,7 @@ def grid_case(solve: Callable[..., Any], make: Callable[..., Any]) -> tuple[Any,
 
 
 def labeling(seed: int, **sizes: int) -> problems.Labeling:
-    """Another label cost for each seed, so that it is seen to be read from the device."""
+    """The label cost alternates with the seed, so that a kernel that keeps an old one fails."""
     return problems.labeling("puzzle", problems.CONVEX[seed % 2], seed=seed, **sizes)
 
 
@@ -664,9 +664,9 @@ def test_mask_that_is_not_finite(value):
 
 @pytest.fixture
 def debugging() -> Iterator[None]:
-    validate.debug(True)
+    ops.debug(True)
     yield
-    validate.debug(False)
+    ops.debug(False)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -677,7 +677,7 @@ def test_debugging_refuses_bad_values(function, debugging):
     given[name].view(-1)[3] = float("nan")
     with pytest.raises(ValueError, match=f"^{name}: expected .*, got nan at"):
         call(puzzlemix, function, given)
-    validate.debug(False)
+    ops.debug(False)
     call(puzzlemix, function, given)
 
 

@@ -28,7 +28,7 @@ from puzzlemix import reference
 from puzzlemix.objective import objective
 from puzzlemix.puzzle import puzzle_mix
 from puzzlemix.reference import logarithm, puzzle
-from puzzlemix.validate import PuzzleOptions, with_std
+from puzzlemix.validate.puzzle import PuzzleOptions, with_std
 
 DEFAULTS: dict[str, Any] = {
     name: value
@@ -539,7 +539,7 @@ def test_no_samples() -> None:
 
 
 class Called(TorchDispatchMode):
-    """The libraries of the operators that run."""
+    """Collects the namespaces (aten, puzzlemix) of the operators that run while it is entered."""
 
     def __init__(self) -> None:
         super().__init__()

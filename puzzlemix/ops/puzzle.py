@@ -7,11 +7,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .. import validate
 from ..arrays import accepts_numpy
 from ..results import PuzzlePlan
-from ..validate import Grid, PerChannel, PuzzleOptions
-from .border import DTYPES, OPERATORS, _core, address, looked_at, register, solve
+from ..validate.elementary import Grid
+from ..validate.puzzle import (
+    PerChannel,
+    PuzzleOptions,
+    constants,
+    expect_options,
+    expect_pairs,
+    expect_per_channel,
+    grids_of,
+    mixing_ratio,
+)
+from .border import DTYPES, OPERATORS, address, register, solve
 from .mix import memory_format, mixing_dtype
 
 __all__ = ["planned", "puzzle_plan"]
@@ -69,9 +78,9 @@ def puzzle_plan(
     options = PuzzleOptions(
         labels, beta, gamma, eta, xi, neighborhood, smoothness, mean, std, cut, transport, cycles
     )
-    validate.expect_pairs(x1, x2, saliency1, saliency2, partner)
-    validate.expect_options(options)
-    coarse, fine = validate.grids_of(grid, transport_grid, x1, saliency1, saliency2)
+    expect_pairs(x1, x2, saliency1, saliency2, partner)
+    expect_options(options)
+    coarse, fine = grids_of(grid, transport_grid, x1, saliency1, saliency2)
     return planned(x1, x2, saliency1, saliency2, lam, partner, coarse, fine, options)
 
 
@@ -92,12 +101,12 @@ def planned(
     ``judged``: compute the objective, for which pairs whose blocks move are measured a second time;
     otherwise it is an empty tensor.
     """
-    ratio = validate.mixing_ratio(lam, "x1", x1)
+    ratio = mixing_ratio(lam, x1)
     number = ratio if isinstance(ratio, float) else 0.0
-    validate.expect_per_channel("mean", options.mean, "x1", x1)
-    std = validate.expect_per_channel("std", options.std, "x1", x1, positive=True)
+    expect_per_channel("mean", options.mean, "x1", x1)
+    std = expect_per_channel("std", options.std, "x1", x1, positive=True)
     if isinstance(std, list) and len(std) > _MOST_NUMBERS:
-        std = validate.constants(std, x1.device)
+        std = constants(std, x1.device)
     moves = options.transport is not None
     mask, share, sources, objective = OPERATORS.puzzle_plan.default(
         x1,
@@ -173,12 +182,9 @@ def _plan(
     *options: object,
 ) -> Four:
     given = x1, x2, saliency1, saliency2, lam, partner
-    if x1.is_cuda:
-        looked_at("puzzle_plan", *given)
     results = _like(*given, std_values, *options)  # type: ignore[arg-type]
     problem, sizes, alive = _problem(given, std_values, results, *options)  # type: ignore[arg-type]
-    if fault := solve(_core.puzzle_plan, results[0], sizes, **problem):
-        raise validate.refused("puzzle_plan", given, fault)
+    solve("puzzle_plan", given, results[0], sizes, **problem)
     del alive
     return results
 
