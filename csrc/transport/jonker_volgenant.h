@@ -584,9 +584,9 @@ class JonkerVolgenant {
   std::vector<double> seen_;         // prices to bidders, tagged
   double tag_ = 0;                   // of column 1: 1/256, or 0 where columns are too many
   std::vector<int> waiting_, left_;  // rows without a column
-  // Cores.
+  // The core of a row: its cheapest entries, by which searches go first.
   std::vector<Entry> cores_;  // [rows, kCore]
-  std::vector<int> listed_;   // entries of each core, or kUnlisted
+  std::vector<int> listed_;   // the number of entries in each core, or kUnlisted
   std::vector<double> rest_;  // bounds the costs of all other columns from below
   std::vector<int> candidates_;
   std::vector<double> reduced_;
