@@ -316,6 +316,9 @@ def test_other_second_images_come_with_a_partner_only(backend: ModuleType, funct
         call(backend, function, given | {"partner": None})
     with pytest.raises(ValueError, match=r"^partner: expected indices from 0 to 1, got 2 at \[2\]"):
         call(backend, function, given | {"partner": torch.tensor([1, 0, 2])})
+    if function == "puzzle_plan":
+        with pytest.raises(ValueError, match=r"^saliency2: expected .* B = 2, as in x2, got \[3, "):
+            call(backend, function, given | {"saliency2": good(function, 3)["saliency2"]})
 
 
 def named(bad: Bad) -> str:

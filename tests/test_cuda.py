@@ -126,11 +126,7 @@ def test_cuts(kind, height, width, labels, batch):
 @pytest.mark.parametrize("kind", [*problems.COSTS, "puzzle"])
 @grids
 def test_swaps(kind, height, width, labels, batch):
-    kinds = itertools.cycle(problems.LABEL_COSTS)
-    sizes = {"batch": batch // 2, "height": height, "width": width, "labels": labels}
-    # Two label costs for each size and kind, and other ones for the next size.
-    for pair in itertools.islice(kinds, labels + batch, labels + batch + 2):
-        problem = problems.labeling(kind, pair, seed=batch, **sizes)
+    for problem in two_labelings(kind, problems.LABEL_COSTS, height, width, labels, batch):
         on_device = there(problem)
         for cycles in (None, 1):
             solve = partial(puzzlemix.alpha_beta_swap, max_cycles=cycles)
@@ -140,14 +136,19 @@ def test_swaps(kind, height, width, labels, batch):
 @pytest.mark.parametrize("kind", [*problems.COSTS, "puzzle"])
 @grids
 def test_exact_labelings(kind, height, width, labels, batch):
-    kinds = itertools.cycle(problems.CONVEX)
-    sizes = {"batch": batch // 2, "height": height, "width": width, "labels": labels}
-    for pair in itertools.islice(kinds, labels + batch, labels + batch + 2):
-        problem = problems.labeling(kind, pair, seed=batch, **sizes)
+    for problem in two_labelings(kind, problems.CONVEX, height, width, labels, batch):
         ours, expected = (puzzlemix.exact_labeling(*each) for each in (there(problem), problem))
         assert_same(ours, expected, labeling_magnitude(problem))
         energy = puzzlemix.labeling_energy(ours.labels, *there(problem))
         assert_close(energy.cpu(), expected.energy, labeling_magnitude(problem))
+
+
+def two_labelings(kind, label_costs, height, width, labels, batch):
+    """Problems with two of the label costs; for the next size it is other ones."""
+    sizes = {"batch": batch // 2, "height": height, "width": width, "labels": labels}
+    costs = itertools.cycle(label_costs)
+    for label_cost in itertools.islice(costs, labels + batch, labels + batch + 2):
+        yield problems.labeling(kind, label_cost, seed=batch, **sizes)
 
 
 @pytest.mark.parametrize("kind", problems.MATRICES)
