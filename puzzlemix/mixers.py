@@ -17,6 +17,7 @@ from torch.utils.data import default_collate, get_worker_info
 from . import draws
 from .keywords import suggests_keywords
 from .ops.puzzle import planned
+from .partners import overlapping
 from .plan import Plan, expect_labels
 from .puzzle import puzzle_mix
 from .results import PuzzlePlan
@@ -26,6 +27,7 @@ from .validate.elementary import (
     expect_dtype,
     expect_integer,
     expect_number,
+    expect_one_of,
     expect_tensor,
 )
 from .validate.puzzle import (
@@ -45,6 +47,9 @@ __all__ = ["CutMix", "Cutout", "MixUp", "Mixer", "PuzzleMix"]
 _STATE = "_extra_state"  # PyTorch's name for what get_extra_state returns
 DEFAULT_GRIDS = (2, 4, 8, 16)
 """The published grids. Without ``grids`` a mixer uses those of them that divide the images."""
+
+Partners = Callable[[Tensor, Tensor | None], Tensor]
+PARTNERS: dict[str, Partners | None] = {"random": None, "overlap": overlapping}
 
 Rng = torch.Generator | None
 Drawn = tuple[Tensor | None, float | Tensor, Any]
@@ -392,6 +397,12 @@ class PuzzleMix(Mixer):
         cycles: how often mask and permutations are solved in turn, at most.
         smoothness: "quadratic" as in the published code, "bilinear" as in the paper.
         mean, std: what the images were normalised with, if they were; see ``puzzle_mix``.
+        partners: "random" for a permutation drawn a batch; "overlap" for the images whose saliency
+            lies in the same places, found by one exact assignment of the batch to itself, so that
+            mixes hide what is salient in one behind what is salient in the other (no published
+            method; measured in docs/saliency.md). Or a callable ``partners(saliency, labels)`` that
+            returns a permutation of the batch, [N] int64. Random partners are drawn in any case, so
+            that all else is drawn alike.
     """
 
     @suggests_keywords
@@ -418,6 +429,7 @@ class PuzzleMix(Mixer):
         smoothness: str = "quadratic",
         mean: PerChannel | None = None,
         std: PerChannel | None = None,
+        partners: str | Partners = "random",
     ) -> None:
         super().__init__(
             alpha=alpha,
@@ -448,6 +460,9 @@ class PuzzleMix(Mixer):
             cycles,
         )
         expect_options(self.options)
+        if not callable(partners):
+            expect_one_of("partners", partners, tuple(PARTNERS))
+        self.partners = partners
         self.transport_grid = transport_grid
         self.saliency = saliency
         # Of the default grids those are taken that fit.
@@ -468,6 +483,8 @@ class PuzzleMix(Mixer):
                 not isinstance(given[name], type(default)) or given[name] != default
             ):
                 told.append(f"{name}={given[name]!r}")
+        if self.partners != "random":
+            told.append(f"partners={getattr(self.partners, '__name__', self.partners)!r}")
         return ", ".join([super().extra_repr(), *told])
 
     def _expect(self, images: Tensor, saliency: Tensor | None) -> None:
@@ -500,6 +517,9 @@ class PuzzleMix(Mixer):
                 saliency = self.saliency(images, labels)
             grids = self._dividing(images, saliency)
             index, lam, choice = self._drawn(images, rng, len(grids))
+            choose = PARTNERS[self.partners] if isinstance(self.partners, str) else self.partners
+            if choose is not None:
+                index = choose(saliency, labels)
             grid, fine = grids[int(choice) if len(grids) > 1 else 0]
             maps = saliency, saliency
             plan = _in_words_of_a_mixer(

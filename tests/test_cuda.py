@@ -20,6 +20,7 @@ from calls import FUNCTIONS, call, good
 from torch import Tensor
 
 import puzzlemix
+from experiments.examples import data, loop, nets
 from puzzlemix import _core, integers, ops
 
 DEVICE = "cuda"
@@ -409,6 +410,29 @@ def test_gradients_do_not_wait():
     with no_waiting():
         result = solve()
     assert_equal(result, expected)
+
+
+@pytest.mark.parametrize("mixer", ["none", "mixup", "cutmix", "puzzle"])
+@pytest.mark.parametrize("saliency", ["gradient", "half", "spectral"])
+def test_a_training_step_does_not_wait(mixer, saliency):
+    """Of the examples' loop: batch, augmentation, saliency, plan, mix, both passes, optimiser."""
+    if mixer != "puzzle" and saliency != "gradient":
+        pytest.skip("reads no saliency")
+    images, labels = torch.rand(256, 3, 32, 32, device="cuda"), torch.arange(256) % 10
+    labels = labels.cuda()
+    model = nets.NETS["preactresnet18"](10, 16).to("cuda", memory_format=torch.channels_last)
+    run = loop.Run(
+        model,
+        loop.Data(images, labels, images, labels, num_classes=10),
+        loop.make_mixer(mixer, model, 10, saliency=saliency, generator=loop.seeded(0, "mixer")),
+        loop.Settings(epochs=9, batch_size=128, amp=True),
+        data.crop_and_flip,
+    )
+    batch = torch.arange(128, device="cuda")
+    for _ in range(5):  # all four grids, as likely as not
+        run.step(batch)
+    with no_waiting():
+        run.step(batch)
 
 
 @every_case

@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves
 
 from puzzlemix import ops
 from puzzlemix.objective import objective
+from puzzlemix.partners import overlapping
 from puzzlemix.puzzle import puzzle_mix
 from puzzlemix.saliency import spectral_saliency
 
@@ -247,6 +248,14 @@ def test_spectral_saliency(kept_constants: None, batch: int, side: int, dtype: t
     assert saliency.shape == (batch, side, side)
     allowed = MOST_SPECTRAL + (side > 64) + (dtype == torch.bfloat16)
     assert len(watch.kernels) <= allowed, watch.kernels
+
+
+@pytest.mark.parametrize("batch", [1, 2, 128])
+def test_overlapping_partners(batch: int) -> None:
+    with watched():
+        partner = overlapping(cuda(batch, 32, 32))
+    assert partner.shape == (batch,)
+    assert partner.is_cuda
 
 
 # ---- The low-level functions --------------------------------------------------------------------
