@@ -252,7 +252,7 @@ class Workspace {
       for (int j = 0; j < columns_; ++j) source[j] = engine_.row(j);
       return true;
     }
-    // The engine's rows are the columns.
+    // The engine needs a column for each row: it gets the transposed matrix.
     turned_.resize(int64_t{rows_} * columns_);
     for (int i = 0; i < rows_; ++i) {
       for (int j = 0; j < columns_; ++j) turned_[int64_t{rows_} * j + i] = matrix.at(i, j);

@@ -420,7 +420,7 @@ class JonkerVolgenant {
     return true;
   }
 
-  // A core that doesn't do is out of date: a new one comes with the scan.
+  // A search that opens a whole row has found its core out of date: the scan chooses a new one.
   template <typename Costs>
   bool open_row(Costs& costs, int i, PathSearch& search) {
     if (++rows_opened_ > kRowsOpened) return false;
