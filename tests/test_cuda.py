@@ -21,7 +21,7 @@ from torch import Tensor
 
 import puzzlemix
 from experiments.examples import data, loop, nets
-from puzzlemix import _core, integers, validate
+from puzzlemix import _core, integers, ops
 
 DEVICE = "cuda"
 
@@ -127,11 +127,7 @@ def test_cuts(kind, height, width, labels, batch):
 @pytest.mark.parametrize("kind", [*problems.COSTS, "puzzle"])
 @grids
 def test_swaps(kind, height, width, labels, batch):
-    kinds = itertools.cycle(problems.LABEL_COSTS)
-    sizes = {"batch": batch // 2, "height": height, "width": width, "labels": labels}
-    # Two label costs for each size and kind, and other ones for the next size.
-    for pair in itertools.islice(kinds, labels + batch, labels + batch + 2):
-        problem = problems.labeling(kind, pair, seed=batch, **sizes)
+    for problem in two_labelings(kind, problems.LABEL_COSTS, height, width, labels, batch):
         on_device = there(problem)
         for cycles in (None, 1):
             solve = partial(puzzlemix.alpha_beta_swap, max_cycles=cycles)
@@ -141,14 +137,19 @@ def test_swaps(kind, height, width, labels, batch):
 @pytest.mark.parametrize("kind", [*problems.COSTS, "puzzle"])
 @grids
 def test_exact_labelings(kind, height, width, labels, batch):
-    kinds = itertools.cycle(problems.CONVEX)
-    sizes = {"batch": batch // 2, "height": height, "width": width, "labels": labels}
-    for pair in itertools.islice(kinds, labels + batch, labels + batch + 2):
-        problem = problems.labeling(kind, pair, seed=batch, **sizes)
+    for problem in two_labelings(kind, problems.CONVEX, height, width, labels, batch):
         ours, expected = (puzzlemix.exact_labeling(*each) for each in (there(problem), problem))
         assert_same(ours, expected, labeling_magnitude(problem))
         energy = puzzlemix.labeling_energy(ours.labels, *there(problem))
         assert_close(energy.cpu(), expected.energy, labeling_magnitude(problem))
+
+
+def two_labelings(kind, label_costs, height, width, labels, batch):
+    """Problems with two of the label costs; for the next size it is other ones."""
+    sizes = {"batch": batch // 2, "height": height, "width": width, "labels": labels}
+    costs = itertools.cycle(label_costs)
+    for label_cost in itertools.islice(costs, labels + batch, labels + batch + 2):
+        yield problems.labeling(kind, label_cost, seed=batch, **sizes)
 
 
 @pytest.mark.parametrize("kind", problems.MATRICES)
@@ -253,7 +254,7 @@ def grid_case(solve: Callable[..., Any], make: Callable[..., Any]) -> tuple[Any,
 
 
 def labeling(seed: int, **sizes: int) -> problems.Labeling:
-    """Another label cost for each seed, so that it is seen to be read from the device."""
+    """The label cost alternates with the seed, so that a kernel that keeps an old one fails."""
     return problems.labeling("puzzle", problems.CONVEX[seed % 2], seed=seed, **sizes)
 
 
@@ -688,9 +689,9 @@ def test_mask_that_is_not_finite(value):
 
 @pytest.fixture
 def debugging() -> Iterator[None]:
-    validate.debug(True)
+    ops.debug(True)
     yield
-    validate.debug(False)
+    ops.debug(False)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -701,7 +702,7 @@ def test_debugging_refuses_bad_values(function, debugging):
     given[name].view(-1)[3] = float("nan")
     with pytest.raises(ValueError, match=f"^{name}: expected .*, got nan at"):
         call(puzzlemix, function, given)
-    validate.debug(False)
+    ops.debug(False)
     call(puzzlemix, function, given)
 
 
