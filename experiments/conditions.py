@@ -43,9 +43,13 @@ def build(lab: Lab) -> Table:
     ]
     surveyed = lab.survey("error", cases, error, {})
     by_name = {tuple(row.name): row for row in surveyed.rows}
+    # Where the minutes are over before a condition's first network, it is left out.
+    begun = {row.name[0] for row in surveyed.rows if row.values}
     rows = []
     for row in surveyed.rows:
         condition, name = row.name
+        if condition not in begun:
+            continue
         gains = {
             column: paired(by_name[condition, other], row, ERROR)
             for other, column in BELOW.items()
@@ -63,6 +67,7 @@ def build(lab: Lab) -> Table:
         | {
             condition: _difference(first.recipe, task.recipe)
             for condition, task in list(conditions.items())[1:]
+            if condition in begun
         }
         | {
             "overlap": "of the partners' saliency, as shares of 8 x 8 blocks: the sum of their "
