@@ -421,7 +421,7 @@ def test_a_row_says_whose_its_colours_are(with_arrows: bool) -> None:
     figure = draw_row("", "", steps, names, arrows=with_arrows)
     (key,) = figure.legends
     between = [] if with_arrows else ["both"]
-    assert [text.get_text() for text in key.get_texts()] == ["cat", *between, f"{names[1][:22]}…"]
+    assert [text.get_text() for text in key.get_texts()] == ["cat", *between, f"{names[1][:18]}…"]
     width = 9 * figure.dpi
     assert all(
         0 <= end <= width for text in figure.texts for end in text.get_window_extent().intervalx

@@ -363,12 +363,10 @@ def _below_mask(panel: Axes) -> None:
 def _key(sheet: _Sheet, names: tuple[str, str], both: str | None) -> None:
     """At the foot of a row: whose the colours are, and what else it takes for granted."""
     colors = ((FIRST, names[0]), (BOTH, both), (SECOND, names[1]))
-    shown = [(color, text if len(text) < 24 else f"{text[:22]}…") for color, text in colors if text]
+    shown = [(color, text if len(text) < 20 else f"{text[:18]}…") for color, text in colors if text]
     _legend(sheet.figure, shown, (MARGIN / WIDTH, 0.42 / sheet.height))
-    about = f"ratio: the share of {shown[0][1]} in the label"
-    if not both:
-        about = f"at most {MOST_ARROWS} arrows of each"
-    about = f"{about}; bold: the value in the other pictures"
+    ratio, most = "ratio: the first's share of the label", f"at most {MOST_ARROWS} arrows each"
+    about = f"{ratio if both else most}; bold: as in the other pictures"
     x, y = 1 - MARGIN / WIDTH, 0.3 / sheet.height
     sheet.figure.text(x, y, about, ha="right", va="center_baseline", fontsize=9.5, color=QUIET)
 
