@@ -89,7 +89,7 @@ def build(lab: Lab) -> Table:
         settings=lab.settings(task.recipe)
         | {
             "step": "time of a training step, as a multiple of plain training's: medians of "
-            f"{rounds} rounds in turn; on a CPU of PreActResNet18, at most 16 wide",
+            f"{rounds} rounds in turn; on a CPU of PreActResNet18, of width 16",
             "kept": f"by the mixes of {count} pairs of test images on grids 2, 4, 8 and 16, "
             "λ ~ Beta(1, 1): the share of both images' gradient saliency (of the Vanilla network) "
             "that the mix shows, above what uniform saliency lets it show",
