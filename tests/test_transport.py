@@ -330,6 +330,25 @@ def test_large_transports(kind, xi, height, width):
     assert total_of(cost, exact.source).tolist() == problems.least_total(cost)
 
 
+@pytest.mark.parametrize("xi", [0.1, 0.01, 1e-4, 1e-7])
+@pytest.mark.parametrize("levels", [2, 3, 16, 17])
+@pytest.mark.parametrize("kind", ["puzzle", "noise", "ties", "one side"])
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (9, 13), (1, 64), (20, 2)])
+def test_contested_transports(kind, levels, xi, height, width):
+    """A third and more of all blocks is better off elsewhere at the first prices."""
+    mask = torch.randint(levels, (1, height, width)).double() / (levels - 1)
+    if kind == "one side":
+        saliency = problems.transport("noise", height=height, width=width, batch=1).saliency
+        shown = torch.arange(width) >= width // 2
+        problem = problems.Transport(saliency * ~shown, mask * shown)
+    else:
+        problem = problems.transport(kind, height=height, width=width, batch=1)._replace(mask=mask)
+    exact = puzzlemix.masked_transport(*problem, xi=xi, weight="mask", method="exact")
+    assert_permutations(exact.source)
+    cost = transport_integers(problem, xi, "mask")
+    assert total_of(cost, exact.source).tolist() == problems.least_total(cost)
+
+
 @pytest.mark.parametrize("xi", [1e-5, 0.01, 0.3])
 @pytest.mark.parametrize("kind", problems.CONTESTED)
 @pytest.mark.parametrize("side", [5, 16, 24])

@@ -123,8 +123,11 @@ def costs_of(function: str, *tensors: Tensor) -> list[Tensor]:
 
     Values that don't fit are refused on the CPU; on CUDA they count as the nearest that does.
     """
-    expect_int32(function, *tensors)
-    return [_as_int32(cost).contiguous() for cost in tensors]
+    for cost in tensors:
+        if cost.dtype is torch.int64:
+            expect_int32(function, *tensors)
+            return [_as_int32(cost).contiguous() for cost in tensors]
+    return [cost.contiguous() for cost in tensors]
 
 
 def _as_int32(cost: Tensor) -> Tensor:
