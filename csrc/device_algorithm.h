@@ -2,7 +2,7 @@
 // algorithm is a type with
 //
 // - Problem: a struct with all arguments of the call, among them `batch`; passed by value.
-// - Work layout(Arena&, problem): takes the memory of one sample, of the same size for all.
+// - Work(Arena&, problem): the memory of one sample, of the same size for all.
 // - solve(team, work, problem, b): solves sample b. It ends with a phase, and reads only what the
 //   caller gave or what it has written itself.
 // - items(problem): how many items a phase typically has.
@@ -25,7 +25,7 @@ struct Footprint {
 template <typename Algorithm>
 Footprint footprint(const typename Algorithm::Problem& problem) {
   Arena counter(nullptr, kFastBytes, nullptr);
-  Algorithm::layout(counter, problem);
+  typename Algorithm::Work(counter, problem);
   return {counter.fast_used(), counter.slow_used()};
 }
 
@@ -57,7 +57,7 @@ Waits solve_shuffled(const typename Algorithm::Problem& problem, uint64_t seed) 
     // and filled with garbage, so that a read of what was never written shows in the result.
     std::vector<char> fast(bytes.fast, '\x5a'), slow(bytes.slow, '\x5a');
     Arena arena(fast.data(), bytes.fast, slow.data());
-    Algorithm::solve(team, Algorithm::layout(arena, problem), problem, b);
+    Algorithm::solve(team, typename Algorithm::Work(arena, problem), problem, b);
   }
   return team.waits();
 }

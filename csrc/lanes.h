@@ -7,6 +7,7 @@
 //
 //   number()               the number of each lane, 0 to 31
 //   from(x, lane)          the value of x in another lane, whose number is taken modulo 32
+//   from_beside(x)         the value of x in the lane whose number differs in the lowest bit
 //   any(bits)              whether a bit is set in some lane
 //   in(lanes, bits)        `bits` in the lanes whose bit is set in `lanes`, 0 in the others
 //   keep(bits, i, x)       x where bit i is set, else 0
@@ -41,6 +42,10 @@ struct WarpLanes {
   template <typename T>
   __device__ __forceinline__ static T from(T x, Int lane) {
     return __shfl_sync(kAll, x, lane);
+  }
+  template <typename T>
+  __device__ __forceinline__ static T from_beside(T x) {
+    return __shfl_xor_sync(kAll, x, 1);
   }
   __device__ __forceinline__ static bool any(Bits bits) { return __any_sync(kAll, bits != 0); }
   __device__ __forceinline__ static Bits in(uint32_t lanes, Bits bits) {
@@ -154,6 +159,10 @@ class HostLanes {
   LaneNumbers<T> from(const LaneNumbers<T>& x, const Int& lane) {
     ++shuffles_;
     return LaneNumbers<T>::each([&](int l) { return x.of[lane.of[l] & (kWarp - 1)]; });
+  }
+  template <typename T>
+  LaneNumbers<T> from_beside(const LaneNumbers<T>& x) {
+    return from(x, number() ^ Int(1));
   }
   bool any(const Bits& bits) {
     ++votes_;

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <new>
-#include <utility>
 
 #include "device_algorithm.h"
 
@@ -17,7 +16,7 @@ template <typename Algorithm>
 __global__ void __launch_bounds__(kMostThreads, 1)
     solve_kernel(const __grid_constant__ typename Algorithm::Problem problem, int64_t fast_bytes,
                  char* scratch, int64_t slow_bytes) {
-  using Work = decltype(Algorithm::layout(std::declval<Arena&>(), problem));
+  using Work = typename Algorithm::Work;
   extern __shared__ __align__(16) char fast[];
   __shared__ BlockTeam::Shared shared;
   // The addresses that Work holds are kept in shared memory, as they are too many for registers.
@@ -25,12 +24,15 @@ __global__ void __launch_bounds__(kMostThreads, 1)
   static_assert(kFastBytes + sizeof(shared) + sizeof(room) <= 48 * 1024, "all shared memory");
   if (threadIdx.x == 0) {
     Arena arena(fast, fast_bytes, scratch + blockIdx.x * slow_bytes);
-    new (room) Work(Algorithm::layout(arena, problem));
+    new (room) Work(arena, problem);
   }
   __syncthreads();
   const Work& work = *reinterpret_cast<const Work*>(room);
   BlockTeam team(shared);
-  for (int64_t b = blockIdx.x; b < problem.batch; b += gridDim.x) {
+  // Counts turns rather than samples, which would take two registers.
+  for (uint32_t turn = 0;; ++turn) {
+    const int64_t b = blockIdx.x + int64_t{turn} * gridDim.x;
+    if (b >= problem.batch) break;
     Algorithm::solve(team, work, problem, b);
   }
 }

@@ -14,23 +14,24 @@ struct DeviceLabeling {
   using Problem = DeviceLabelingProblem;
 
   struct Work {
-    PUZZLEMIX_HD Work(Arena& arena, GridShape shape, int labels)
-        : engine(arena, shape, labels),
-          integers(arena, shape, shape.cells(), labels),
-          label(arena.take<int32_t>(shape.cells())),
-          cost(arena.take<LabelCost>(1)),
-          given(arena, shape.cells(), labels) {}
+    PUZZLEMIX_HD Work(Arena& arena, const Problem& p)
+        : Work(arena, GridShape(p.height, p.width), p.labels) {}
 
     typename Engine::Work engine;
     IntegerLabeling integers;
     int32_t* label;
     LabelCost* cost;
     GivenLabeling given;
+
+   private:
+    PUZZLEMIX_HD Work(Arena& arena, GridShape shape, int labels)
+        : engine(arena, shape, labels),
+          integers(arena, shape, shape.cells(), labels),
+          label(arena.take<int32_t>(shape.cells())),
+          cost(arena.take<LabelCost>(1)),
+          given(arena, shape.cells(), labels) {}
   };
 
-  PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) {
-    return Work(arena, GridShape(p.height, p.width), p.labels);
-  }
   static int items(const Problem& p) { return p.height * p.width; }
 
   template <typename Team>
@@ -57,8 +58,8 @@ struct DeviceMinCut {
   using Problem = MinCutProblem;
 
   struct Work {
-    PUZZLEMIX_HD Work(Arena& arena, GridShape shape)
-        : Work(arena, WarpGrid::fits(shape), shape.cells()) {}
+    PUZZLEMIX_HD Work(Arena& arena, const Problem& p)
+        : Work(arena, WarpGrid::fits(GridShape(p.height, p.width)), p.height * p.width) {}
 
     WarpMinCut::Work warp;  // used for grids that fit a warp
     DeviceCut cut;          // used for larger grids
@@ -73,9 +74,6 @@ struct DeviceMinCut {
           given(arena, cells) {}
   };
 
-  PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) {
-    return Work(arena, GridShape(p.height, p.width));
-  }
   static int items(const Problem& p) { return p.height * p.width; }
 
   template <typename Team>
@@ -117,16 +115,13 @@ struct DeviceLabelingEnergy {
   using Problem = DeviceLabelingProblem;
 
   struct Work {
-    PUZZLEMIX_HD Work(Arena& arena, int cells, int labels)
-        : cost(arena.take<LabelCost>(1)), given(arena, cells, labels) {}
+    PUZZLEMIX_HD Work(Arena& arena, const Problem& p)
+        : cost(arena.take<LabelCost>(1)), given(arena, p.height * p.width, p.labels) {}
 
     LabelCost* cost;
     GivenLabeling given;
   };
 
-  PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) {
-    return Work(arena, p.height * p.width, p.labels);
-  }
   static int items(const Problem& p) { return p.height * p.width; }
 
   template <typename Team>

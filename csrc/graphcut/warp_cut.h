@@ -73,7 +73,6 @@ class WarpCut {
   PUZZLEMIX_INLINE explicit WarpCut(Lanes& lanes)
       : lanes_(lanes),
         lane_(Lanes::number()),
-        beside_(lane_ ^ Int(1)),
         above_((lane_ - Int(2)) & Int(kWarp - 1)),
         below_((lane_ + Int(2)) & Int(kWarp - 1)) {}
 
@@ -82,7 +81,7 @@ class WarpCut {
   PUZZLEMIX_INLINE Int from_below(const Int& x) { return lanes_.from(x, below_); }
   PUZZLEMIX_INLINE Int from_above(const Int& x) { return lanes_.from(x, above_); }
   // For each lane, the number that x holds for the other half of its row.
-  PUZZLEMIX_INLINE Int from_beside(const Int& x) { return lanes_.from(x, beside_); }
+  PUZZLEMIX_INLINE Int from_beside(const Int& x) { return lanes_.from_beside(x); }
 
   // The problem, which the caller fills in: source minus sink capacity of each cell, and in `left`
   // the capacities of its arcs by direction. solve() leaves the excess that it could not move, and
@@ -124,7 +123,7 @@ class WarpCut {
   // at[d]: the cells whose neighbour in direction d is in `set`. Bits of cells without such a
   // neighbour, and bits beyond the lane's 8 cells, are arbitrary.
   PUZZLEMIX_INLINE void neighbours(const Bits& set, Bits (&at)[kDirections]) {
-    const Bits other = lanes_.from(set, beside_);
+    const Bits other = lanes_.from_beside(set);
     at[kDown] = lanes_.from(set, below_);
     at[kUp] = lanes_.from(set, above_);
     at[kRight] = set >> 1 | other << (kCells - 1);
@@ -136,7 +135,7 @@ class WarpCut {
   PUZZLEMIX_INLINE void load_edges(const int32_t* right, const int32_t* down,
                                    Int (&to)[kDirections][kCells]) const {
     load_plane(right, lane_, to[kRight]);
-    to[kLeft][0] = Lanes::load(right + (kCells - 1) * kWarp, beside_);
+    to[kLeft][0] = Lanes::load(right + (kCells - 1) * kWarp, lane_ ^ Int(1));
     PUZZLEMIX_UNROLL
     for (int i = 1; i < kCells; ++i) to[kLeft][i] = to[kRight][i - 1];
     load_plane(down, lane_, to[kDown]);
@@ -281,7 +280,7 @@ class WarpCut {
   }
 
   Lanes& lanes_;
-  const Int lane_, beside_, above_, below_;
+  const Int lane_, above_, below_;
   Int nearer_[kDirections][kCells];
   Bits sources_, sinks_, live_, visited_, arcs_[kDirections], admissible_[kDirections];
 };

@@ -48,26 +48,113 @@ struct DecisionWork {
   }
 };
 
+// A pair while it is decided. In memory, as a device has no registers to spare during a cut.
+struct Pair {
+  PUZZLEMIX_HD Pair(const PuzzleCall& call, int64_t number, const View& images)
+      : number(number),
+        images(images),
+        source{of(call, call.source1), of(call, call.source2)},
+        best(0) {}
+
+  int64_t number;
+  View images;         // as pooled
+  int64_t* source[2];  // where its permutations go; null without transport
+  double best;         // the objective of the last cycle that was kept
+
+ private:
+  PUZZLEMIX_HD int64_t* of(const PuzzleCall& call, int64_t* sources) const {
+    return call.transport == Transport::none ? nullptr : sources + number * call.fine_cells();
+  }
+};
+
+// Decides a pair and writes its plan. `engines` has
+//   cut(team, integers, label)
+//   transport(team, blocks, source), which returns the sum of the squared distances of all moves.
+// blocks.lay_out() must have been called. Returns whether the costs are within their bound.
+template <typename Team, typename Engines>
+PUZZLEMIX_HD bool decide(Team& team, const PuzzleCall& call, const LabelCost& cost,
+                         const DecisionWork& work, const Blocks& blocks, Pair* pair,
+                         Engines& engines) {
+  const bool moves = call.transport != Transport::none;
+  // The caller may ask for the objective, and a later cycle is judged by it.
+  const bool needs_objective = call.objective || (moves && call.cycles > 1);
+  tabulate_labels(team, call, pair->number, work.table);
+  int64_t squared = 0;
+  // Where a cycle writes the permutation of image a.
+  const auto found = [&](int cycle, int a) { return cycle > 0 ? work.trial[a] : pair->source[a]; };
+  for (int cycle = 0;; ++cycle) {
+    // If the first cycle moves nothing, the first measurement is still right.
+    if (cycle == 0 || (needs_objective && (cycle > 1 || squared > 0))) {
+      measure_permuted(team, call, work, *pair, cycle > 0 ? found(cycle - 1, 0) : nullptr,
+                       cycle > 0 ? found(cycle - 1, 1) : nullptr);
+    }
+    if (cycle > 0) {
+      const double value = needs_objective
+                               ? objective(team, call, work.seen[0], work.seen[1], work.down,
+                                           work.right, work.table, work.label, squared, work.lines)
+                               : 0;
+      if (cycle > 1 && !(value < pair->best)) return true;
+      keep(team, call, work, pair, cycle, value);
+      // Without transport a later cycle would solve the same problem.
+      if (!moves || cycle == call.cycles) return true;
+    }
+    write_costs(team, call, work.seen[0], work.seen[1], work.down, work.right, work.table,
+                work.given);
+    if (Team::kChecked && !finite_costs(team, call, work.given)) return false;
+    if (!round_labeling(team, work.given, cost, false, work.integers) && Team::kChecked) {
+      return false;
+    }
+    engines.cut(team, work.integers, work.label);
+    squared = 0;
+    PUZZLEMIX_NO_UNROLL
+    for (int a = 0; moves && a < 2; ++a) {
+      squared += move(team, call, blocks, pair->images.shares[a], work.label,
+                      a == 0 ? 0 : call.labels - 1, engines, found(cycle, a));
+    }
+  }
+}
+
+// Writes what the last of so many cycles has found, as its plan is better than that of those
+// before.
+template <typename Team>
+PUZZLEMIX_HD void keep(Team& team, const PuzzleCall& call, const DecisionWork& work, Pair* pair,
+                       int cycles, double value) {
+  Pair* const to = pair;
+  double* const objective = call.objective;
+  write_mask(team, call, pair->number, work.label);
+  team.for_each(1, [=](int) {
+    to->best = value;
+    if (objective) objective[to->number] = value;
+  });
+  if (cycles == 1) return;
+  const int64_t *const trial1 = work.trial[0], *const trial2 = work.trial[1];
+  int64_t *const source1 = pair->source[0], *const source2 = pair->source[1];
+  team.for_each(call.fine_cells(), [=](int j) {
+    source1[j] = trial1[j];
+    source2[j] = trial2[j];
+  });
+}
+
 // Measures the distances and shares of a pair as two permutations leave them; null is the identity.
 template <typename Team>
 PUZZLEMIX_HD void measure_permuted(Team& team, const PuzzleCall& call, const DecisionWork& work,
-                                   const View& images, int64_t b, const int64_t* source1,
+                                   const Pair& pair, const int64_t* source1,
                                    const int64_t* source2) {
-  View view = images;
+  View view = pair.images;
   view.source[0] = source1;
   view.source[1] = source2;
   if (source1 && call.moves_windows()) {
     find_shifts(team, call, view, work.shift);
     view.shift = work.shift;
   } else if (source1) {
-    pool_moved(team, call, {0, b}, source1, work.moved[0]);
-    pool_moved(team, call, {1, call.partner_of(b)}, source2, work.moved[1]);
+    pool_moved(team, call, {0, pair.number}, source1, work.moved[0]);
+    pool_moved(team, call, {1, call.partner_of(pair.number)}, source2, work.moved[1]);
     view.cells[0] = work.moved[0];
     view.cells[1] = work.moved[1];
   }
   measure(team, call, view, work.down, work.right);
-  permute_shares(team, call, view, 0, work.seen[0]);
-  permute_shares(team, call, view, 1, work.seen[1]);
+  permute_shares(team, call, view.shares[0], source1, work.seen[0]);
+  permute_shares(team, call, view.shares[1], source2, work.seen[1]);
 }
 
 // Solves the transport of one image, which the mask hides in blocks of label `hidden`. Returns the
@@ -91,65 +178,6 @@ PUZZLEMIX_HD int64_t move(Team& team, const PuzzleCall& call, const Blocks& give
   });
   blocks.scale(team, call.xi);
   return engines.transport(team, blocks, source);
-}
-
-// Decides pair b, whose pooled images are in `images`, and writes its plan. `engines` has
-//   cut(team, integers, label)
-//   transport(team, blocks, source), which returns the sum of the squared distances of all moves.
-// blocks.lay_out() must have been called. Returns whether the costs are within their bound.
-template <typename Team, typename Engines>
-PUZZLEMIX_HD bool decide(Team& team, const PuzzleCall& call, const LabelCost& cost,
-                         const DecisionWork& work, const Blocks& blocks, const View& images,
-                         int64_t b, Engines& engines) {
-  const int places = call.fine_cells();
-  const bool moves = call.transport != Transport::none;
-  // The caller may ask for the objective, and a later cycle is judged by it.
-  const bool needs_objective = call.objective || (moves && call.cycles > 1);
-  int64_t* const source1 = moves ? call.source1 + b * places : nullptr;
-  int64_t* const source2 = moves ? call.source2 + b * places : nullptr;
-  tabulate_labels(team, call, b, work.table);
-  measure_permuted(team, call, work, images, b, nullptr, nullptr);
-  double best = 0;
-  for (int64_t cycle = 0; cycle < call.cycles; ++cycle) {
-    write_costs(team, call, work.seen[0], work.seen[1], work.down, work.right, work.table,
-                work.given);
-    if (Team::kChecked && !finite_costs(team, call, work.given)) return false;
-    if (!round_labeling(team, work.given, cost, false, work.integers) && Team::kChecked) {
-      return false;
-    }
-    engines.cut(team, work.integers, work.label);
-    int64_t* const trial1 = cycle == 0 ? source1 : work.trial[0];
-    int64_t* const trial2 = cycle == 0 ? source2 : work.trial[1];
-    int64_t squared = 0;
-    if (moves) {
-      squared =
-          move(team, call, blocks, images.shares[0], work.label, 0, engines, trial1) +
-          move(team, call, blocks, images.shares[1], work.label, call.labels - 1, engines, trial2);
-      // If the first cycle moves nothing, the first measurement is still right.
-      if (needs_objective && (cycle > 0 || squared > 0)) {
-        measure_permuted(team, call, work, images, b, trial1, trial2);
-      }
-    }
-    const double value = needs_objective
-                             ? objective(team, call, work.seen[0], work.seen[1], work.down,
-                                         work.right, work.table, work.label, squared, work.lines)
-                             : 0;
-    if (cycle > 0 && !(value < best)) break;
-    best = value;
-    write_mask(team, call, b, work.label);
-    if (cycle > 0) {
-      team.for_each(places, [=](int j) {
-        source1[j] = trial1[j];
-        source2[j] = trial2[j];
-      });
-    }
-    if (!moves) break;  // without transport a later cycle would solve the same problem
-  }
-  double* const out = call.objective ? call.objective + b : nullptr;
-  team.for_each(1, [=](int) {
-    if (out) *out = best;
-  });
-  return true;
 }
 
 }  // namespace puzzlemix

@@ -65,13 +65,17 @@ struct PoolProblem : PuzzleCall {
 struct DevicePool {
   using Problem = PoolProblem;
   struct Work {
+    PUZZLEMIX_HD Work(Arena& arena, const Problem& p) : line(arena.take<double>(longest_row(p))) {}
+
     double* line;
+
+   private:
+    PUZZLEMIX_HD static int longest_row(const Problem& p) {
+      const int pixels = p.columns * (p.channels_last ? p.channels : 1);
+      return Most()(pixels, Most()(p.saliency_columns1, p.saliency_columns2));
+    }
   };
 
-  PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) {
-    const int pixels = p.columns * (p.channels_last ? p.channels : 1);
-    return {arena.take<double>(Most()(pixels, Most()(p.saliency_columns1, p.saliency_columns2)))};
-  }
   static int items(const Problem& p) { return p.columns; }
 
   template <typename Team>
@@ -133,6 +137,7 @@ struct DeviceDecide {
                   TransportEngine(arena, moves(p) ? p.fine_height : 0, moves(p) ? p.fine_width : 0),
                   nullptr},
           cost(arena.take<LabelCost>(1)),
+          pair(arena.take<Pair>(1)),
           decision(arena, p, p.cells()),
           blocks(arena, p.fine_height, p.fine_width),
           shares{arena.take<double>(p.fine_cells()), arena.take<double>(p.fine_cells())} {
@@ -141,6 +146,7 @@ struct DeviceDecide {
 
     Engines engines;
     LabelCost* cost;
+    Pair* pair;
     DecisionWork decision;
     Blocks blocks;
     double* shares[2];
@@ -150,23 +156,25 @@ struct DeviceDecide {
     PUZZLEMIX_HD static bool moves(const Problem& p) { return p.transport != Transport::none; }
   };
 
-  PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) { return Work(arena, p); }
   static int items(const Problem& p) { return std::max(p.cells(), p.fine_cells()); }
 
   template <typename Team>
   PUZZLEMIX_HD static void solve(Team& team, const Work& work, const Problem& p, int64_t b) {
     copy_label_cost(team, &p.cost, work.cost);
     work.blocks.lay_out(team);
-    View images{{nullptr, nullptr}, {nullptr, nullptr}, {nullptr, nullptr}, nullptr};
-    PUZZLEMIX_UNROLL
-    for (int a = 0; a < 2; ++a) {
-      const int64_t index = a == 0 ? b : p.partner_of(b);
-      images.cells[a] = p.pooled.cells[a] + index * p.image_cells();
-      images.shares[a] = work.shares[a];
-      share(team, p, p.pooled.sums[a] + index * p.fine_cells(), work.decision.lines,
-            work.shares[a]);
-    }
-    decide(team, p, *work.cost, work.decision, work.blocks, images, b, work.engines);
+    const int64_t second = p.partner_of(b);
+    const PooledImages& pooled = p.pooled;
+    const View images{
+        {pooled.cells[0] + b * p.image_cells(), pooled.cells[1] + second * p.image_cells()},
+        {work.shares[0], work.shares[1]},
+        {nullptr, nullptr},
+        nullptr};
+    const Pair started(p, b, images);
+    Pair* const pair = work.pair;
+    team.for_each(1, [=](int) { *pair = started; });
+    share(team, p, pooled.sums[0] + b * p.fine_cells(), work.decision.lines, work.shares[0]);
+    share(team, p, pooled.sums[1] + second * p.fine_cells(), work.decision.lines, work.shares[1]);
+    decide(team, p, *work.cost, work.decision, work.blocks, pair, work.engines);
   }
 };
 

@@ -77,7 +77,8 @@ class Planner {
                       {work.shares[0], work.shares[1]},
                       {nullptr, nullptr},
                       nullptr};
-    if (!decide(team_, call, cost_, work.decision, work.blocks, images, b, *this))
+    Pair pair(call, b, images);
+    if (!decide(team_, call, cost_, work.decision, work.blocks, &pair, *this))
       return {Fault::sum, PuzzleArgument::none, b, 0};
     return {};
   }

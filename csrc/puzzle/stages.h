@@ -99,19 +99,23 @@ PUZZLEMIX_HD constexpr int cells_wide(int left) {
 
 // ---- The sum over a rectangle -------------------------------------------------------------------
 
-// The second half of the sum over a rectangle: column sums `stride` numbers apart, the even ones
+// The second half of the sum over a rectangle whose columns have the sums column(x): the even ones
 // and the odd ones each from the left.
-PUZZLEMIX_HD inline double add_columns(const double* sums, int count, int stride = 1) {
-  double even = sums[0];
-  if (count == 1) return even;
-  double odd = sums[stride];
-  int x = 2;
-  for (; x + 1 < count; x += 2) {
-    even += sums[x * stride];
-    odd += sums[(x + 1) * stride];
+template <typename Column>
+PUZZLEMIX_HD double add_columns(int count, const Column& column) {
+  double even = 0, odd = 0;
+  for (int x = 0; x < count; x += 2) {
+    const double left = column(x);
+    even = x == 0 ? left : even + left;
+    if (x + 1 == count) break;
+    const double right = column(x + 1);
+    odd = x == 0 ? right : odd + right;
   }
-  if (x < count) even += sums[x * stride];
-  return even + odd;
+  return count == 1 ? even : even + odd;
+}
+// The sums are `stride` numbers apart in memory.
+PUZZLEMIX_HD inline double add_columns(const double* sums, int count, int stride = 1) {
+  return add_columns(count, [=](int x) { return sums[x * stride]; });
 }
 
 // The sum of value(y, x) over a rectangle of at most kMaxSide columns; `line` has room for their
@@ -158,7 +162,7 @@ PUZZLEMIX_HD void add_rows(Team& team, const Elements& elements, int64_t start, 
                            int rows, int length, double* line) {
   const Elements in = elements;
   const auto add = [&](auto known, int row) {
-    constexpr int kRows = known;
+    constexpr int kRows = decltype(known)::value;
     team.for_each(length, [=](int x) {
       const int64_t at = start + row * stride + x;
       double sum = row == 0 ? in[at] : line[x] + in[at];
@@ -217,7 +221,7 @@ PUZZLEMIX_HD void write_windows(Team& team, const PuzzleCall& call, int channel,
   const int count = all ? call.cell_columns : 2 * call.width;
   const int stride = last ? call.channels : 1, std_count = call.std_count;
   with_constant(call.window_columns, [&](auto known) {
-    constexpr int kColumns = known;
+    constexpr int kColumns = decltype(known)::value;
     const int columns = call.window_columns;
     for (int c = last ? 0 : channel; c < (last ? call.channels : channel + 1); ++c) {
       const double factor = std_count == 0 ? 1.0 : call.std_of(c);
@@ -342,25 +346,27 @@ struct View {
   const int32_t* shift;      // [2, h', w'], from find_shifts; null: windows are read where they are
 };
 
-// The block of image a that comes to a place; an index out of range counts as the place itself.
-PUZZLEMIX_HD inline int source_of(const View& view, int a, int place, int places) {
-  if (!view.source[a]) return place;
-  const int64_t from = view.source[a][place];
+// The block that a permutation, or null, brings to a place; an index out of range counts as the
+// place itself.
+PUZZLEMIX_HD inline int source_of(const int64_t* source, int place, int places) {
+  if (!source) return place;
+  const int64_t from = source[place];
   return from >= 0 && from < places ? static_cast<int>(from) : place;
 }
 
-// Writes, for every place of either image, how far from it the windows of its block are, in
-// elements.
+// Writes, for every place of either image, the offset in the plane of windows from that place to
+// the block which the permutation brings there.
 template <typename Team>
-PUZZLEMIX_HD void find_shifts(Team& team, const PuzzleCall& call, const View& seen,
+PUZZLEMIX_HD void find_shifts(Team& team, const PuzzleCall& call, const View& view,
                               int32_t* shift) {
-  const View view = seen;
+  const int64_t *const source1 = view.source[0], *const source2 = view.source[1];
   const int places = call.fine_cells(), wide = call.fine_width, columns = call.cell_columns;
   const int block_rows = call.block_rows / call.tall,
             block_columns = call.block_columns / call.wide;
   team.for_each(2 * places, [=](int i) {
-    const int a = i < places ? 0 : 1, place = i - a * places;
-    const int from = source_of(view, a, place, places);
+    const bool first = i < places;
+    const int place = first ? i : i - places;
+    const int from = source_of(first ? source1 : source2, place, places);
     const int down = from / wide - place / wide, right = (from - place) - down * wide;
     shift[i] = down * block_rows * columns + right * block_columns;
   });
@@ -371,7 +377,6 @@ template <typename Team>
 PUZZLEMIX_HD void pool_moved(Team& team, const PuzzleCall& call, const ImageOf& image,
                              const int64_t* source, double* cells) {
   const PuzzleCall* const p = &call;
-  const View view{{nullptr, nullptr}, {nullptr, nullptr}, {source, nullptr}, nullptr};
   team.for_each(call.image_cells(), [=](int i) {
     const int plane = p->plane_of_cells(), c = i / plane, cell = i % plane;
     const int top = cell / p->cell_columns * p->window_rows;
@@ -379,7 +384,7 @@ PUZZLEMIX_HD void pool_moved(Team& team, const PuzzleCall& call, const ImageOf& 
     const int tall = p->rows / p->fine_height, wide = p->columns / p->fine_width;
     const auto pixel = [&](int y, int x) {
       const int place = y / tall * p->fine_width + x / wide;
-      const int from = source_of(view, 0, place, p->fine_cells());
+      const int from = source_of(source, place, p->fine_cells());
       const int64_t row = from / p->fine_width * tall + y % tall;
       const int64_t column = from % p->fine_width * wide + x % wide;
       const int64_t at = p->channels_last ? (row * p->columns + column) * p->channels + c
@@ -387,42 +392,35 @@ PUZZLEMIX_HD void pool_moved(Team& team, const PuzzleCall& call, const ImageOf& 
       const int64_t first = image.index * p->channels * p->rows * p->columns;
       return accepted<Team>(element(image.side == 0 ? p->x1 : p->x2, first + at));
     };
-    double even = 0, odd = 0;
-    for (int x = 0; x < p->window_columns; ++x) {
-      double sum = pixel(top, left + x);
-      for (int y = 1; y < p->window_rows; ++y) sum += pixel(top + y, left + x);
-      double& columns = x % 2 == 0 ? even : odd;
-      columns = x < 2 ? sum : columns + sum;
-    }
-    const double sum = p->window_columns == 1 ? even : even + odd;
+    const double sum = add_columns(p->window_columns, [&](int x) {
+      double down = pixel(top, left + x);
+      for (int y = 1; y < p->window_rows; ++y) down += pixel(top + y, left + x);
+      return down;
+    });
     cells[i] = p->std_count == 0 ? sum : sum * p->std_of(c);
   });
 }
 
-// Writes, for each block of the cut, the share of image a that the permutation brings there.
+// Writes, for each block of the cut, the share that a permutation, or null, brings there. `given`:
+// the shares of the transport's blocks.
 template <typename Team>
-PUZZLEMIX_HD void permute_shares(Team& team, const PuzzleCall& call, const View& seen, int a,
-                                 double* shares) {
-  const View view = seen;
+PUZZLEMIX_HD void permute_shares(Team& team, const PuzzleCall& call, const double* given,
+                                 const int64_t* source, double* shares) {
   const int tall = call.tall, wide = call.wide, fine_width = call.fine_width;
   const int places = call.fine_cells();
   if (tall == 1 && wide == 1) {  // one block of the transport in each: nothing to add up
-    const double* const given = view.shares[a];
-    if (!view.source[a]) return team.for_each(places, [=](int i) { shares[i] = given[i]; });
-    return team.for_each(places, [=](int i) { shares[i] = given[source_of(view, a, i, places)]; });
+    if (!source) return team.for_each(places, [=](int i) { shares[i] = given[i]; });
+    return team.for_each(places, [=](int i) { shares[i] = given[source_of(source, i, places)]; });
   }
   team.for_each(call.height, call.width, [=](int y, int x) {
-    double even = 0, odd = 0;
-    for (int j = 0; j < wide; ++j) {
-      const int top = y * tall * fine_width + x * wide + j;
-      double sum = view.shares[a][source_of(view, a, top, places)];
+    shares[y * (fine_width / wide) + x] = add_columns(wide, [=](int column) {
+      const int top = y * tall * fine_width + x * wide + column;
+      double sum = given[source_of(source, top, places)];
       for (int i = 1; i < tall; ++i) {
-        sum += view.shares[a][source_of(view, a, top + i * fine_width, places)];
+        sum += given[source_of(source, top + i * fine_width, places)];
       }
-      double& columns = j % 2 == 0 ? even : odd;
-      columns = j < 2 ? sum : columns + sum;
-    }
-    shares[y * (fine_width / wide) + x] = wide == 1 ? even : even + odd;
+      return sum;
+    });
   });
 }
 
@@ -476,11 +474,10 @@ template <int kMost, int kNext, bool kMoved>
 PUZZLEMIX_HD void measure_strips(const PuzzleCall& call, const View& view, const Strips& strips,
                                  int count, double (&d)[4][kMost]) {
   const int next = kNext > 0 ? kNext : strips.next, places = call.fine_cells();
-  double rest[4][kMost];
-  for (int s = 0; s < strips.length; ++s) {
+  // Of place s of the strips.
+  const auto measure_place = [&](int s, double (&e)[4][kMost]) {
     const int place = strips.place + s / strips.run * strips.along_places;
     const int32_t* const shift = kMoved ? view.shift + place : nullptr;
-    double (&e)[4][kMost] = s == 0 ? d : rest;
     const auto add = [&](int c, auto is_first) {
       const int at = c * call.plane_of_cells() + strips.start + s * strips.along;
       const double *const first = view.cells[0] + at, *const second = view.cells[1] + at;
@@ -497,14 +494,21 @@ PUZZLEMIX_HD void measure_strips(const PuzzleCall& call, const View& view, const
         const double a1 = *i1, b1 = *j1, a2 = *i2, b2 = *j2;
         const double apart[4] = {fabs(a1 - b1), fabs(a1 - b2), fabs(a2 - b1), fabs(a2 - b2)};
         PUZZLEMIX_UNROLL
-        for (int q = 0; q < 4; ++q) e[q][k] = is_first ? apart[q] : e[q][k] + apart[q];
+        for (int q = 0; q < 4; ++q) {
+          e[q][k] = decltype(is_first)::value ? apart[q] : e[q][k] + apart[q];
+        }
       }
     };
     add(0, std::true_type());
     for (int c = 1; c < call.channels; ++c) add(c, std::false_type());
+  };
+  measure_place(0, d);
+  for (int s = 1; s < strips.length; ++s) {
+    double e[4][kMost];
+    measure_place(s, e);
     PUZZLEMIX_UNROLL
-    for (int q = 0; s > 0 && q < 4; ++q) {
-      for (int k = 0; k < count; ++k) d[q][k] += rest[q][k];
+    for (int q = 0; q < 4; ++q) {
+      for (int k = 0; k < count; ++k) d[q][k] += e[q][k];
     }
   }
 }
@@ -534,7 +538,7 @@ PUZZLEMIX_HD void measure_row(const PuzzleCall& call, const View& view, bool dow
   double d[4][kMost];
   if (view.shift) {
     measure_strips<kMost, 0, true>(call, view, strips, count, d);
-  } else if (columns == 1) {
+  } else if (kMost > 1 && columns == 1) {
     measure_strips<kMost, 1, false>(call, view, strips, count, d);
   } else {
     measure_strips<kMost, 0, false>(call, view, strips, count, d);
@@ -575,7 +579,7 @@ PUZZLEMIX_HD void measure(Team& team, const PuzzleCall& call, const View& seen,
     } else {
       measure_row<Team>(*p, view, true, y, x, count, down);
     }
-    if (edges > 0) measure_row<Team>(*p, view, false, y, x, edges, right);
+    if (edges > 0) measure_row<Team>(*p, view, false, y, x, cells_wide<Team>(edges), right);
     for (int k = edges; k < count; ++k) right.clear(i + k);
   });
 }
@@ -685,7 +689,7 @@ PUZZLEMIX_HD double objective(Team& team, const PuzzleCall& call, const double* 
       const auto add = [&](int k, auto is_bilinear) {
         const double z = here[k];
         const auto phi = [&](const EdgePlanes& edges, double other, double rise) {
-          const double mixed = is_bilinear ? (z + other) - 2 * z * other : rise;
+          const double mixed = decltype(is_bilinear)::value ? (z + other) - 2 * z * other : rise;
           return edges.base[k] +
                  ((edges.first[k] * z + edges.second[k] * other) + edges.weight[k] * mixed) / 2;
         };

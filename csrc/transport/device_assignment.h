@@ -45,11 +45,11 @@ inline int assignment_items(const AssignmentProblem& problem) {
 class DeviceAssignmentApprox {
  public:
   using Problem = AssignmentProblem;
-  using Work = DeviceMatching;
+  struct Work : DeviceMatching {
+    PUZZLEMIX_HD Work(Arena& arena, const Problem& p)
+        : DeviceMatching(arena, p.rows, p.columns, p.cost.dtype != Dtype::float64) {}
+  };
 
-  PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) {
-    return DeviceMatching(arena, p.rows, p.columns, p.cost.dtype != Dtype::float64);
-  }
   static int items(const Problem& p) { return assignment_items(p); }
 
   template <typename Team>
@@ -131,7 +131,6 @@ class DeviceAssignmentExact {
     double* least;  // the least cost of each row
   };
 
-  PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) { return Work(arena, p); }
   static int items(const Problem& p) { return assignment_items(p); }
 
   template <typename Team>

@@ -186,16 +186,17 @@ class DeviceTransport {
   using Problem = TransportProblem;
 
   struct Work {
-    PUZZLEMIX_HD Work(Arena& arena, int height, int width)
-        : engine(arena, height, width), blocks(arena, height, width) {}
+    PUZZLEMIX_HD Work(Arena& arena, const Problem& p)
+        : Work(arena, static_cast<int>(p.height), static_cast<int>(p.width)) {}
 
     Engine engine;
     Blocks blocks;
+
+   private:
+    PUZZLEMIX_HD Work(Arena& arena, int height, int width)
+        : engine(arena, height, width), blocks(arena, height, width) {}
   };
 
-  PUZZLEMIX_HD static Work layout(Arena& arena, const Problem& p) {
-    return Work(arena, static_cast<int>(p.height), static_cast<int>(p.width));
-  }
   static int items(const Problem& p) { return static_cast<int>(p.height * p.width); }
 
   template <typename Team>

@@ -29,7 +29,7 @@ void solve_threaded(const typename Algorithm::Problem& problem) {
       ThreadedTeam team(meeting, k);
       for (int64_t b = 0; b < problem.batch; ++b) {
         Arena arena(fast.data(), bytes.fast, slow.data());
-        Algorithm::solve(team, Algorithm::layout(arena, problem), problem, b);
+        Algorithm::solve(team, typename Algorithm::Work(arena, problem), problem, b);
       }
     });
   }
