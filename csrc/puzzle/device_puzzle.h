@@ -18,15 +18,9 @@ struct PooledImages {
   double *cells[2], *sums[2];
 };
 
-// Whether first and second images are the same tensors, as in a batch that is mixed with itself.
-inline bool one_batch(const PuzzleCall& call) {
-  return call.x1.data == call.x2.data && call.saliency1.data == call.saliency2.data &&
-         call.batch == call.others;
-}
-
 inline PooledImages lay_out_images(Arena& arena, const PuzzleCall& call) {
   PooledImages images;
-  const bool one = one_batch(call);
+  const bool one = call.one_batch();
   images.cells[0] = arena.take<double>(call.batch * call.image_cells());
   images.sums[0] = arena.take<double>(call.batch * call.fine_cells());
   images.cells[1] = one ? images.cells[0] : arena.take<double>(call.others * call.image_cells());
@@ -52,7 +46,7 @@ struct PoolProblem : PuzzleCall {
       : PuzzleCall(call),
         pooled(images),
         stripes(call.cell_rows * (call.channels_last ? 1 : call.channels)),
-        count(call.batch + (one_batch(call) ? 0 : call.others)),
+        count(call.batch + (call.one_batch() ? 0 : call.others)),
         first_count(call.batch),
         batch(count * (stripes + call.fine_height)) {}
 
