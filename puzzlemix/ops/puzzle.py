@@ -260,7 +260,8 @@ def _problem(
         and (map1.dtype, map1.shape[1:]) == (map2.dtype, map2.shape[1:])
     )
     sizes = (
-        (batch, others.shape[0], channels, rows, columns, one, *given.grids),
+        (batch, others.shape[0], channels, rows, columns, one, format, own.dtype),
+        (*map1.shape[1:], *map2.shape[1:], map1.dtype, map2.dtype, *given.grids),
         (given.labels, given.neighborhood, given.exact_cut, given.transport, given.cycles > 1),
     )
     return problem, sizes, (own, others, map1, map2, lam, partner, std_values)
