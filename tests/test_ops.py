@@ -9,6 +9,7 @@ import problems
 import pytest
 import torch
 from calls import FUNCTIONS, call, good
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import puzzlemix
@@ -140,6 +141,26 @@ def test_a_plain_call_goes_to_the_kernel(function, monkeypatch):
     monkeypatch.delattr(OPERATORS, function)
     monkeypatch.setattr(type(OPERATORS), "__getattr__", None)
     call(puzzlemix, function, good(function))
+
+
+def test_function_modes_see_the_operators():
+    class Names(TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            called.add(str(function))
+            return function(*args, **(kwargs or {}))
+
+    called = set()
+    with Names():
+        call(puzzlemix, "assignment", good("assignment"))
+    assert "puzzlemix.assignment.default" in called
+
+
+def test_a_tensor_without_memory_goes_to_the_dispatcher():
+    """PyTorch's functional tensors have the type of plain ones, and another tensor inside."""
+    (cost,) = (problems.matrix("uniform"),)
+    want = puzzlemix.assignment(cost).source
+    got = puzzlemix.assignment(torch._to_functional_tensor(cost)).source
+    assert torch.equal(torch._from_functional_tensor(got), want)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

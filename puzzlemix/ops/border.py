@@ -161,23 +161,50 @@ def call(name: str, *arguments: Any) -> Any:
 
 def _is_plain(arguments: tuple[Any, ...]) -> bool:
     """Whether a kernel may have these arguments as they are: no mode or transform of PyTorch is to
-    see the call, no profiler records it, and tensors are what they seem to be."""
-    if _thread_keys() != _PLAIN_KEYS or torch._C._autograd._profiler_enabled():
+    see the call, no profiler records this thread, and each tensor's memory holds its values (it is
+    no subclass, no wrapper, and not lazily negated)."""
+    if _thread_keys() != _PLAIN_THREAD or torch._C._len_torch_function_stack():
+        return False
+    if torch._C._autograd._profiler_enabled():
         return False
     for each in arguments:
-        kind = type(each)
-        if kind is Tensor or kind is Parameter:
-            here = each.is_cpu or (each.is_cuda and _core.cuda_toolkit)
-            if not here or each.is_neg() or each._is_zerotensor():
+        if isinstance(each, Tensor):
+            is_tensor = type(each) is Tensor or type(each) is Parameter
+            if not is_tensor or _keys_of(each) not in _PLAIN_TENSORS:
                 return False
-        elif isinstance(each, Tensor):
-            return False
     return True
 
 
-# By these keys of a thread the dispatcher knows of modes and transforms.
-_thread_keys: Callable[[], DispatchKeySet] = torch._C._dispatch_tls_local_include_set
-_PLAIN_KEYS = DispatchKeySet(DispatchKey.BackendSelect).add(DispatchKey.ADInplaceOrView)
+# The keys by which PyTorch's dispatcher chooses what to call, as the bits of a number: those of the
+# thread, which modes and transforms set, and those of a tensor.
+
+
+def _bits(keys: Any) -> int:
+    # Where PyTorch doesn't tell the bits, no call is plain.
+    return keys.raw_repr() if hasattr(keys, "raw_repr") else -1
+
+
+def _thread_keys() -> int:
+    return _bits(torch._C._dispatch_tls_local_include_set())
+
+
+def _keys_of(tensor: Tensor) -> int:
+    return _bits(torch._C._dispatch_keys(tensor))
+
+
+def _bits_of(*names: str) -> int:
+    first, *others = (getattr(DispatchKey, name) for name in names)
+    keys = DispatchKeySet(first)
+    for other in others:
+        keys = keys.add(other)
+    return max(_bits(keys), 0)
+
+
+_PLAIN_THREAD = _bits_of("BackendSelect", "ADInplaceOrView")
+_PLAIN_TENSORS = {
+    _bits_of(device, "ADInplaceOrView", f"Autograd{device}", f"Autocast{device}")
+    for device in (("CPU", "CUDA") if _core.cuda_toolkit else ("CPU",))
+}
 _kernels: dict[str, Callable[..., Any]] = {}
 
 
