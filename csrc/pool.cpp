@@ -20,13 +20,13 @@ namespace {
 
 constexpr auto kInterval = std::chrono::milliseconds(100);  // between checks for an interruption
 
-// How long a thread looks for what it waits for before it sleeps: to be woken takes longer than a
-// small mix, and calls often follow each other at once.
-constexpr auto kLooking = std::chrono::microseconds(100);
+// How long a thread spins before it sleeps: to be woken takes longer than a small mix, and calls
+// often follow each other at once.
+constexpr auto kSpin = std::chrono::microseconds(100);
 
 template <typename Predicate>
-void look_for(const Predicate& predicate) {
-  const auto end = std::chrono::steady_clock::now() + kLooking;
+void spin_until(const Predicate& predicate) {
+  const auto end = std::chrono::steady_clock::now() + kSpin;
   while (!predicate() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
 }
 
@@ -102,7 +102,7 @@ class Pool {
     std::unique_lock<std::mutex> lock(mutex_);
     wanted_ = 0;  // workers that have not started by now are not needed
     lock.unlock();
-    look_for([this] { return active_ == 0; });
+    spin_until([this] { return active_ == 0; });
     lock.lock();
     while (!done_.wait_for(lock, kInterval, [this] { return active_ == 0; })) {
       lock.unlock();
@@ -122,7 +122,7 @@ class Pool {
 
   void serve() {
     while (true) {
-      look_for([this] { return wanted_ > 0; });
+      spin_until([this] { return wanted_ > 0; });
       std::unique_lock<std::mutex> lock(mutex_);
       wake_.wait(lock, [this] { return wanted_ > 0; });
       --wanted_;
@@ -139,7 +139,7 @@ class Pool {
   std::condition_variable wake_, done_;
   Job* job_ = nullptr;
   int workers_ = 0;
-  // Written under the lock; atomic because threads look at them without it.
+  // Written under the lock; atomic because spinning threads read them without it.
   std::atomic<int> wanted_{0}, active_{0};
 };
 

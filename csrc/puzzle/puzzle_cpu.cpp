@@ -36,7 +36,8 @@ struct CpuCall : PuzzleCall {
 };
 
 // The pairs of a batch that is mixed with itself, in an order in which the second image of a pair
-// is the first of the next one, wherever the partners allow it. One thread then pools it once.
+// is the first of the next one, wherever the partners allow it. A thread that solves both pools it
+// once.
 std::vector<int64_t> chained_pairs(const PuzzleCall& call) {
   std::vector<int64_t> order;
   order.reserve(call.batch);
@@ -232,9 +233,11 @@ Status puzzle_plan_cpu(const PuzzleProblem& problem, int threads) {
   const int64_t pixels = int64_t{call.channels} * call.rows * call.columns;
   const int64_t nanoseconds = pixels / 2 + 30 * call.labels * call.cells() + 1000;
   constexpr int64_t kWorthwhile = 10000;  // nanoseconds that pay for waking a thread
+  constexpr int64_t kKept = 16 << 20;     // bytes that a thread may keep from call to call
+  const bool large = 2 * int64_t{sizeof(double)} * call.image_cells() > kKept;
   return for_words(call.height, call.width, [&](auto words, auto width) {
     return solve_batch<Planner<words, width>>(call, kWorthwhile / nanoseconds + 1, threads,
-                                              order.empty() ? nullptr : order.data());
+                                              order.empty() ? nullptr : order.data(), large);
   });
 }
 
