@@ -15,15 +15,23 @@ R = TypeVar("R")
 
 
 def suggests_keywords(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, which answers ``grid=`` by asking whether ``grids`` was meant.
+    """The function, which answers ``grid=`` by asking whether ``grids`` was meant; a method all of
+    whose arguments are keywords also says so when one comes without its name.
 
-    Python says this by itself from 3.13 on, in these words. A name that is like none the function
-    takes is left to Python's own TypeError.
+    Python says the first by itself from 3.13 on, in these words. A name that is like none the
+    function takes is left to Python's own TypeError.
     """
-    known = frozenset(inspect.signature(function).parameters)
+    parameters = inspect.signature(function).parameters
+    known = frozenset(parameters)
+    first, *others = parameters.values()
+    only_keywords = first.name == "self" and all(p.kind is p.KEYWORD_ONLY for p in others)
 
     @wraps(function, assigned=(*WRAPPER_ASSIGNMENTS, "__kwdefaults__"))
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        if only_keywords and len(args) > 1:
+            raise TypeError(
+                f"{function.__qualname__}() takes keyword arguments only, got {args[1]!r}"
+            )
         if not known.issuperset(kwargs):
             for name in kwargs:
                 if name not in known and (meant := get_close_matches(name, known, 1)):

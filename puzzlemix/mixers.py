@@ -509,7 +509,7 @@ class PuzzleMix(Mixer):
         return Plan(index, plan.ratio, *plan[:1], *plan[2:4], num_classes=self.num_classes)
 
     def _is_traced(self) -> bool:
-        # A traced operator has one shape of mask and always solves.
+        # torch.compile needs one shape of mask, and a solve in every call.
         return self.prob == 1 and len(self.grids) == 1 and super()._is_traced()
 
     def _draw_more(self, lam: float | Tensor, rng: Rng, choices: int) -> Any:

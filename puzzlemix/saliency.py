@@ -93,6 +93,8 @@ def gradient_saliency(
     _expect_images(images)
     expect_tensor("labels", labels)
     assert labels is not None
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
     # The number of classes is known only when the model has run.
     expect_labels("labels", labels, labels.shape[1] if labels.dim() == 2 else _ANY, len(images))
     expect_integer("downscale", downscale, least=1)

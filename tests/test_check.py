@@ -6,12 +6,14 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from calls import FUNCTIONS, LABELINGS, Arguments, call, good
 from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
+from puzzlemix import alpha_beta_swap
 from puzzlemix.validate import contracts
 from puzzlemix.validate.values import expect_values
 from puzzlemix.validate.values import refused as worded
@@ -343,12 +345,19 @@ def refused(backend: ModuleType, bad: Bad) -> None:
         call(backend, function, arguments)
 
 
+@pytest.mark.parametrize("cycles", [2**63, 2**100, np.int64(3)])
+def test_any_number_of_cycles(cycles: Any) -> None:
+    problem = good("alpha_beta_swap")
+    want = alpha_beta_swap(**problem).labels
+    assert torch.equal(alpha_beta_swap(**problem, max_cycles=cycles).labels, want)
+
+
 @pytest.mark.parametrize(
     ("function", "option", "value", "error", "text"),
     [
         ("alpha_beta_swap", "max_cycles", -1, ValueError, "expected at least 0, got -1"),
-        ("alpha_beta_swap", "max_cycles", 1.5, TypeError, "expected an int or None, got float"),
-        ("alpha_beta_swap", "max_cycles", True, TypeError, "expected an int or None, got bool"),
+        ("alpha_beta_swap", "max_cycles", 1.5, TypeError, "expected an integer, got 1.5"),
+        ("alpha_beta_swap", "max_cycles", True, TypeError, "expected an integer, got True"),
         ("assignment", "method", "best", ValueError, "expected 'approx' or 'exact', got 'best'"),
         ("assignment", "method", None, ValueError, "expected 'approx' or 'exact', got None"),
         ("masked_transport", "method", "", ValueError, "expected 'approx' or 'exact', got ''"),

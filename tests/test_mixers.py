@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 import pickle
 from typing import Any
 
@@ -556,6 +557,7 @@ SETTINGS: list[tuple[type[Mixer], dict[str, Any], type[Exception], str]] = [
         r"unexpected keyword argument 'betta'",
     ),
     (PuzzleMix, {"grid": 4}, TypeError, r"unexpected keyword argument 'grid'"),
+    (PuzzleMix, {"std": (1, 2, math.nan)}, ValueError, r"std: expected a finite number"),
     (PuzzleMix, {"beta": -1}, ValueError, r"beta: expected a finite number of at least 0"),
     (PuzzleMix, {"cut": "best"}, ValueError, r"cut: expected 'swap' or 'exact'"),
     (PuzzleMix, {"cycles": 0}, ValueError, r"cycles: expected at least 1"),
@@ -838,3 +840,8 @@ def test_puzzle_mix_with_several_grids_compiles_in_parts() -> None:
         theirs, told = plain(images, labels)
         torch.testing.assert_close(mixed, theirs)
         torch.testing.assert_close(weights, told)
+
+
+def test_arguments_without_names_are_refused() -> None:
+    with pytest.raises(TypeError, match="keyword arguments only, got 10"):
+        MixUp(10)  # type: ignore[misc]

@@ -447,6 +447,14 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"smoothness": None}, ValueError, r"smoothness: expected 'quadratic' or 'bilinear', got None"),
     ({"mean": (1, 2)}, ValueError, r"mean: expected one number or one for each of 3 channels"),
     ({"std": 0}, ValueError, r"std: expected positive numbers, got 0"),
+    ({"std": torch.tensor(math.inf)}, ValueError, r"std: expected positive numbers, got inf"),
+    ({"mean": torch.tensor([math.nan])}, ValueError, r"mean: expected finite numbers, got \[nan\]"),
+    (
+        {"x1": torch.rand(2, 3, 8, 8).to_sparse()},
+        TypeError,
+        r"x1: expected a dense tensor, got lay",
+    ),
+    ({"saliency1": torch.ones(2, 8, 8).to_sparse()}, TypeError, r"saliency1: expected a dense ten"),
 ]
 
 

@@ -84,7 +84,7 @@ class Settings:
 
 
 class Slider(NamedTuple):
-    """A setting with numbers, in the order of the page."""
+    """A slider of the page: a numeric argument of ``puzzle_mix``, its label, range and step."""
 
     name: str
     label: str
@@ -313,7 +313,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
-        # The browser itself sees to it that the page asks no other host.
+        # With this policy the browser refuses any request of the page to another host.
         self.send_header(
             "Content-Security-Policy",
             "default-src 'self'; img-src 'self' data:; "

@@ -62,7 +62,7 @@ def alpha_beta_swap(
         ``labels`` [B, H, W] int64 and their ``energy`` [B] float64.
     """
     contracts.labeling(unary, vertical, horizontal, label_cost, max_cycles)
-    cycles = -1 if max_cycles is None else max_cycles
+    cycles = -1 if max_cycles is None else min(int(max_cycles), 2**63 - 1)
     return Labeling(*call("alpha_beta_swap", unary, vertical, horizontal, label_cost, cycles))
 
 

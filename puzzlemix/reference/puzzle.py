@@ -445,7 +445,7 @@ def _over(values: Tensor, number: int) -> Tensor:
 
 
 def _sum(values: Tensor) -> Tensor:
-    """The sum over the last two dimensions, in the order of a rectangle."""
+    """The sum over the last two dimensions, added as docs/mathematics/order.md adds a rectangle."""
     return _sums(values, values.shape[-2], values.shape[-1])[..., 0, 0]
 
 

@@ -21,6 +21,7 @@ from .elementary import (
     INTEGERS,
     MAX_SIDE,
     does_not_divide,
+    expect_dense,
     expect_device,
     expect_integer,
     expect_number,
@@ -123,8 +124,6 @@ def labeling(
     square = (count, count)
     _follows("alpha_beta_swap", "label_cost", label_cost, square, costs, first, or_cpu=True)
     if max_cycles is not None:
-        if not isinstance(max_cycles, int) or isinstance(max_cycles, bool):
-            raise TypeError(f"max_cycles: expected an int or None, got {type(max_cycles).__name__}")
         expect_integer("max_cycles", max_cycles, least=0)
 
 
@@ -292,8 +291,7 @@ def _expect_dense(
     name: str, tensor: Tensor, dtypes: tuple[torch.dtype, ...], first: _First | None = None
 ) -> None:
     """Check for a dense tensor of one of these types; errors show the first argument's type too."""
-    if tensor.layout is not torch.strided:
-        raise TypeError(f"{name}: expected a dense tensor, got layout {tensor.layout}")
+    expect_dense(name, tensor)
     if tensor.dtype not in dtypes:
         beside = f" ({first[0]} is {type_name(first[1].dtype)})" if first else ""
         raise TypeError(f"{name}: expected {listed(dtypes)}{beside}, got {type_name(tensor.dtype)}")

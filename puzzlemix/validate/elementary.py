@@ -90,8 +90,15 @@ def expect_tensor(name: str, value: object) -> None:
         raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}")
 
 
+def expect_dense(name: str, tensor: Tensor) -> None:
+    """Check that a tensor isn't sparse or of another layout without strides."""
+    if tensor.layout is not torch.strided:
+        raise TypeError(f"{name}: expected a dense tensor, got layout {tensor.layout}")
+
+
 def expect_dtype(name: str, tensor: Tensor, dtypes: tuple[torch.dtype, ...]) -> None:
-    """Check that a tensor has one of some dtypes."""
+    """Check for a dense tensor of one of some dtypes."""
+    expect_dense(name, tensor)
     if tensor.dtype not in dtypes:
         raise TypeError(f"{name}: expected dtype {listed(dtypes)}, got {type_name(tensor.dtype)}")
 
@@ -126,7 +133,8 @@ def does_not_divide(name: str, grid: Grid, what: str) -> ValueError:
 
 
 class Range(NamedTuple):
-    """The values that a tensor may hold, which are finite, and the words for them in errors."""
+    """The finite values that a tensor may hold, +infinity too if ``infinite``, and how errors word
+    them."""
 
     least: float = -math.inf
     most: float = math.inf

@@ -63,6 +63,8 @@ class PuzzleOptions(NamedTuple):
 
 def expect_options(options: PuzzleOptions) -> None:
     """Check all of the options that can be checked without images."""
+    _numbers("mean", options.mean)
+    _numbers("std", options.std, positive=True)
     expect_integer("labels", options.labels, least=2, most=MAX_LABELS)
     for name in ("beta", "gamma", "eta"):
         expect_number(name, getattr(options, name), least=0)
@@ -271,14 +273,28 @@ def expect_per_channel(
     name: str, value: PerChannel | None, of: str, images: Tensor, *, positive: bool = False
 ) -> Sequence[float] | Tensor | None:
     """Check one number for all channels or one for each; numbers are returned as a list."""
+    numbers = _numbers(name, value, positive=positive)
+    if isinstance(numbers, Tensor):
+        _expect_channels(name, numbers.numel(), images, f"shape {list(numbers.shape)}")
+        expect_device(name, numbers, of, images)
+    elif numbers is not None:
+        _expect_channels(name, len(numbers), images, str(len(numbers)))
+    return numbers
+
+
+def _numbers(
+    name: str, value: PerChannel | None, *, positive: bool = False
+) -> Sequence[float] | Tensor | None:
+    """Check what is one number or several, for any number of channels."""
     if value is None:
         return None
+    wanted = "positive numbers" if positive else "finite numbers"
     if isinstance(value, Tensor):
         expect_dtype(name, value, FLOATS)
-        _expect_channels(name, value.numel(), images, f"shape {list(value.shape)}")
-        expect_device(name, value, of, images)
-        if positive and reads_values(value) and not bool((value > 0).all()):
-            raise ValueError(f"{name}: expected positive numbers, got {value.tolist()}")
+        if reads_values(value):
+            good = value.isfinite() & (value > 0) if positive else value.isfinite()
+            if not bool(good.all()):
+                raise ValueError(f"{name}: expected {wanted}, got {value.tolist()}")
         return value
     if isinstance(value, str) or not isinstance(value, (Iterable, Real)):
         raise TypeError(
@@ -288,8 +304,7 @@ def expect_per_channel(
     for number in numbers:
         expect_number(name, number)
         if positive and not number > 0:
-            raise ValueError(f"{name}: expected positive numbers, got {number}")
-    _expect_channels(name, len(numbers), images, str(len(numbers)))
+            raise ValueError(f"{name}: expected {wanted}, got {number}")
     return [float(number) for number in numbers]
 
 
