@@ -145,8 +145,8 @@ struct LaneNumbers {
   T of[kWarp];
 };
 
-// The lanes of one warp on the host; counts shuffles and votes, for which lanes wait for each
-// other.
+// One warp's lanes on the host. Counts shuffles and votes, at each of which a GPU's lanes
+// synchronise.
 class HostLanes {
  public:
   using Int = LaneNumbers<int32_t>;

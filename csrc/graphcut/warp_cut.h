@@ -88,7 +88,8 @@ class WarpCut {
   // in `left` the residual capacities with their signs reversed.
   Int excess[kCells], left[kDirections][kCells];
 
-  // Finds the canonical cut, whose sink side on_sink_side() then returns.
+  // Finds the canonical minimum cut, the one with the smallest sink side, which on_sink_side() then
+  // returns.
   PUZZLEMIX_INLINE void solve() {
     PUZZLEMIX_UNROLL
     for (int d = 0; d < kDirections; ++d) {

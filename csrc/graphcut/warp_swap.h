@@ -176,9 +176,9 @@ class WarpSwapEngine {
       return true;
     }
 
-    // Sets the excess to what beta costs each active cell more than alpha, edges to cells with
-    // other labels included, and the capacities to the weights, which bound() turns into
-    // capacities.
+    // Fills in the swap's cut: an active cell's excess is its cost under beta less that under
+    // alpha, edges to cells of other labels included. The arcs get the bare edge weights, which
+    // bound() multiplies by the label cost.
     PUZZLEMIX_INLINE void fill(int alpha, int beta, const Bits& active) {
       cut_.load_edges(work_.right(), work_.down(), cut_.left);
       PUZZLEMIX_UNROLL

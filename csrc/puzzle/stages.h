@@ -408,8 +408,8 @@ PUZZLEMIX_HD void pool_moved(Team& team, const PuzzleCall& call, const ImageOf& 
   });
 }
 
-// Writes, for each block of the cut, the share that a permutation, or null, brings there. `given`:
-// the shares of the transport's blocks.
+// Writes the share that a permutation (null: the identity) brings to each block of the cut.
+// `given`: the shares of the transport's blocks.
 template <typename Team>
 PUZZLEMIX_HD void permute_shares(Team& team, const PuzzleCall& call, const double* given,
                                  const int64_t* source, double* shares) {

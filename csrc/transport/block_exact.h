@@ -226,9 +226,11 @@ class BlockExact {
     for (int i : violators_) matching_.row[home_[i]] = -1;
   }
 
-  // Leaves blocks at home, or at a free place, where it is the cheapest at the entropic prices.
-  // What far places cost is bounded by half of the move to them, and by the least cost of all
-  // places at the other half, which holds more closely than the least price of all places does.
+  // Starts from the entropic prices: a block takes its own place, or a free one, where none is
+  // cheaper for it at these prices; the others are searched for. For the search's lower bound the
+  // cost of a move is split in half: one half times the squared distance of the ring, plus the
+  // least cost over all places with the other half, is tighter than the whole move plus the least
+  // price.
   void start_anew() {
     const Blocks& blocks = *blocks_;
     const double half = std::floor(blocks.move_cost() / 2);

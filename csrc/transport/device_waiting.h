@@ -69,7 +69,8 @@ struct WaitingRows {
     return bits_before(words, n);
   }
 
-  // Whether gather() pays.
+  // Whether gather() saves more than it takes: at most half of the slots hold a row, and there are
+  // more slots than a warp has lanes.
   PUZZLEMIX_HD static bool sparse(int waiting, int slots) {
     return 2 * waiting <= slots && slots > 32;
   }
