@@ -12,8 +12,13 @@ namespace puzzlemix {
 // thread.
 constexpr int kMostThreads = 512;
 
+// Whether an algorithm is to have twice the threads on a multiprocessor, with half the registers
+// each: where all wait for global memory, that brings more of it under way.
 template <typename Algorithm>
-__global__ void __launch_bounds__(kMostThreads, 1)
+constexpr bool kWaitsForMemory = false;
+
+template <typename Algorithm>
+__global__ void __launch_bounds__(kMostThreads, kWaitsForMemory<Algorithm> ? 2 : 1)
     solve_kernel(const __grid_constant__ typename Algorithm::Problem problem, int64_t fast_bytes,
                  char* scratch, int64_t slow_bytes) {
   using Work = typename Algorithm::Work;

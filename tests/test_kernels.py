@@ -41,6 +41,12 @@ def test_no_stack_frame(name: str) -> None:
     assert KERNELS[name].stack == 0
 
 
+def test_images_are_read_by_16_bytes() -> None:
+    """All types of images and of saliency: four rows together, two, or one."""
+    code = kernels.code(EXTENSION, KERNELS["DevicePool"].name)
+    assert sum("LDG.E.128" in one.text for one in code) == 2 * 4 * (4 + 2 + 1)
+
+
 def test_all_cuts_are_read() -> None:
     assert len(CUTTING) == 7  # three functions; a plan by two engines and two transports
 

@@ -4,6 +4,9 @@
 
 namespace puzzlemix {
 
+template <>
+constexpr bool kWaitsForMemory<DevicePool> = true;
+
 template int solve_cuda<DevicePool>(const PoolProblem&, void*, void*);
 
 template int solve_cuda<DeviceDecide<DeviceSwapEngine, DeviceBlockApprox>>(const DecideProblem&,

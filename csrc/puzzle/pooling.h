@@ -1,0 +1,290 @@
+// Pooling, for every team: windows of images and blocks of saliency maps, which are sums over
+// rectangles (order.md). First the columns of some stripes are added up, then the columns of each
+// rectangle.
+//
+// On a device a thread adds up the columns of 16 bytes of a row together, up to four rows at a
+// time, each read by one load, whatever the type and the memory format; where rows are not aligned,
+// one column. So each byte is read once, and 256 threads have 8 to 16 KB under way.
+#pragma once
+
+#include <type_traits>
+
+#include "puzzle/call.h"
+
+namespace puzzlemix {
+
+// `count` stripes, one after the other: each has `rows` rows of `length` elements.
+struct Stripes {
+  int count, rows, length;
+};
+
+// How many of `count` stripes a team adds up together; `line` has room for the sums of all their
+// columns. On the CPU one, which stays in its cache.
+template <typename Team>
+PUZZLEMIX_HD constexpr int together(int count) {
+  return Team::kChecked ? 1 : count;
+}
+
+// Pools the stripes from `stripe` to before `end` of an image and writes to its `cells`
+// [C, Y', X']. Returns whether a pixel is not finite, if values are checked and not every window is
+// written.
+template <typename Team>
+PUZZLEMIX_HD bool pool_stripes(Team& team, const PuzzleCall& call, const ImageOf& image, int stripe,
+                               int end, double* line, double* cells) {
+  const Array& pixels = image.side == 0 ? call.x1 : call.x2;
+  const Stripes stripes{together<Team>(end - stripe), call.window_rows, call.row_length()};
+  const int64_t size = int64_t{stripes.rows} * stripes.length;
+  const int64_t first = image.index * call.stripes() * size;
+  bool wrong = false;
+  for (int s = stripe; s < end; s += stripes.count) {
+    const auto sums = add_stripes(team, pixels, first + s * size, stripes, Accepted<Team>(), line);
+    if (Team::kChecked && !call.all_windows()) wrong |= !all_finite(team, stripes.length, line);
+    write_windows(team, call, sums, s, stripes.count, cells);
+  }
+  return wrong;
+}
+
+// Pools rows of the transport's blocks, from `row` to before `end`, of a saliency map. Returns, if
+// values are checked, whether one is negative or not finite.
+template <typename Team>
+PUZZLEMIX_HD bool pool_saliency(Team& team, const PuzzleCall& call, const ImageOf& image, int row,
+                                int end, double* line, double* sums) {
+  const Array& map = image.side == 0 ? call.saliency1 : call.saliency2;
+  const int rows = image.side == 0 ? call.saliency_rows1 : call.saliency_rows2;
+  const int columns = image.side == 0 ? call.saliency_columns1 : call.saliency_columns2;
+  const int width = call.fine_width, wide = columns / width;
+  const Stripes stripes{together<Team>(end - row), rows / call.fine_height, columns};
+  const int64_t size = int64_t{stripes.rows} * stripes.length;
+  const int64_t first = image.index * rows * columns;
+  for (int r = row; r < end; r += stripes.count) {
+    const auto added =
+        add_stripes(team, map, first + r * size, stripes, AcceptedCapacity<Team>(), line);
+    double* const out = sums + r * width;
+    team.for_each(stripes.count, width, [=](int s, int k) {
+      out[s * width + k] = add_columns(wide, [=](int x) { return added(s, k * wide + x); });
+    });
+  }
+  bool wrong = false;
+  if (Team::kChecked) {
+    with_elements<Team>(map, first + row * size, [&](const auto& value) {
+      const auto in = value;
+      // |x| - x is 0 for finite x >= 0, positive for x < 0, and NaN for infinity and NaN.
+      const auto excess = [=](int i) { return fabs(in[i]) - in[i]; };
+      wrong = team.reduce((end - row) * static_cast<int>(size), 0.0, excess, Sum()) != 0;
+    });
+  }
+  return wrong;
+}
+
+// ---- Columns ------------------------------------------------------------------------------------
+
+// Where add_stripes has left the sum of column x of stripe s.
+struct SumsInOrder {
+  PUZZLEMIX_HD double operator()(int s, int x) const { return line[s * length + x]; }
+  const double* line;
+  int length;
+};
+// As made by threads that add up 1 << shift columns each: neighbouring threads write next to each
+// other.
+struct SumsByChunks {
+  PUZZLEMIX_HD double operator()(int s, int x) const {
+    const int k = x & ((1 << shift) - 1);
+    return line[s * length + k * (length >> shift) + (x >> shift)];
+  }
+  const double* line;
+  int length, shift;
+};
+
+// Adds up the columns of stripes, from element `first` of an array on, each element passed through
+// accept(), which changes nothing where values are checked.
+template <typename Team, typename Accept>
+PUZZLEMIX_HD auto add_stripes(Team& team, const Array& array, int64_t first, const Stripes& stripes,
+                              Accept accept, double* line) {
+  if constexpr (Team::kChecked) {
+    with_elements<Team>(array, first, [&](const auto& elements) {
+      for (int s = 0; s < stripes.count; ++s) {
+        add_rows(team, elements, int64_t{s} * stripes.rows * stripes.length, stripes,
+                 line + s * stripes.length);
+      }
+    });
+    return SumsInOrder{line, stripes.length};
+  } else {
+    return with_chunks(array, first, stripes.length, [&](const auto* chunks) {
+      return add_chunks(team, chunks, stripes, accept, line);
+    });
+  }
+}
+
+// Adds up the rows of one stripe, which begins with element `start`. A phase adds up to four rows.
+template <typename Team, typename Elements>
+PUZZLEMIX_HD void add_rows(Team& team, const Elements& elements, int64_t start,
+                           const Stripes& stripes, double* line) {
+  const Elements in = elements;
+  const int length = stripes.length;
+  const auto add = [&](auto known, int row) {
+    constexpr int kRows = decltype(known)::value;
+    team.for_each(length, [=](int x) {
+      const int64_t at = start + int64_t{row} * length + x;
+      double sum = row == 0 ? in[at] : line[x] + in[at];
+      PUZZLEMIX_UNROLL
+      for (int r = 1; r < kRows; ++r) sum += in[at + int64_t{r} * length];
+      line[x] = sum;
+    });
+  };
+  by_fours(stripes.rows, add);
+}
+
+// Calls add(number of rows as a compile-time constant, first row) for four rows, for two or for
+// one.
+template <typename Add>
+PUZZLEMIX_HD void by_fours(int rows, const Add& add) {
+  int row = 0;
+  PUZZLEMIX_NO_UNROLL
+  for (; row + 4 <= rows; row += 4) add(std::integral_constant<int, 4>(), row);
+  if (row + 2 <= rows) {
+    add(std::integral_constant<int, 2>(), row);
+    row += 2;
+  }
+  if (row < rows) add(std::integral_constant<int, 1>(), row);
+}
+
+// Elements that one load reads.
+template <typename T, int Wide>
+struct alignas(sizeof(T) * Wide) Chunk {
+  T element[Wide];
+};
+
+// Calls body with the elements of an array of floats from `first` on as chunks: of 16 bytes where
+// rows of `length` elements are aligned, else of one element.
+template <typename Body>
+PUZZLEMIX_HD auto with_chunks(const Array& array, int64_t first, int length, const Body& body) {
+  const auto typed = [&](auto zero) {
+    using T = decltype(zero);
+    constexpr int kWide = 16 / sizeof(T);
+    const T* const from = static_cast<const T*>(array.data) + first;
+    const bool aligned = reinterpret_cast<uintptr_t>(from) % 16 == 0 && length % kWide == 0;
+    return aligned ? body(reinterpret_cast<const Chunk<T, kWide>*>(from))
+                   : body(reinterpret_cast<const Chunk<T, 1>*>(from));
+  };
+  switch (array.dtype) {
+    case Dtype::float16:
+      return typed(Half{});
+    case Dtype::bfloat16:
+      return typed(BFloat16{});
+    case Dtype::float32:
+      return typed(float{});
+    default:
+      return typed(double{});
+  }
+}
+
+// add_stripes with a chunk of columns for each item, in one phase.
+template <typename Team, typename T, int Wide, typename Accept>
+PUZZLEMIX_HD SumsByChunks add_chunks(Team& team, const Chunk<T, Wide>* chunks,
+                                     const Stripes& stripes, Accept accept, double* line) {
+  const int rows = stripes.rows, length = stripes.length, across = length / Wide;
+  team.for_each(stripes.count, across, [=](int s, int x) {
+    const Chunk<T, Wide>* const from = chunks + int64_t{s} * rows * across + x;
+    double sum[Wide];
+    PUZZLEMIX_UNROLL
+    for (int k = 0; k < Wide; ++k) sum[k] = -0.0;  // to which adding a number gives that number
+    by_fours(rows, [&](auto known, int row) {
+      constexpr int kRows = decltype(known)::value;
+      Chunk<T, Wide> in[kRows];
+      const Chunk<T, Wide>* const at = from + int64_t{row} * across;
+      PUZZLEMIX_UNROLL
+      for (int r = 0; r < kRows; ++r) in[r] = at[r * across];
+      PUZZLEMIX_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        PUZZLEMIX_UNROLL
+        for (int k = 0; k < Wide; ++k) sum[k] += as_double(accept(widen(in[r].element[k])));
+      }
+    });
+    PUZZLEMIX_UNROLL
+    for (int k = 0; k < Wide; ++k) line[s * length + k * across + x] = sum[k];
+  });
+  int shift = 0;
+  while (1 << shift < Wide) ++shift;
+  return {line, length, shift};
+}
+
+// ---- Windows ------------------------------------------------------------------------------------
+
+// Calls f with `number` as a compile-time constant if it is 1, 2 or 4, else with 0.
+template <typename F>
+PUZZLEMIX_HD auto with_constant(int number, const F& f) {
+  switch (number) {
+    case 1:
+      return f(std::integral_constant<int, 1>());
+    case 2:
+      return f(std::integral_constant<int, 2>());
+    case 4:
+      return f(std::integral_constant<int, 4>());
+    default:
+      return f(std::integral_constant<int, 0>());
+  }
+}
+
+// The windows of one channel in one stripe; their width is kColumns, where that is not 0.
+template <typename Sums, int kColumns>
+struct WindowRow {
+  // Row r of those from `stripe` on.
+  PUZZLEMIX_HD WindowRow(const PuzzleCall& call, const Sums& sums, int stripe, int r, double* cells)
+      : sums(sums),
+        columns(kColumns > 0 ? kColumns : call.window_columns),
+        interleaved(call.interleaved()),
+        s(call.channels_last ? r / interleaved : r),
+        first(r - s * interleaved) {
+    const int channel = call.channels_last ? first : (stripe + s) / call.cell_rows;
+    const int y = stripe + s - (call.channels_last ? 0 : channel * call.cell_rows);
+    const int above = y % call.block_rows, blocks = call.block_columns;
+    // Inside a block only its first and last window of a row are on a boundary.
+    const bool boundary = above == 0 || above == call.block_rows - 1;
+    apart = boundary || blocks <= 2 || !call.boundaries_only() ? 0 : blocks;
+    count = apart == 0 ? call.cell_columns : 2 * call.width;
+    out = cells + channel * call.plane_of_cells() + y * call.cell_columns;
+    scaled = call.std_count != 0;
+    factor = scaled ? call.std_of(channel) : 1.0;
+  }
+
+  PUZZLEMIX_HD void operator()(int i) const {
+    const int k = apart == 0 ? i : i / 2 * apart + i % 2 * (apart - 1);
+    const int wide = kColumns > 0 ? kColumns : columns;
+    const double sum = add_columns(
+        wide, [this, k, wide](int x) { return sums(s, (k * wide + x) * interleaved + first); });
+    out[k] = scaled ? sum * factor : sum;
+  }
+
+  int count;  // how many windows are written
+  Sums sums;
+  int columns, interleaved;
+  int s, first;  // the stripe among those added up, and the element of its first column
+  int apart;     // 0 if all windows are written, else how many windows a block has in a row
+  double* out;
+  bool scaled;
+  double factor;
+};
+
+// Writes the windows of `count` stripes, given the sums of their columns.
+template <typename Team, typename Sums>
+PUZZLEMIX_HD void write_windows(Team& team, const PuzzleCall& call, const Sums& sums, int stripe,
+                                int count, double* cells) {
+  const PuzzleCall* const p = &call;
+  const int rows = count * call.interleaved();
+  with_constant(call.window_columns, [&](auto known) {
+    using Row = WindowRow<Sums, decltype(known)::value>;
+    if constexpr (Team::kChecked) {
+      for (int r = 0; r < rows; ++r) {
+        const Row row(call, sums, stripe, r, cells);
+        team.for_each(row.count, row);
+      }
+    } else {
+      team.for_each(rows, call.cell_columns, [=](int r, int i) {
+        const Row row(*p, sums, stripe, r, cells);
+        if (i < row.count) row(i);
+      });
+    }
+  });
+}
+
+}  // namespace puzzlemix
