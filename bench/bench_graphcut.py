@@ -71,7 +71,7 @@ def labelings(function: str) -> list[Labeling]:
 
 
 def problem_of(case: Labeling, batch: int) -> LabelingProblem:
-    """Of the kind "bent" are unary costs that are not convex in the label."""
+    """The kind "bent" has unary costs that are not convex in the label."""
     if case.kind == "bent":
         return bent(labeling_problem(batch, case.grid, case.labels), share=0.5)
     return labeling_problem(batch, case.grid, case.labels, kind=case.kind)

@@ -84,7 +84,7 @@ def by_pytorch(by: str):
 
 
 def time_copy(timed, numbers: float) -> None:
-    """Time a copy that reads and writes so many float32 numbers, half of them each way."""
+    """Time a copy of half of these float32 numbers: reading and writing makes them all."""
     source = torch.rand(round(numbers / 2))
     assert torch.equal(timed(source.clone), source)
 

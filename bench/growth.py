@@ -155,7 +155,7 @@ ANY = (math.inf,)
 
 
 def worst_cases(shapes: Iterable[Grid], counts: Iterable[int]) -> Iterator[Case]:
-    """Of each solver and size, the typical kind first."""
+    """All inputs to time, by solver and size, the typical kind first."""
     for grid in shapes:
         height, width = (grid, grid) if isinstance(grid, int) else grid
         size = f"{height}x{width}", height * width
@@ -185,8 +185,8 @@ def worst_cases(shapes: Iterable[Grid], counts: Iterable[int]) -> Iterator[Case]
 
 
 def within(seconds: float, solve: Solve) -> float:
-    """Microseconds of a call, in a process of its own; infinity if it was stopped before its end,
-    after so many seconds."""
+    """Microseconds of a call, in a process of its own, which is stopped after ``seconds``: infinity
+    then."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=lambda: sender.send(microseconds(solve, 0.03)), daemon=True)
@@ -212,7 +212,7 @@ class Worst(NamedTuple):
 
 
 def find_worst(cases: list[Case], limit: float, steps: int) -> Worst:
-    """Of one solver and size: time each, and breed slower ones from the slowest."""
+    """Time the cases of one solver and size, then search for slower ones from the slowest."""
     times = [within(limit, partial(case.solve, *case.problem)) for case in cases]
     worst = max(times)
     case = cases[times.index(worst)]
@@ -225,7 +225,7 @@ KEPT = 4
 
 
 def evolve(timed: list[tuple[float, Case]], limit: float, steps: int) -> float:
-    """The longest time in so many generations of one child, by a fixed seed.
+    """The longest time in ``steps`` generations of one child, by a fixed seed.
 
     Two of the slowest are crossed and the child mutated; it stays if it is slower than the fastest
     of those kept.
@@ -244,8 +244,8 @@ def evolve(timed: list[tuple[float, Case]], limit: float, steps: int) -> float:
 
 
 def _child(one: Case, other: Case, generator: Generator) -> tuple[Tensor, ...]:
-    """Of every part the upper rows of one and the lower ones of the other; then a tenth of the
-    entries change places, and a tenth are multiplied by something from 1/4 to 4."""
+    """Two inputs crossed: of every part the upper rows of one and the lower ones of the other.
+    Then a tenth of the entries change places, and a tenth are multiplied by 1/4 to 4."""
     share = float(torch.rand((), generator=generator))
     parts = []
     for first, second, most in zip(one.problem, other.problem, one.limits, strict=False):

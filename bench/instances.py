@@ -72,17 +72,18 @@ def smooth_saliency(batch: int, grid: Grid, seed: int) -> Tensor:
 
 
 def peaky_saliency(batch: int, grid: Grid, seed: int) -> Tensor:
-    """The same, nearly all of it in a few cells that lie anywhere."""
+    """[B, H, W] double, each sample summing to 1: nearly all of it in a few cells anywhere."""
     return _shares(_rand(_seeded(seed), batch, *_sides(grid)) ** 32)
 
 
 def random_saliency(batch: int, grid: Grid, seed: int) -> Tensor:
-    """The same, each cell by itself."""
+    """[B, H, W] double, each sample summing to 1: independent uniform draws."""
     return _shares(_rand(_seeded(seed), batch, *_sides(grid)))
 
 
 def real_saliency(batch: int, grid: Grid, seed: int) -> Tensor:
-    """The same, of a trained network on photographs, turned and cut at random.
+    """[B, H, W] double, each sample summing to 1: gradients of a trained network on photographs,
+    turned and cut at random.
 
     Raises:
         ImportError: the extra ``puzzlemix[demo]`` is not installed.
@@ -150,7 +151,7 @@ def bent(problem: LabelingProblem, share: float, seed: int = 0) -> LabelingProbl
 
 
 def cut_problem(batch: int, grid: Grid, seed: int = 0, kind: str = "smooth") -> CutProblem:
-    """The same of two labels, as a flow from the source to the sink."""
+    """A labelling problem with two labels, as a minimum cut between source and sink."""
     unary, vertical, horizontal, _ = labeling_problem(batch, grid, 2, seed, kind)
     above = unary - unary.amin(3, keepdim=True)
     return CutProblem(above[..., 1].contiguous(), above[..., 0].contiguous(), vertical, horizontal)
@@ -210,18 +211,18 @@ def uniform_matrix(batch: int, count: int, seed: int) -> Tensor:
 
 
 def distance_matrix(batch: int, count: int, seed: int) -> Tensor:
-    """The same, between two clouds of points in a square."""
+    """[B, N, N] double: distances between two clouds of points in a square."""
     generator = _seeded(seed)
     return torch.cdist(_rand(generator, batch, count, 2), _rand(generator, batch, count, 2))
 
 
 def tied_matrix(batch: int, count: int, seed: int) -> Tensor:
-    """The same, of ten values."""
+    """[B, N, N] double: integers from 0 to 9, so many costs tie."""
     return (10 * uniform_matrix(batch, count, seed)).floor()
 
 
 def agreed_matrix(batch: int, count: int, seed: int) -> Tensor:
-    """The same; all rows rank the columns alike, and all columns the rows."""
+    """[B, N, N] double: all rows rank the columns alike, and all columns the rows."""
     generator = _seeded(seed)
     return -_rand(generator, batch, count, 1) * _rand(generator, batch, 1, count)
 
@@ -240,14 +241,14 @@ MATRICES: dict[str, Callable[[int, int, int], Tensor]] = {
 # One sample each, on a grid of any shape, by a seed.
 
 _LEAK = 1e-3
-"""Of the capacity along a path, what leads out of it."""
+"""The capacity of edges that leave a path, where those along it have 1 to 2."""
 
 
 def _path_cut(path: Tensor) -> CutProblem:
-    """Flow from the start of a path to its end, which gets narrower on the way.
+    """A cut whose flow has to follow one path through all cells, along which capacities shrink.
 
-    ``path`` [H, W] numbers the cells, each once. Its length is that of the only way through, and
-    each unit of flow finds another place too narrow.
+    ``path`` [H, W] numbers the cells in the order of the path. No augmenting path is shorter than
+    the whole, and each saturates another edge.
     """
     cells = path.numel()
     width_at = 2 - path.double() / cells

@@ -39,7 +39,7 @@ class Published(NamedTuple):
     plan1: Tensor
     """[B, n, n], 1 where source block i (row) goes to place j (column), of the first image."""
     plan2: Tensor
-    """The same of the second image."""
+    """[B, n, n], 1 where source block i (row) goes to place j (column), of the second image."""
 
 
 def puzzle_mix(
@@ -101,7 +101,7 @@ def transport_costs(saliency: Tensor, mask: Tensor, xi: float) -> Tensor:
 
 
 def transport(cost: Tensor, *, rounds: int) -> Tensor:
-    """The plan [B, n, n] after so many rounds: a permutation if every row is alone by then."""
+    """The plan [B, n, n] after ``rounds``: a permutation if no column has two rows by then."""
     for _ in range(rounds):
         named = _one_hot(cost.argmin(2, keepdim=True), cost, 2)
         cheapest = cost.masked_fill(~named, math.inf).argmin(1, keepdim=True)

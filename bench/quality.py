@@ -59,7 +59,7 @@ def gaps(found: Tensor, least: Tensor) -> Gaps:
 
 
 class Kept(NamedTuple):
-    """What transports by one method come to, means over a batch."""
+    """The quality of transports by one method, as means over a batch."""
 
     total: float
     """The objective, transport cost less kept saliency."""
@@ -70,7 +70,7 @@ class Kept(NamedTuple):
 
 
 def transport_quality(problem: TransportProblem, xi: float, method: str) -> Kept:
-    """Of the transport by one method."""
+    """The quality of transports by one method: total, kept saliency and blocks moved."""
     source, total = puzzlemix.masked_transport(*problem, xi=xi, method=method)
     flat = source.flatten(1)
     shown = (problem.mask.flatten(1) > 0).double()
@@ -83,7 +83,7 @@ def transport_quality(problem: TransportProblem, xi: float, method: str) -> Kept
 
 
 def kinds() -> list[str]:
-    """Of saliency; without the real one where its packages are missing."""
+    """The kinds of saliency; without the real one where its packages are missing."""
     try:
         photograph_saliency()
     except ImportError as error:

@@ -128,7 +128,7 @@ def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[
 FLOOR = 0.5
 """A slow-down up to this is never reported."""
 SPREADS = 1.0
-"""Nor one up to so many times both runs' spread, beyond it."""
+"""A slow-down beyond the floor is reported if it exceeds both runs' spread times this."""
 
 
 class Slowdown(NamedTuple):

@@ -1,5 +1,5 @@
 // How a batched solver ended. It reports a value that the contract forbids by its place, and
-// puzzlemix/validate.py turns that into an exception that names the argument, what came and what
+// puzzlemix/validate/ turns that into an exception that names the argument, what came and what
 // was expected; so Python needn't scan the values a second time.
 #pragma once
 

@@ -10,6 +10,7 @@ import io
 import pickle
 import wave
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -186,16 +187,18 @@ def shuffled_part(images: Tensor, labels: Tensor, count: int, seed: int) -> tupl
 def crop_and_flip(images: Tensor, generator: Generator, pad: int = 4) -> Tensor:
     """Each image moved by up to ``pad`` pixels, black coming in, and half of them mirrored."""
     count, channels, height, width = images.shape
-    top, left = torch.randint(2 * pad + 1, (2, count, 1), generator=generator)
-    rows, columns = top + torch.arange(height), left + torch.arange(width)
-    mirrored = torch.rand((count, 1), generator=generator) < 0.5
-    columns = torch.where(mirrored, columns.flip(1), columns)
-    device = images.device
+    corners = torch.randint(2 * pad + 1, (2, count, 1), generator=generator)
+    mirrors = torch.rand((count, 1), generator=generator) < 0.5
+    place = partial(torch.arange, device=images.device)
+    # What was drawn is small: its copies to a device don't wait for what runs there.
+    top, left = corners.to(images.device, non_blocking=True)
+    columns = left + place(width)
+    columns = torch.where(mirrors.to(images.device, non_blocking=True), columns.flip(1), columns)
     return F.pad(images, (pad,) * 4)[
-        torch.arange(count, device=device)[:, None, None, None],
-        torch.arange(channels, device=device)[None, :, None, None],
-        rows.to(device)[:, None, :, None],
-        columns.to(device)[:, None, None, :],
+        place(count)[:, None, None, None],
+        place(channels)[None, :, None, None],
+        (top + place(height))[:, None, :, None],
+        columns[:, None, None, :],
     ]
 
 

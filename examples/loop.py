@@ -44,6 +44,7 @@ from puzzlemix import (
 
 MIXERS = ("none", "mixup", "manifold", "cutmix", "cutout", "puzzle")
 SALIENCIES = ("gradient", "half", "spectral", "uniform")
+SCHEDULES = ("cosine", "step", "warmup")
 COLUMNS = ("epoch", "lr", "loss", "top1_error", "top5_error")
 
 
@@ -73,7 +74,9 @@ class Settings:
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    schedule: str = "cosine"  # or "step": a tenth after a half and after three quarters
+    # Or "step": a tenth after a half and after three quarters; or "warmup": up from zero within a
+    # tenth of the steps, then down as "cosine", for large batches and few epochs.
+    schedule: str = "cosine"
     clean_weight: float = 0.0  # these two: see puzzle_mix_backward
     adversarial_prob: float = 0.0
     amp: bool = False  # bfloat16 autocast
@@ -81,6 +84,7 @@ class Settings:
 
 
 Augment = Callable[[Tensor, Generator], Tensor]
+Saliency = Callable[[Tensor, Tensor | None], Tensor]
 
 
 def train(
@@ -94,9 +98,11 @@ def train(
     resume: bool = False,
     stop_after: int | None = None,
     quiet: bool = False,
-    after_epoch: Callable[[dict[str, float]], None] | None = None,
+    save_every: int = 1,
+    test_every: int = 1,
+    after_epoch: Callable[[dict[str, float]], bool | None] | None = None,
 ) -> list[dict[str, float]]:
-    """Train, and test after every epoch.
+    """Train, and test between epochs.
 
     Args:
         model: on the device to train on; a ``DistributedDataParallel`` one in several processes,
@@ -110,11 +116,14 @@ def train(
         resume: go on from the checkpoint in ``out``, if there is one.
         stop_after: end after this many epochs in all, as if interrupted.
         quiet: no progress bar and no printing.
-        after_epoch: called with the row of each epoch, once it is saved.
+        save_every: write log and checkpoint after so many epochs, and at the end.
+        test_every: test after so many epochs, and at the end.
+        after_epoch: called with the row of each epoch, once it is saved if it is to be; if it
+            returns True, training ends there, saved as if interrupted.
 
     Returns:
         A row an epoch, with the values of ``COLUMNS``: the loss that was trained on, its mean over
-        the epoch, and test errors in percent.
+        the epoch, and, where it was tested, test errors in percent.
     """
     run = Run(model, data, mixer, settings, augment)
     quiet = quiet or run.rank > 0
@@ -129,16 +138,22 @@ def train(
         began = time.perf_counter()
         lr = run.scheduler.get_last_lr()[0]
         loss = run.train_one_epoch(f"epoch {epoch}/{settings.epochs}", quiet)
-        top1, top5 = evaluate(run.inside, run.data.test, run.data.test_labels, amp=settings.amp)
-        row = dict(zip(COLUMNS, (epoch, lr, loss, top1, top5), strict=True))
+        row = {"epoch": epoch, "lr": lr, "loss": loss}
+        told = f"loss {loss:.4f}"
+        if epoch % test_every == 0 or epoch == last:
+            top1, top5 = evaluate(run.inside, run.data.test, run.data.test_labels, amp=settings.amp)
+            row |= {"top1_error": top1, "top5_error": top5}
+            told += f", test error {top1:.2f} % (top 5: {top5:.2f} %)"
         run.rows.append(row)
-        if path is not None:
-            run.save(path)
         if not quiet:
-            told = f"loss {loss:.4f}, test error {top1:.2f} % (top 5: {top5:.2f} %)"
             print(f"epoch {epoch}: {told}, {time.perf_counter() - began:.1f} s", flush=True)
-        if after_epoch is not None:
-            after_epoch(row)
+        saves = epoch % save_every == 0 or epoch == last
+        if path is not None and saves:
+            run.save(path)
+        if after_epoch is not None and after_epoch(row) is True:
+            if path is not None and not saves:
+                run.save(path)
+            break
     if path is not None and run.rank == 0 and run.rows:
         plot(path.with_name("curves.png"), run.rows)
     return run.rows
@@ -175,6 +190,7 @@ class Run:
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
             nesterov=settings.momentum > 0,
+            fused=self.device.type == "cuda",
         )
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, partial(_share_of_lr, settings.schedule, settings.epochs * self.steps)
@@ -189,21 +205,28 @@ class Run:
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         order = torch.randperm(len(self.data.train), generator=self.order)
         batches = order[: self.steps * self.batch_size].view(self.steps, -1)
-        for batch in _progress(batches, title, quiet):
-            images, labels, saliency = self._batch(batch[self.rank :: self.world])
-            self.optimizer.zero_grad()
-            total += backward(self.model, images, labels, self.mixer, self.settings, saliency)
-            self.optimizer.step()
-            self.scheduler.step()
+        for batch in _progress(batches.to(self.device), title, quiet):
+            total += self.step(batch[self.rank :: self.world])
         if self.world > 1:
             # Each process has seen its own share; the statistics of the first are those saved.
             for buffer in self.inside.buffers():
                 dist.broadcast(buffer, 0)
         return float(_sum(total)) / (self.steps * self.world)
 
+    def step(self, chosen: Tensor) -> Tensor:
+        """One step of the optimiser on the images of these numbers; returns the loss.
+
+        On a GPU nothing in it waits for the device.
+        """
+        images, labels, saliency = self._batch(chosen)
+        self.optimizer.zero_grad()
+        loss = backward(self.model, images, labels, self.mixer, self.settings, saliency)
+        self.optimizer.step()
+        self.scheduler.step()
+        return loss
+
     def _batch(self, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Images, labels and, where it was made beforehand, saliency, all augmented."""
-        chosen = chosen.to(self.device)
         images, saliency = floating(self.data.train[chosen]), None
         if self.data.saliency is not None:
             saliency = enlarged(self.data.saliency[chosen], images)
@@ -295,7 +318,7 @@ def make_mixer(
     model: nn.Module,
     num_classes: int,
     *,
-    saliency: str = "gradient",
+    saliency: str | Saliency = "gradient",
     alone: bool = False,
     generator: Generator | None = None,
     **options: Any,
@@ -309,7 +332,8 @@ def make_mixer(
         num_classes: K.
         saliency: of "puzzle". "gradient" is at full resolution; "half" is the gradient at half
             resolution; "spectral" needs no network; "precomputed" is given to ``backward``;
-            "uniform" leaves the mask to its prior.
+            "uniform" leaves the mask to its prior; or one's own, called as
+            ``saliency(images, labels)``.
         alone: the mixer is to be called by itself. Else it is for ``backward``, whose first pass
             over the batch has the gradient anyway.
         generator: of all draws.
@@ -321,14 +345,15 @@ def make_mixer(
     if name == "manifold":
         return ManifoldMixUp(model, layers=model.mix_layers, **common)
     if name == "puzzle":
-        kinds = {
+        kinds: dict[str, Saliency | None] = {
             "gradient": partial(gradient_saliency, model) if alone else None,
             "half": partial(gradient_saliency, model, downscale=2),
             "spectral": spectral_saliency,
             "precomputed": None,
             "uniform": _uniform,
         }
-        return PuzzleMix(saliency=kinds[saliency], **common)
+        made = kinds[saliency] if isinstance(saliency, str) else saliency
+        return PuzzleMix(saliency=made, **common)
     return {"mixup": MixUp, "cutmix": CutMix, "cutout": Cutout}[name](**common)
 
 
@@ -365,10 +390,14 @@ def floating(images: Tensor) -> Tensor:
     return images if images.is_floating_point() else images.float() / 255
 
 
-def start(seed: int) -> torch.device:
-    """Seed all global generators and ask for deterministic algorithms; returns the device."""
+def start(seed: int, *, deterministic: bool = True) -> torch.device:
+    """Seed all global generators, and ask for deterministic algorithms or for the fastest.
+
+    Returns the device.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.backends.cudnn.benchmark = not deterministic
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries may draw from it
     torch.manual_seed(seed)
@@ -459,10 +488,12 @@ def plot(path: Path, rows: Sequence[dict[str, float]]) -> None:
     left.plot(epochs, [row["loss"] for row in rows], marker=".")
     left.set(xlabel="epoch", ylabel="training loss")
     for column, label in (("top1_error", "top 1"), ("top5_error", "top 5")):
-        if column in rows[0]:
-            right.plot(epochs, [row[column] for row in rows], marker=".", label=label)
+        tested = [(row["epoch"], row[column]) for row in rows if column in row]
+        if tested:
+            right.plot(*zip(*tested, strict=True), marker=".", label=label)
     right.set(xlabel="epoch", ylabel="test error, %")
-    right.legend()
+    if right.lines:
+        right.legend()
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=120)
     replace_file(path, image.getvalue())
@@ -473,7 +504,11 @@ def _share_of_lr(schedule: str, steps: int, step: int) -> float:
         return 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))
     if schedule == "step":
         return 0.1 ** ((2 * step >= steps) + (4 * step >= 3 * steps))
-    raise ValueError(f"schedule: expected 'cosine' or 'step', got {schedule!r}")
+    if schedule == "warmup":
+        rise = max(steps // 10, 1)
+        falling = 0.5 * (1 + math.cos(math.pi * min((step - rise) / max(steps - rise, 1), 1)))
+        return min((step + 1) / rise, falling if step >= rise else 1)
+    raise ValueError(f"schedule: expected one of {SCHEDULES}, got {schedule!r}")
 
 
 def _progress(batches: Tensor, title: str, quiet: bool) -> Iterable[Tensor]:

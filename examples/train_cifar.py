@@ -22,6 +22,7 @@ from data import cifar10, crop_and_flip, shuffled_part, synthetic_images
 from loop import (
     MIXERS,
     SALIENCIES,
+    SCHEDULES,
     Data,
     Settings,
     floating,
@@ -59,7 +60,7 @@ def options(
     parser.add_argument("--batch-size", type=int, default=defaults.batch_size, help="in all")
     parser.add_argument("--lr", type=float, default=defaults.lr, help="the first learning rate")
     parser.add_argument("--weight-decay", type=float, default=defaults.weight_decay, help="of SGD")
-    parser.add_argument("--schedule", choices=("cosine", "step"), default="cosine", help="of it")
+    parser.add_argument("--schedule", choices=SCHEDULES, default="cosine", help="of it")
     parser.add_argument("--clean-weight", type=float, default=0.0, help="see puzzle_mix_backward")
     parser.add_argument("--adversarial-prob", type=float, default=0.0, help="the same")
     parser.add_argument("--limit", type=int, help="how many of the training images to use")

@@ -1,4 +1,4 @@
-"""Table 9: what the lecture doesn't tell: what each choice inside Puzzle Mix is worth."""
+"""Table 9: what the solvers inside Puzzle Mix are worth: mixes of the same pairs by each choice."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ from torch import Tensor
 from puzzlemix import gradient_saliency, objective, puzzle_mix, spectral_saliency
 
 from .examples import loop
-from .lab import VANILLA, Case, Lab, Method, Trained
+from .lab import Case, Lab, Trained
+from .methods import VANILLA, class_activation
 from .report import Row, Table
 from .tasks import cifar
 
 GRIDS = (2, 4, 8, 16)
 CYCLES = (2, 3)
-OBJECTIVE, KEPT, TIME, ERROR = "objective", "kept saliency, %", "ms a pair", "top-1 error, %"
-COLUMNS = [OBJECTIVE, KEPT, TIME, ERROR]
+WEIGHTS: dict[str, dict[str, float]] = {
+    "published": {},
+    "η = ξ = 0.05": {"eta": 0.05, "xi": 0.05},
+}
+OBJECTIVE, KEPT, TIME = "objective", "kept above none, points", "ms a pair"
+COLUMNS = [OBJECTIVE, KEPT, TIME]
 
 
 class Choice(NamedTuple):
@@ -30,14 +35,8 @@ class Choice(NamedTuple):
     of: str
     value: str
     options: Mapping[str, Any] = MappingProxyType({})
-    """Of the mixer."""
+    """Of ``puzzle_mix``."""
     saliency: str = "gradient"
-
-    @property
-    def method(self) -> Method:
-        """Training by it."""
-        options = {**self.options, "saliency": self.saliency}
-        return Method(f"Puzzle Mix, {self.of} {self.value}", "puzzle", options)
 
 
 PUBLISHED = Choice("(published)", "swap, stable matching, one cycle")
@@ -49,56 +48,60 @@ CHOICES = (
     *(Choice("cycles", f"{cycles}", {"cycles": cycles}) for cycles in CYCLES),
     Choice("saliency", "gradient at half resolution", saliency="half"),
     Choice("saliency", "spectral residual", saliency="spectral"),
+    Choice("saliency", "uniform, that is none", saliency="uniform"),
     Choice("blocks to move", "those of the cut", {"transport_grid": None}),
     Choice("blocks to move", "2 x 2 pixels", {"transport_grid": 16}),
 )
 
 
 def build(lab: Lab) -> Table:
-    """Mix the same pairs by every choice, and train by every choice."""
+    """Mix the same pairs by every choice, with saliency of every seed's Vanilla network."""
     task = cifar(lab, lab.size.cifar)
-    short = cifar(lab, lab.size.choices)
     count = lab.size.pairs
-    mixed, mixing = lab.survey(
-        f"mixes-{count}",
+    surveyed = lab.survey(
+        f"mixes-by-weights-{count}",
         [Case([VANILLA.name], task, VANILLA)],
         partial(mixes, count=count, bar=lab.bar),
         {},
     )
-    cases = [Case([choice.of, choice.value], short, choice.method) for choice in CHOICES]
-    trained, training = lab.survey("errors", cases, error, {})
-    values = mixed[0].values
-    rows = [Row(row.name, _part(values, row.name) | row.values, {}) for row in trained]
-    changed = ", ".join(
-        f"{_told(values[f'changed by cycle {cycle}, %'])} by cycle {cycle}" for cycle in CYCLES
+    values, origins = surveyed.rows[0].values, surveyed.rows[0].origins
+    rows = []
+    for weights in WEIGHTS:
+        for choice in CHOICES:
+            prefix = f"{weights}, {choice.of}, {choice.value}"
+            own = {column: values[f"{prefix}, {column}"] for column in COLUMNS}
+            rows.append(Row([weights, choice.of, choice.value], own, {}, origins))
+    changed = "; ".join(
+        f"{weights}: "
+        + ", ".join(
+            f"{_told(values[f'{weights}, changed by cycle {cycle}, %'])} by cycle {cycle}"
+            for cycle in CYCLES
+        )
+        for weights in WEIGHTS
     )
     return Table(
         title="Choices inside Puzzle Mix, CIFAR-10",
-        heads=["choice", ""],
+        heads=["weights", "choice", ""],
         columns=COLUMNS,
         rows=rows,
-        settings=lab.settings(short.recipe)
+        settings=lab.settings(task.recipe)
         | {
-            "objective, kept saliency, time": f"of {count} pairs of test images on each of the "
-            "cut's grids 2, 4, 8 and 16, λ ~ Beta(1, 1) for each pair; saliency of the Vanilla "
-            "network of table 1 with the same seed. Whatever decides a mix, the full gradient "
-            "judges it. Time is that of cut, transport and mix, without saliency",
-            "error": "after training by that choice, all else as published",
+            "all columns": f"of {count} pairs of test images on each of the cut's grids 2, 4, 8 "
+            "and 16, λ ~ Beta(1, 1) for each pair; saliency of the Vanilla network of table 1 with "
+            "the same seed. Whatever decides a mix, the full gradient judges it",
+            "kept above none": "the share of both images' saliency that the mix shows, above what "
+            "uniform saliency lets it show with the same weights, in points of a hundred",
+            "time": "of cut, transport and mix, without saliency",
         },
         notes=[
             f"Samples whose mix is changed (its objective lowered), in percent: {changed}. The "
             "lecture: in most cases the algorithm converges after one cycle.",
-            "Objectives compare only where the blocks that move are the same: the price of moving "
-            "counts every block.",
+            "Objectives compare only where the weights and the blocks that move are the same: the "
+            "price of moving counts every block.",
         ],
         seeds=list(lab.seeds),
-        seconds=mixing + training,
+        seconds=surveyed.seconds,
     )
-
-
-def error(trained: Trained) -> dict[str, float]:
-    """The test error after the last epoch."""
-    return {ERROR: trained.rows[-1]["top1_error"]}
 
 
 class JudgedPairs(NamedTuple):
@@ -112,6 +115,34 @@ class JudgedPairs(NamedTuple):
     maps: dict[str, Tensor]
     """By the mixer's kind of saliency; the full gradient judges all mixes."""
 
+    def mixed(self, saliency: str, grid: int, **options: Any) -> Mixed:
+        """Mix all pairs, and judge the mixes."""
+        images, partner, lam, full = self.images, self.partner, self.lam, self.maps["gradient"]
+        chosen = self.maps[saliency]
+        fine = options.pop("transport_grid", images.shape[-1] // 4)
+        began = time.perf_counter()
+        mix = puzzle_mix(
+            images, images[partner], chosen, chosen[partner], lam,
+            grid=grid, transport_grid=fine and max(fine, grid), **options,
+        )  # fmt: skip
+        seconds = time.perf_counter() - began
+        weights = {name: options[name] for name in ("eta", "xi") if name in options}
+        terms = objective(
+            images, images[partner], full, full[partner], lam,
+            mix.mask, mix.source1, mix.source2, **weights,
+        )  # fmt: skip
+        return Mixed(terms.total, -terms.saliency / 2, seconds)
+
+
+class Mixed(NamedTuple):
+    """What became of judged pairs."""
+
+    objective: Tensor
+    """[N]."""
+    kept: Tensor
+    """[N], the share of both images' saliency that the mix shows."""
+    seconds: float
+
 
 def judged_pairs(trained: Trained, count: int) -> JudgedPairs:
     """The same pairs and lambdas for every network, with its saliency."""
@@ -121,6 +152,8 @@ def judged_pairs(trained: Trained, count: int) -> JudgedPairs:
         "gradient": gradient_saliency(trained.model, images, labels),
         "half": gradient_saliency(trained.model, images, labels, downscale=2),
         "spectral": spectral_saliency(images),
+        "cam": class_activation(trained.model, images, labels),
+        "uniform": torch.ones_like(images[:, 0]),
     }
     rng = torch.Generator().manual_seed(0)
     partner = torch.randperm(len(images), generator=rng).to(images.device)
@@ -130,43 +163,28 @@ def judged_pairs(trained: Trained, count: int) -> JudgedPairs:
 
 def mixes(trained: Trained, *, count: int, bar: Any = iter) -> dict[str, float]:
     """Objective, kept saliency and time of each choice, and what further cycles change."""
-    images, partner, lam, maps = judged_pairs(trained, count)
-    full = maps["gradient"]
+    pairs = judged_pairs(trained, count)
     found: dict[str, float] = {}
-    objectives: dict[int, Tensor] = {}
-    for choice in bar(CHOICES):
-        chosen = maps[choice.saliency]
-        every: list[tuple[Tensor, Tensor, float]] = []
-        for grid in GRIDS:
-            options = {"transport_grid": images.shape[-1] // 4, **choice.options}
-            if options["transport_grid"] is not None:
-                options["transport_grid"] = max(options["transport_grid"], grid)
-            began = time.perf_counter()
-            mix = puzzle_mix(
-                images, images[partner], chosen, chosen[partner], lam, grid=grid, **options
-            )
-            taken = time.perf_counter() - began
-            terms = objective(
-                images, images[partner], full, full[partner], lam,
-                mix.mask, mix.source1, mix.source2,
-            )  # fmt: skip
-            every.append((terms.total, -terms.saliency / 2, taken))
-        total, kept, times = zip(*every, strict=True)
-        name = f"{choice.of}, {choice.value}"
-        found[f"{name}, {OBJECTIVE}"] = float(torch.stack(total).mean())
-        found[f"{name}, {KEPT}"] = 100 * float(torch.stack(kept).mean())
-        found[f"{name}, {TIME}"] = 1000 * sum(times) / (len(GRIDS) * len(images))
-        if choice is PUBLISHED or choice.of == "cycles":
-            objectives[choice.options.get("cycles", 1)] = torch.stack(total)
-    for cycle in CYCLES:
-        lower = objectives[cycle] < objectives[cycle - 1]
-        found[f"changed by cycle {cycle}, %"] = 100 * float(lower.double().mean())
+    for name, weights in WEIGHTS.items():
+        none = [pairs.mixed("uniform", grid, **weights) for grid in GRIDS]
+        shown = torch.stack([each.kept for each in none])
+        objectives: dict[int, Tensor] = {}
+        for choice in bar(CHOICES):
+            every = [
+                pairs.mixed(choice.saliency, grid, **weights, **choice.options) for grid in GRIDS
+            ]
+            total, kept = (torch.stack([each[part] for each in every]) for part in (0, 1))
+            prefix = f"{name}, {choice.of}, {choice.value}"
+            found[f"{prefix}, {OBJECTIVE}"] = float(total.mean())
+            found[f"{prefix}, {KEPT}"] = 100 * float((kept - shown).mean())
+            seconds = sum(each.seconds for each in every)
+            found[f"{prefix}, {TIME}"] = 1000 * seconds / (len(GRIDS) * count)
+            if choice is PUBLISHED or choice.of == "cycles":
+                objectives[choice.options.get("cycles", 1)] = total
+        for cycle in CYCLES:
+            lower = objectives[cycle] < objectives[cycle - 1]
+            found[f"{name}, changed by cycle {cycle}, %"] = 100 * float(lower.double().mean())
     return found
-
-
-def _part(values: dict[str, list[float]], name: list[str]) -> dict[str, list[float]]:
-    """The numbers of one choice, by column."""
-    return {column: values[", ".join([*name, column])] for column in (OBJECTIVE, KEPT, TIME)}
 
 
 def _told(values: list[float]) -> str:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from .examples import loop
-from .lab import PUZZLE, Case, Lab, Method, Task, Trained
+from .lab import Case, Lab, Task, Trained
+from .methods import PUZZLE, Method
 from .report import Table
 from .tasks import cifar_data, network
 

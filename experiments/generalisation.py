@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .examples import loop
-from .lab import METHODS, Case, Lab, Trained
+from .lab import Case, Lab, Trained
+from .methods import METHODS
 from .report import Table
 from .tasks import cifar
 

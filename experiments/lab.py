@@ -1,19 +1,25 @@
-"""What the tables share: methods, sizes, and networks that are trained once and kept.
+"""What the tables share: networks that are trained once and kept, and what is measured of them.
 
 A network belongs to a task (data and how to train on them), a method and a seed. Its folder in the
 work folder is named after all that decides it, so that tables share networks, and other settings
 never meet an old checkpoint. What is measured of a network is kept beside it: a run that was cut
-off goes on where it stopped, and a finished one is read.
+off, or that has used up its minutes, goes on where it stopped, and a finished one is read.
 """
 
 from __future__ import annotations
 
 import json
+import platform
+import subprocess
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from functools import lru_cache
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import torch
@@ -22,129 +28,13 @@ from tqdm import tqdm
 
 from .examples import data as sources
 from .examples import loop
-from .report import Row
+from .methods import HALF, Method, make_mixer
+from .report import Origin, Row
+from .sizes import SIZES, Recipe, Size
 
-
-@dataclass(frozen=True)
-class Method:
-    """A row of the lecture's tables."""
-
-    name: str
-    mixer: str = "none"
-    """One of ``loop.MIXERS``."""
-    options: dict[str, Any] = field(default_factory=dict)
-    """Of the mixer."""
-    epochs: float = 1.0
-    """A share of the task's."""
-    clean_weight: float = 0.0
-    adversarial_prob: float = 0.0
-    dropout: float = 0.0
-
-
-VANILLA = Method("Vanilla")
-INPUT = Method("Input mixup", "mixup")
-MANIFOLD = Method("Manifold mixup", "manifold", {"alpha": 2.0})
-CUTOUT = Method("Cutout", "cutout")
-CUTMIX = Method("CutMix", "cutmix")
-PUZZLE = Method("Puzzle Mix", "puzzle")
-HALF = replace(PUZZLE, name="Puzzle Mix (half)", epochs=0.5)
-CLEAN = replace(PUZZLE, name="Puzzle Mix (clean)", clean_weight=1.0)
-ADV = replace(PUZZLE, name="Puzzle Mix (adv)", adversarial_prob=0.1)
-HALF_ADV = replace(ADV, name="Puzzle Mix (half, adv)", epochs=0.5)
-
-METHODS = (VANILLA, INPUT, MANIFOLD, CUTOUT, CUTMIX, PUZZLE, HALF, CLEAN)
-"""Settings as published, where they don't depend on size: nothing here was tuned."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How every method is trained on a kind of data."""
-
-    net: str
-    width: int
-    stride: int
-    train: int | None
-    """Images, all where None; ``test`` the same."""
-    test: int | None
-    epochs: int
-    batch_size: int = 128
-    lr: float = 0.1
-    crop_and_flip: bool = False
-    """Beside the method. Within few epochs a small network doesn't memorise what is cropped and
-    flipped, and that is what mixing is against; so this is for long training."""
-
-
-@dataclass(frozen=True)
-class Size:
-    """A whole set of experiments."""
-
-    cifar: Recipe
-    choices: Recipe
-    corruption: Recipe
-    tiny: Recipe
-    speech: Recipe
-    classes: int
-    """Of Tiny-ImageNet's 200."""
-    seeds: int
-    attacked: int
-    """Test images that are attacked, of each network."""
-    outside: int
-    """Images of each kind of out-of-distribution data, and as many test images."""
-    toy_steps: int
-    pairs: int
-    """Test images that are mixed by each choice."""
-    timed: int
-    """Rounds in which training steps are timed."""
-
-
-SMOKE = Recipe("small", 4, 2, 96, 48, epochs=2, batch_size=32)
-SMALL = Recipe("small", 32, 2, 5000, 4000, epochs=30)
-LARGE = Recipe("preactresnet18", 64, 1, None, None, epochs=200, crop_and_flip=True)
-SPEECH = Recipe("lenet", 8, 1, None, None, epochs=15, batch_size=64, lr=0.05)
-
-SIZES = {
-    "smoke": Size(
-        cifar=SMOKE,
-        choices=SMOKE,
-        corruption=SMOKE,
-        tiny=SMOKE,
-        speech=replace(SMOKE, width=2),
-        classes=10,
-        seeds=1,
-        attacked=32,
-        outside=48,
-        toy_steps=50,
-        pairs=32,
-        timed=1,
-    ),
-    "miniature": Size(
-        cifar=SMALL,
-        choices=replace(SMALL, train=2500, test=2000, epochs=15),
-        corruption=replace(SMALL, train=2500, test=2000),
-        tiny=Recipe("small", 16, 2, 3000, None, epochs=25),
-        speech=SPEECH,
-        classes=20,
-        seeds=3,
-        attacked=500,
-        outside=2000,
-        toy_steps=1000,
-        pairs=512,
-        timed=25,
-    ),
-    "full": Size(
-        cifar=LARGE,
-        choices=LARGE,
-        corruption=LARGE,
-        tiny=replace(LARGE, stride=2),
-        speech=replace(SPEECH, width=64, epochs=100),
-        classes=200,
-        seeds=3,
-        attacked=10000,
-        outside=10000,
-        toy_steps=1000,
-        pairs=5000,
-        timed=50,
-    ),
+FALLING = {
+    "cosine": "falling to 0 by a cosine",
+    "warmup": "rising from 0 within a tenth of the steps, then falling to 0 by a cosine",
 }
 
 
@@ -168,6 +58,16 @@ class Case(NamedTuple):
     method: Method
 
 
+class Start(NamedTuple):
+    """What ``loop.train`` and ``loop.Run`` take, on the device to train on."""
+
+    model: nn.Module
+    data: loop.Data
+    mixer: nn.Module | None
+    settings: loop.Settings
+    augment: loop.Augment | None
+
+
 class Trained(NamedTuple):
     """A network that has seen its last epoch."""
 
@@ -178,6 +78,8 @@ class Trained(NamedTuple):
     rows: list[dict[str, float]]
     """What ``loop.train`` returns."""
     seconds: float
+    speed: float
+    """Images a second, of the median epoch."""
 
 
 class Measured(NamedTuple):
@@ -185,6 +87,19 @@ class Measured(NamedTuple):
 
     values: dict[str, float]
     seconds: float
+    origin: dict[str, str]
+    """Device, date and commit."""
+
+
+class Surveyed(NamedTuple):
+    """What was found of all cases and seeds, and how long that took."""
+
+    rows: list[Row]
+    seconds: float
+
+
+class OutOfTimeError(Exception):
+    """The minutes are used up."""
 
 
 @dataclass(frozen=True)
@@ -200,49 +115,73 @@ class Lab:
     size_name: str
     seeds: Sequence[int]
     quiet: bool = False
+    until: float | None = None
+    """When to stop, by ``time.monotonic``."""
+    epochs: int | None = None
+    """Other than the size's, of the tables that train on images."""
+    compiles: bool = False
+    """Whether networks are compiled, where the method lets them be."""
 
     @property
     def size(self) -> Size:
-        return SIZES[self.size_name]
+        size = SIZES[self.size_name]
+        if self.epochs is None:
+            return size
+        cifar, tiny = (replace(each, epochs=self.epochs) for each in (size.cifar, size.tiny))
+        return replace(size, cifar=cifar, tiny=tiny)
+
+    @property
+    def is_out_of_time(self) -> bool:
+        return self.until is not None and time.monotonic() >= self.until
 
     @property
     def device(self) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-    def trained(self, task: Task, method: Method, seed: int) -> Trained:
-        """The network, trained now or before."""
+    def start(self, task: Task, method: Method, seed: int) -> Start:
+        """All that training starts from."""
         recipe = task.recipe
         # Before the seeds are set: data may come from a network that is trained for them.
         data = task.data(seed)
-        device = loop.start(seed)
+        device = loop.start(seed, deterministic=self.size.deterministic)
         data = data.to(device)
         # Channels last: a fifth faster on a CPU.
         model = task.model(data.num_classes, method).to(device, memory_format=torch.channels_last)
-        mixer = loop.make_mixer(
-            method.mixer,
-            model,
-            data.num_classes,
-            generator=loop.seeded(seed, "mixer"),
-            **_options(method, data),
-        )
+        if self.compiles and method.mixer != "manifold":  # which mixes between layers
+            model.compile()
+        mixer = make_mixer(method, model, data, loop.seeded(seed, "mixer"))
         settings = loop.Settings(
-            epochs=_epochs(recipe, method),
+            epochs=recipe.epochs_of(method),
             batch_size=recipe.batch_size,
             lr=recipe.lr,
+            schedule=recipe.schedule,
             clean_weight=method.clean_weight,
             adversarial_prob=method.adversarial_prob,
+            amp=recipe.amp,
             seed=seed,
         )
+        augment = sources.crop_and_flip if recipe.crop_and_flip else None
+        return Start(model, data, mixer, settings, augment)
+
+    def trained(self, task: Task, method: Method, seed: int) -> Trained:
+        """The network, trained now or before.
+
+        Raises OutOfTimeError where the minutes don't suffice; another run goes on from there.
+        """
+        if self.is_out_of_time:
+            raise OutOfTimeError
+        model, data, mixer, settings, augment = self.start(task, method, seed)
         out = self.folder(task, method, seed)
         clock = _Clock(out / "seconds.json")
         with self.bar(
             total=settings.epochs, desc=f"{task.name}, {method.name}, seed {seed}", unit="epoch"
         ) as bar:
 
-            def after_epoch(row: dict[str, float]) -> None:
+            def after_epoch(row: dict[str, float]) -> bool:
                 clock.save()
                 bar.update(int(row["epoch"]) - bar.n)
-                bar.set_postfix(loss=f"{row['loss']:.3f}", error=f"{row['top1_error']:.1f} %")
+                bar.set_postfix({name: f"{row[name]:.3g}" for name in row if name != "epoch"})
+                return self.is_out_of_time
 
             rows = loop.train(
                 model,
@@ -250,12 +189,17 @@ class Lab:
                 mixer,
                 settings,
                 out=out,
-                augment=sources.crop_and_flip if recipe.crop_and_flip else None,
+                augment=augment,
                 resume=True,
                 quiet=True,
+                save_every=self.size.save_every,
+                test_every=self.size.test_every,
                 after_epoch=after_epoch,
             )
-        return Trained(model.eval(), data, rows, clock.saved)
+        if len(rows) < settings.epochs:
+            raise OutOfTimeError
+        speed = len(data.train) / median(clock.epochs)
+        return Trained(model.eval(), data, rows, clock.seconds, speed)
 
     def measured(
         self,
@@ -271,7 +215,9 @@ class Lab:
             trained = self.trained(task, method, seed)
             began = now()
             values = measure(trained)
-            taken = {"values": values, "seconds": trained.seconds + now() - began}
+            seconds = trained.seconds + now() - began
+            origin = _origin(self.device)
+            taken = {"values": values, "seconds": seconds, "origin": origin}
             loop.replace_file(path, json.dumps(taken).encode())
             if not self.quiet:
                 numbers = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
@@ -284,22 +230,23 @@ class Lab:
         cases: Sequence[Case],
         measure: Callable[[Trained], dict[str, float]],
         lecture: Mapping[str, dict[str, float]],
-    ) -> tuple[list[Row], float]:
-        """What ``measure`` says of all cases and seeds, and how long that took.
+    ) -> Surveyed:
+        """What ``measure`` says of all cases and seeds, as far as the minutes go.
 
         Seed by seed: what is cut off has told something of every row.
         """
-        found = {
-            (seed, number): self.measured(what, case.task, case.method, seed, measure)
-            for seed in self.bar(self.seeds, desc=what, unit="seed")
-            for number, case in enumerate(self.bar(cases, desc=f"{what}, rows", unit="row"))
-        }
+        found: list[dict[int, Measured]] = [{} for _ in cases]
+        for seed in self.bar(self.seeds, desc=what, unit="seed"):
+            for case, own in zip(self.bar(cases, desc=what, unit="row"), found, strict=True):
+                with suppress(OutOfTimeError):
+                    own[seed] = self.measured(what, case.task, case.method, seed, measure)
         rows = []
-        for number, case in enumerate(cases):
-            each = [found[seed, number].values for seed in self.seeds]
-            values = {column: [one[column] for one in each] for column in each[0]}
-            rows.append(Row(case.name, values, lecture.get(", ".join(case.name), {})))
-        return rows, sum(one.seconds for one in found.values())
+        for case, own in zip(cases, found, strict=True):
+            every = [one.values for one in own.values()]
+            values = {column: [one[column] for one in every] for column in (every or [{}])[0]}
+            origins = [Origin(seed, **one.origin) for seed, one in own.items()]
+            rows.append(Row(case.name, values, lecture.get(", ".join(case.name), {}), origins))
+        return Surveyed(rows, sum(one.seconds for own in found for one in own.values()))
 
     def settings(self, recipe: Recipe) -> dict[str, str]:
         """What a reader has to know of how networks were trained."""
@@ -311,9 +258,10 @@ class Lab:
             "network": f"{recipe.net}, width {recipe.width}, first stride {recipe.stride}",
             "images": f"{images} to train, {tested} to test, "
             + ("cropped and flipped" if recipe.crop_and_flip else "no other augmentation"),
-            "training": f"{recipe.epochs} epochs (half: {_epochs(recipe, HALF)}), batches of "
+            "training": f"{recipe.epochs} epochs (half: {recipe.epochs_of(HALF)}), batches of "
             f"{recipe.batch_size}, SGD with Nesterov momentum 0.9, weight decay 5e-4, "
-            f"learning rate {recipe.lr} falling to 0 by a cosine: one setting for all rows",
+            f"learning rate {recipe.lr} {FALLING[recipe.schedule]}"
+            f"{', bfloat16 autocast' if recipe.amp else ''}: one setting for all rows",
         }
 
     def folder(self, task: Task, method: Method, seed: int) -> Path:
@@ -331,15 +279,25 @@ class Lab:
         return tqdm(iterable, leave=False, disable=True if self.quiet else None, **options)
 
 
-def _epochs(recipe: Recipe, method: Method) -> int:
-    return max(round(recipe.epochs * method.epochs), 1)
+def _origin(device: torch.device) -> dict[str, str]:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {"device": name, "date": date.today().isoformat(), "commit": _commit()}
 
 
-def _options(method: Method, data: loop.Data) -> dict[str, Any]:
-    """The mixer's, with blocks of 4 pixels to be moved by Puzzle Mix, as published."""
-    if method.mixer != "puzzle":
-        return method.options
-    return {"transport_grid": data.train.shape[-1] // 4} | method.options
+@lru_cache
+def _commit() -> str:
+    """Of the sources that run, with a "+" where they were changed since; "unknown" without git."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head, changed = (
+            subprocess.run(
+                [*git, *words], capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for words in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "-uno"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + "+" * bool(changed)
 
 
 class _Clock:
@@ -350,12 +308,18 @@ class _Clock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.saved = float(json.loads(path.read_text())) if path.exists() else 0.0
-        self.began = now() - self.saved
+        self.epochs: list[float] = json.loads(path.read_text()) if path.exists() else []
+        self.began = now()
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.epochs)
 
     def save(self) -> None:
-        self.saved = now() - self.began
-        loop.replace_file(self.path, json.dumps(self.saved).encode())
+        """Count an epoch, with the tests and saving that went with it."""
+        self.epochs.append(now() - self.began)
+        self.began = now()
+        loop.replace_file(self.path, json.dumps(self.epochs).encode())
 
 
 def now() -> float:

@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from torch import Tensor, nn
+from torch import Tensor
 
 from .examples import loop
-from .lab import CUTMIX, CUTOUT, INPUT, METHODS, PUZZLE, VANILLA, Case, Lab, Trained
+from .lab import Case, Lab, Trained
+from .methods import CUTMIX, CUTOUT, INPUT, METHODS, PUZZLE, VANILLA, class_activation
 from .report import OURS, Row, Table, save
 from .tasks import Scenes, tiny_imagenet
 
@@ -33,7 +34,7 @@ def build(lab: Lab) -> Table:
     def measure(trained: Trained) -> dict[str, float]:
         model, labels = trained.model, trained.data.test_labels
         images = loop.floating(trained.data.test)
-        near = overlap(largest_boxes(activation(model, images, labels)), boxes.to(lab.device))
+        near = overlap(largest_boxes(class_activation(model, images, labels)), boxes.to(lab.device))
         with torch.inference_mode():
             guesses = torch.cat([model(part).argmax(1) for part in images.split(500)])
         found = near >= 0.5
@@ -67,22 +68,6 @@ def build(lab: Lab) -> Table:
         seeds=list(lab.seeds),
         seconds=seconds,
     )
-
-
-@torch.inference_mode()
-def activation(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Class activation maps of the labels (Zhou et al., CVPR 2016) in [0, 1], [N, Y, X].
-
-    Exact, as the networks end in a mean over places and a linear layer.
-    """
-    parts = []
-    for part, wanted in zip(images.split(250), labels.split(250), strict=True):
-        weight = model.head.weight[wanted]
-        maps = torch.einsum("nchw,nc->nhw", model.features(part), weight)[:, None]
-        parts.append(F.interpolate(maps, part.shape[2:], mode="bilinear", align_corners=False))
-    every = torch.cat(parts)[:, 0]
-    low, high = every.amin((1, 2), keepdim=True), every.amax((1, 2), keepdim=True)
-    return (every - low) / (high - low).clamp_min(1e-12)
 
 
 def largest_boxes(maps: Tensor, threshold: float = THRESHOLD) -> Tensor:
@@ -131,7 +116,7 @@ def _maps(lab: Lab, scenes: Scenes, count: int = 6) -> Figure:
     for method, row in zip(SHOWN, panels, strict=True):
         trained = lab.trained(scenes.task, method, lab.seeds[0])
         images = loop.floating(trained.data.test[chosen])
-        maps = activation(trained.model, images, trained.data.test_labels[chosen])
+        maps = class_activation(trained.model, images, trained.data.test_labels[chosen])
         boxes = zip(scenes.boxes[chosen].tolist(), largest_boxes(maps).tolist(), strict=True)
         for panel, image, heat, ends in zip(row, images.cpu(), maps.cpu(), boxes, strict=True):
             panel.imshow(image.mean(0), cmap="gray", vmin=0, vmax=1)

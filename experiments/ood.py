@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from .examples import loop
-from .lab import METHODS, Case, Lab, Trained
+from .lab import Case, Lab, Trained
+from .methods import METHODS
 from .report import Table, spread
 from .tasks import IN_CIFAR, cifar, outside
 

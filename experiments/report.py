@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -20,15 +20,28 @@ INK, QUIET, OURS = "#1f2328", "#8b949e", "#d9622b"
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where the numbers of one seed come from."""
+
+    seed: int
+    device: str
+    date: str
+    commit: str
+    """Of the sources, shortened."""
+
+
+@dataclass(frozen=True)
 class Row:
     """A line of a table."""
 
     name: list[str]
     """Under each of the table's heads."""
     values: dict[str, list[float]]
-    """By column, one value a seed."""
+    """By column, one value a seed, in the order of ``origins``."""
     lecture: dict[str, float]
     """What the lecture has in this place, by column."""
+    origins: list[Origin] = field(default_factory=list)
+    """One a seed that was measured; none where that wasn't kept."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,7 @@ def spread(
             [group, *row.name],
             {column: row.values[f"{group}, {column}"] for column in columns},
             lecture.get(", ".join([group, *row.name]), {}),
+            row.origins,
         )
         for group in groups
         for row in rows
@@ -76,7 +90,56 @@ def write(table: Table, folder: Path, name: str) -> None:
 def read(path: Path) -> Table:
     """A table from its JSON."""
     content = json.loads(path.read_text())
-    return Table(**content | {"rows": [Row(**row) for row in content["rows"]]})
+    rows = [
+        Row(**row | {"origins": [Origin(**one) for one in row.get("origins", [])]})
+        for row in content["rows"]
+    ]
+    return Table(**content | {"rows": rows})
+
+
+def merge(tables: Sequence[Table]) -> Table:
+    """One table of several that were made by the same command, with the seeds of all.
+
+    Of a seed that several have, the first table's numbers count. Raises ValueError where tables
+    differ in more than their seeds, or don't say which those are.
+    """
+    first, *others = tables
+    for other in others:
+        for part in ("title", "heads", "columns", "settings"):
+            if getattr(first, part) != getattr(other, part):
+                raise ValueError(
+                    f"{part}: expected {getattr(first, part)}, got {getattr(other, part)}"
+                )
+    names = list(dict.fromkeys(tuple(row.name) for table in tables for row in table.rows))
+    merged = []
+    for name in names:
+        same = [row for table in tables for row in table.rows if tuple(row.name) == name]
+        merged.append(_merged_row(same))
+    return replace(
+        first,
+        rows=merged,
+        notes=list(dict.fromkeys(note for table in tables for note in table.notes)),
+        seeds=sorted({seed for table in tables for seed in table.seeds}),
+        seconds=sum(table.seconds for table in tables),
+    )
+
+
+def _merged_row(rows: Sequence[Row]) -> Row:
+    """Rows of one name: each seed once, in ascending order."""
+    found: dict[int, tuple[Origin, dict[str, float]]] = {}
+    for row in rows:
+        for number, origin in enumerate(row.origins):
+            values = {column: every[number] for column, every in row.values.items()}
+            found.setdefault(origin.seed, (origin, values))
+        if not row.origins and row.values:
+            raise ValueError(f"{', '.join(row.name)}: expected the origin of each seed, got none")
+    ordered = [found[seed] for seed in sorted(found)]
+    columns = [column for row in rows for column in row.values]
+    return replace(
+        rows[0],
+        values={column: [values[column] for _, values in ordered] for column in columns},
+        origins=[origin for origin, _ in ordered],
+    )
 
 
 def markdown(table: Table, name: str) -> str:
@@ -87,7 +150,7 @@ def markdown(table: Table, name: str) -> str:
     digits = {column: _digits(table.rows, column) for column in table.columns}
     for row in table.rows:
         cells = [_cell(row, column, digits[column]) for column in table.columns]
-        lines.append(_line([*row.name, *cells]))
+        lines.append(_line([*row.name[:-1], _with_seeds(row, table.seeds), *cells]))
     seeds = ", ".join(map(str, table.seeds))
     several = f"mean ± standard deviation over the seeds {seeds}"
     lines += ["", several.capitalize() + "." if len(table.seeds) > 1 else f"Seed {seeds}."]
@@ -96,6 +159,7 @@ def markdown(table: Table, name: str) -> str:
     lines += ["", f"![The same as a plot]({name}.png)", ""]
     lines += [f"- {key}: {value}" for key, value in table.settings.items()]
     lines += [f"- work, training included: {table.seconds / 60:.1f} minutes"]
+    lines += [f"- made: {made}" for made in _made(table.rows)]
     if table.notes:
         lines += ["", "\n\n".join(table.notes)]
     return "\n".join(lines) + "\n"
@@ -104,6 +168,7 @@ def markdown(table: Table, name: str) -> str:
 def figure(table: Table) -> Figure:
     """A panel a column: each seed a dot, the mean a bar."""
     columns = [c for c in table.columns if any(c in row.values for row in table.rows)]
+    columns = columns or table.columns[:1]
     sheet = Figure(
         figsize=(2.2 + 1.9 * len(columns), 1.0 + 0.2 * len(table.rows)), layout="constrained"
     )
@@ -144,6 +209,30 @@ def _legend() -> list[Line2D]:
         Line2D([], [], color=INK, label="mean", **bar),
         Line2D([], [], color=OURS, label="mean, Puzzle Mix", **bar),
     ]
+
+
+def _with_seeds(row: Row, seeds: Sequence[int]) -> str:
+    """A row's last name, and the seeds that it has where others have more."""
+    name, own = row.name[-1], [origin.seed for origin in row.origins]
+    if not row.values:
+        return f"{name} (not yet)"
+    return f"{name} ({_seeds(own)})" if own and own != list(seeds) else name
+
+
+def _made(rows: Sequence[Row]) -> list[str]:
+    """On which device, on which day and by which sources seeds were measured."""
+    found: dict[tuple[str, str, str], set[int]] = {}
+    for row in rows:
+        for one in row.origins:
+            found.setdefault((one.device, one.date, one.commit), set()).add(one.seed)
+    return [
+        f"{_seeds(sorted(seeds))} on {device}, {date}, by {commit}"
+        for (device, date, commit), seeds in sorted(found.items())
+    ]
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .examples import loop
-from .lab import ADV, METHODS, Case, Lab, Trained
+from .lab import Case, Lab, Trained
+from .methods import ADV, METHODS
 from .report import Table, spread
 from .tasks import cifar
 

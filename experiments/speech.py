@@ -10,8 +10,10 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from .examples import data, loop, nets
-from .lab import Case, Lab, Method, Recipe, Task, Trained
+from .lab import Case, Lab, Task, Trained
+from .methods import Method
 from .report import Table
+from .sizes import Recipe
 
 VALIDATION, TEST = "validation error, %", "test error, %"
 METHODS = (

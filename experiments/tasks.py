@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .examples import data, loop, nets
-from .lab import Lab, Method, Recipe, Size, Task
+from .lab import Lab, Task
+from .methods import Method
+from .sizes import Recipe, Size
 
 IN_CIFAR = (
     "bullfrog", "tailed frog", "goose", "black stork", "king penguin", "albatross", "Chihuahua",

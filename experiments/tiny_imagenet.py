@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from .examples import loop
-from .lab import ADV, HALF_ADV, METHODS, Case, Lab, Trained
+from .lab import Case, Lab, Trained
+from .methods import ADV, HALF_ADV, METHODS
 from .report import Table
 from .robustness import attack
 from .tasks import tiny_imagenet

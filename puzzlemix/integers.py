@@ -16,22 +16,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = [
-    "BITS",
-    "LabelCost",
-    "LabelingIntegers",
-    "convex_label_cost",
-    "cut_integers",
-    "cut_magnitude",
-    "is_convex",
-    "label_integers",
-    "labeling_integers",
-    "labeling_magnitude",
-    "largest",
-    "power_of_two",
-    "to_integers",
-]
-
 BITS = 30
 """A scaled problem sums to less than 2**BITS."""
 

@@ -5,37 +5,37 @@ Each draws random numbers, makes a ``Plan`` of them, and applies it to images an
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate, get_worker_info
 
+from . import draws
 from .keywords import suggests_keywords
-from .ops.border import OPERATORS, library
 from .ops.puzzle import planned
 from .plan import Plan, expect_labels
 from .puzzle import puzzle_mix
 from .results import PuzzlePlan
-from .validate import (
+from .validate.elementary import (
     FLOATS,
     Grid,
+    expect_dtype,
+    expect_integer,
+    expect_number,
+    expect_tensor,
+)
+from .validate.puzzle import (
     PerChannel,
     PuzzleOptions,
     expect_dividing,
-    expect_dtype,
     expect_grids,
     expect_images,
-    expect_integer,
-    expect_number,
     expect_options,
     expect_saliency,
-    expect_tensor,
     grid_of,
 )
 
@@ -45,6 +45,7 @@ __all__ = ["CutMix", "Cutout", "MixUp", "Mixer", "PuzzleMix"]
 _STATE = "_extra_state"  # PyTorch's name for what get_extra_state returns
 DEFAULT_GRIDS = (2, 4, 8, 16)
 """The published grids. Without ``grids`` a mixer uses those of them that divide the images."""
+
 
 Rng = torch.Generator | None
 Drawn = tuple[Tensor | None, float | Tensor, Any]
@@ -99,7 +100,7 @@ class Mixer(nn.Module):
         self.prob = float(prob)
         self.per_sample = per_sample
         self.generator = generator
-        self._key = _registered(self)
+        self._key = draws.key_of(self)
 
     def forward(
         self, images: Tensor, labels: Tensor, saliency: Tensor | None = None
@@ -171,7 +172,7 @@ class Mixer(nn.Module):
         if isinstance(self.generator, bytes):
             of_generator = torch.frombuffer(bytearray(self.generator), dtype=torch.uint8)
             self.generator = torch.Generator().set_state(of_generator)
-        self._key = _registered(self)
+        self._key = draws.key_of(self)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
@@ -229,16 +230,17 @@ class Mixer(nn.Module):
 
     def _takes(self, rng: Rng) -> bool:
         """Draw whether this batch is mixed."""
-        return self.prob == 1 or float(_uniform(1, rng)) < self.prob
+        return self.prob == 1 or float(draws.uniform(1, rng)) < self.prob
 
     def _drawn(self, images: Tensor, rng: Rng, choices: int = 0) -> Drawn:
         """Draw partners, lambda and what else the method needs, in this order; partners on the
         device of the images."""
+        drawn: Drawn
         if self._is_traced():
-            index, lam, more = OPERATORS.draw.default(_turn, self._key, len(images), choices)
-            lam = lam.expand(len(images))
+            drawn = draws.by_operator(self._key, len(images), choices)
         else:
-            index, lam, more = self._draw(len(images), rng, choices)
+            drawn = self._draw(len(images), rng, choices)
+        index, lam, more = drawn
         if not self._pairs:
             return None, lam, more
         assert index is not None
@@ -247,13 +249,33 @@ class Mixer(nn.Module):
     def _draw(self, count: int, rng: Rng, choices: int) -> Drawn:
         index = torch.randperm(count, generator=rng, device="cpu") if self._pairs else None
         if self.per_sample:
-            lam: float | Tensor = _beta(self.alpha, count, rng)
+            lam: float | Tensor = draws.beta(self.alpha, count, rng)
         else:
-            lam = _beta_number(self.alpha, rng)
+            lam = draws.beta_number(self.alpha, rng)
         return index, lam, self._draw_more(lam, rng, choices)
 
     def _draw_more(self, lam: float | Tensor, rng: Rng, choices: int) -> Any:
         return None
+
+    def _draw_all(self, count: int, choices: int) -> draws.Three:
+        """The draws of a batch in compiled code; lambda is 1 for one that isn't to be mixed."""
+        index, lams, more = self._draw_like(count)
+        rng = self._rng()
+        if not self._takes(rng):
+            return torch.arange(count, device="cpu"), lams.fill_(1), more.zero_()
+        partners, lam, others = self._draw(count, rng, choices)
+        lams.copy_(torch.as_tensor(lam, device="cpu"))
+        index = index if partners is None else partners
+        return index, lams, more if others is None else others.view_as(more)
+
+    def _draw_like(self, count: int) -> draws.Three:
+        """Tensors like those of `_draw_all`, with anything in them."""
+        index = torch.empty(count, dtype=torch.int64, device="cpu")
+        lams = torch.empty(count if self.per_sample else 1, dtype=torch.float64, device="cpu")
+        return index, lams, self._more_like(lams)
+
+    def _more_like(self, lams: Tensor) -> Tensor:
+        return lams.new_empty(0)
 
 
 class MixUp(Mixer):
@@ -285,7 +307,10 @@ class _Box(Mixer):
 
     def _draw_more(self, lam: float | Tensor, rng: Rng, choices: int) -> Any:
         """Centres of boxes, in units of the image's sides: one for the batch, or [2, N]."""
-        return _uniform((2, len(lam)) if isinstance(lam, Tensor) else 2, rng)
+        return draws.uniform((2, len(lam)) if isinstance(lam, Tensor) else 2, rng)
+
+    def _more_like(self, lams: Tensor) -> Tensor:
+        return lams.new_empty((2, len(lams)))
 
     def _box(self, images: Tensor, lam: Any, centre: Tensor) -> tuple[Tensor, Tensor]:
         """Ratio [N] and mask [N, Y, X] for one box, clipped at the border: the mask is 0 inside."""
@@ -490,6 +515,9 @@ class PuzzleMix(Mixer):
     def _draw_more(self, lam: float | Tensor, rng: Rng, choices: int) -> Any:
         return torch.randint(choices, (), generator=rng, device="cpu")
 
+    def _more_like(self, lams: Tensor) -> Tensor:
+        return lams.new_empty((), dtype=torch.int64)
+
 
 def _in_words_of_a_mixer(decide: Callable[..., PuzzlePlan], *problem: Any) -> PuzzlePlan:
     """Reword an error for a mixer's arguments: both images, and both maps, come from one batch."""
@@ -542,83 +570,3 @@ def _ends(centre: float, reach: float, size: int) -> tuple[int, int]:
     """The first pixel of a box along an axis, and the one after its last."""
     low, high = (min(max(end, 0.0), 1.0) for end in (centre - reach, centre + reach))
     return round(low * size), round(high * size)
-
-
-def _uniform(shape: int | tuple[int, ...], rng: torch.Generator | None) -> Tensor:
-    return torch.rand(shape, generator=rng, dtype=torch.float64, device="cpu")
-
-
-def _beta(alpha: float, count: int, rng: torch.Generator | None) -> Tensor:
-    """Draws from Beta(alpha, alpha), [count] float64.
-
-    A Beta variate is X / (X + Y) of two Gamma(alpha) variates, and Gamma(alpha) is
-    Gamma(alpha + 1) times U^(1/alpha). Computed by logarithms, as for a small alpha X and Y would
-    both underflow to 0.
-    """
-    if count == 1:
-        return torch.tensor([_beta_number(alpha, rng)], dtype=torch.float64, device="cpu")
-    shape = torch.full((2, count), alpha + 1, dtype=torch.float64, device="cpu")
-    gamma = torch._standard_gamma(shape, generator=rng)
-    # xlogy rather than log, because MKL's threads in log may wait milliseconds for a busy core.
-    logarithm = torch.xlogy(1.0, gamma) + (-_uniform((2, count), rng)).log1p() / alpha
-    return (logarithm[0] - logarithm[1]).sigmoid()
-
-
-def _beta_number(alpha: float, rng: torch.Generator | None) -> float:
-    """One draw as a Python number, without the eight tensor operations of `_beta` (10 us)."""
-    shape = torch.full((2,), alpha + 1, dtype=torch.float64, device="cpu")
-    gamma1, gamma2 = torch._standard_gamma(shape, generator=rng).tolist()
-    uniform1, uniform2 = _uniform(2, rng).tolist()
-    one = math.log(gamma1) + math.log1p(-uniform1) / alpha
-    other = math.log(gamma2) + math.log1p(-uniform2) / alpha
-    small = math.exp(-abs(one - other))
-    return (1 if one >= other else small) / (1 + small)
-
-
-# ---- Draws within compiled code -----------------------------------------------------------------
-
-_mixers: WeakValueDictionary[int, Mixer] = WeakValueDictionary()
-_keys = itertools.count()
-_turn = torch.zeros(1, device="cpu")
-"""Each draw declares to compilers that it writes this: so they keep draws in order and apart."""
-
-
-def _registered(mixer: Mixer) -> int:
-    """A key by which the operator finds a mixer, as generators can't be arguments of operators."""
-    key = next(_keys)
-    _mixers[key] = mixer
-    return key
-
-
-def _draw(turn: Tensor, key: int, count: int, choices: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The draws of a mixer as an operator; lambda is 1 for a batch that isn't to be mixed."""
-    mixer = _mixers[key]
-    index, lams, more = _draw_like(turn, key, count, choices)
-    rng = mixer._rng()
-    if not mixer._takes(rng):
-        return torch.arange(count, device="cpu"), lams.fill_(1), more.zero_()
-    partners, lam, others = mixer._draw(count, rng, choices)
-    if partners is not None:
-        index = partners
-    if others is not None:
-        more = others.view_as(more)
-    return index, lams.copy_(torch.as_tensor(lam, device="cpu")), more
-
-
-def _draw_like(turn: Tensor, key: int, count: int, choices: int) -> tuple[Tensor, Tensor, Tensor]:
-    mixer = _mixers[key]
-    lams = torch.empty(count if mixer.per_sample else 1, dtype=torch.float64, device="cpu")
-    more = torch.empty(0, device="cpu")
-    if isinstance(mixer, _Box):
-        more = lams.new_empty((2, len(lams)))
-    elif isinstance(mixer, PuzzleMix):
-        more = torch.empty((), dtype=torch.int64, device="cpu")
-    return torch.empty(count, dtype=torch.int64, device="cpu"), lams, more
-
-
-library.define(
-    "draw(Tensor(a!) turn, int mixer, SymInt count, int choices) -> (Tensor, Tensor, Tensor)",
-    tags=(torch.Tag.nondeterministic_seeded,),
-)
-library.impl("draw", _draw, "CPU")
-torch.library.register_fake("puzzlemix::draw", _draw_like, lib=library)

@@ -31,19 +31,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .validate import (
-    Grid,
+from .validate.elementary import Grid, reads_values
+from .validate.puzzle import (
     PerChannel,
     PuzzleOptions,
     expect_grids,
     expect_mask,
     expect_pairs,
     expect_sources,
-    expect_values,
     mixing_ratio,
-    reads_values,
     with_std,
 )
+from .validate.values import expect_values
 
 __all__ = ["Objective", "objective"]
 
@@ -116,14 +115,14 @@ def objective(
         labels, beta, gamma, eta, xi, neighborhood, smoothness, mean, std, transport=None
     )
     options = with_std(options, x1)
-    expect_mask(mask, "x1", x1)
-    expect_sources(source1, source2, "x1", x1)
+    expect_mask(mask, x1)
+    expect_sources(source1, source2, x1)
     moved = source1 if source1 is not None else source2
     grid = (mask.shape[1], mask.shape[2])
     fine = grid if moved is None else (moved.shape[1], moved.shape[2])
     given = {"x1": x1, "saliency1": saliency1, "saliency2": saliency2}
     expect_grids(grid, fine, given, ("mask", "source1" if source1 is not None else "source2"))
-    ratio = mixing_ratio(lam, "x1", x1)
+    ratio = mixing_ratio(lam, x1)
     if reads_values(x1):
         held = ratio if isinstance(ratio, Tensor) else None
         expect_values("puzzle_plan", x1, x2, saliency1, saliency2, held, None)

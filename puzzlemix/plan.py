@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from .ops.mix import check_labels, mix_labels, mix_tensors
-from .validate import FLOATS, INTEGERS, expect_dtype, expect_tensor, reads_values
+from .validate.elementary import FLOATS, INTEGERS, expect_dtype, expect_tensor, reads_values
 
 __all__ = ["Plan", "expect_labels", "weights_of"]
 

@@ -10,12 +10,17 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from . import validate
 from .keywords import suggests_keywords
 from .ops.mix import mixed
 from .ops.puzzle import planned
 from .results import PuzzleMixResult
-from .validate import PerChannel, PuzzleOptions
+from .validate.puzzle import (
+    PerChannel,
+    PuzzleOptions,
+    expect_options,
+    expect_pairs,
+    grids_of,
+)
 
 __all__ = ["puzzle_mix"]
 
@@ -90,9 +95,9 @@ def puzzle_mix(
     options = PuzzleOptions(
         labels, beta, gamma, eta, xi, neighborhood, smoothness, mean, std, cut, transport, cycles
     )
-    validate.expect_pairs(x1, x2, saliency1, saliency2)
-    validate.expect_options(options)
-    coarse, fine = validate.grids_of(grid, transport_grid, x1, saliency1, saliency2)
+    expect_pairs(x1, x2, saliency1, saliency2)
+    expect_options(options)
+    coarse, fine = grids_of(grid, transport_grid, x1, saliency1, saliency2)
     plan = planned(x1, x2, saliency1, saliency2, lam, None, coarse, fine, options)
     images = mixed(x1, x2, plan.mask, plan.source1, plan.source2, None, True)
     return PuzzleMixResult(

@@ -29,7 +29,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.parameter import is_lazy
 
 from .plan import expect_labels, weights_of
-from .validate import FLOATS, expect_dtype, expect_integer, expect_tensor
+from .validate.elementary import FLOATS, expect_dtype, expect_integer, expect_tensor
 
 __all__ = [
     "FirstPass",

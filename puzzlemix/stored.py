@@ -22,7 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from .validate import expect_integer, expect_saliency, expect_tensor
+from .validate.elementary import expect_integer, expect_tensor
+from .validate.puzzle import expect_saliency
 
 __all__ = ["StoredSaliency", "store_saliency"]
 

@@ -19,14 +19,8 @@ from torch.amp import GradScaler
 from .mixers import Mixer, PuzzleMix
 from .plan import expect_labels, weights_of
 from .saliency import FirstPass, Loss, first_pass, loss_of, magnitude, real
-from .validate import (
-    FLOATS,
-    expect_dtype,
-    expect_images,
-    expect_number,
-    expect_tensor,
-    per_channel,
-)
+from .validate.elementary import FLOATS, expect_dtype, expect_number, expect_tensor
+from .validate.puzzle import expect_images, per_channel
 
 __all__ = ["puzzle_mix_backward"]
 

@@ -15,8 +15,9 @@ import torch
 from hypothesis import settings
 from teams import Team
 
-from puzzlemix import _core, ops, reference, validate
+from puzzlemix import _core, ops, reference
 from puzzlemix.arrays import accepts_numpy
+from puzzlemix.validate.elementary import debugging
 
 # The benchmarks, behind the installed package, which the checkout must not hide here.
 sys.path.append(str(Path(__file__).parents[1]))
@@ -59,10 +60,10 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Any]:
         yield {"reference": reference, "ops": ops}[request.param]
         return
     on = _on_cuda if request.param == "cuda" else partial(_on_team, int(request.param[-1]))
-    before = validate.debugging()
-    validate.debug(True)
+    before = debugging()
+    ops.debug(True)
     yield SimpleNamespace(**{name: on(getattr(ops, name)) for name in _SOLVERS})
-    validate.debug(before)
+    ops.debug(before)
 
 
 @pytest.fixture

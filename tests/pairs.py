@@ -11,6 +11,18 @@ from torch import Generator, Tensor
 from puzzlemix.objective import objective
 from puzzlemix.results import PuzzleMixResult, PuzzlePlan
 
+SETTINGS: list[dict[str, Any]] = [
+    {"grid": 4},
+    {"grid": (2, 8), "labels": 2, "transport": "exact"},
+    {"grid": (4, 2), "transport_grid": (8, 8), "labels": 4, "cut": "exact"},
+    {"grid": 2, "transport_grid": 16, "smoothness": "bilinear", "labels": 5, "cycles": 3},
+    {"grid": 8, "transport": None, "smoothness": "bilinear", "cut": "exact"},
+    {"grid": 4, "cycles": 4, "xi": 0.05, "gamma": 2.5, "beta": 3.0, "std": 0.25, "mean": 0.5},
+    {"grid": 1},
+    {"grid": 16, "neighborhood": 1, "eta": 0.0},
+]
+"""Options of ``puzzle_mix`` that differ in every respect, for pairs of 16 x 32 pixels."""
+
 
 class Pairs(NamedTuple):
     """The first arguments of ``puzzle_mix`` and ``objective``."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from puzzlemix import validate
 from puzzlemix.ops import border
+from puzzlemix.validate.elementary import debugging
+from puzzlemix.validate.values import Fault
 
 
 class Team:
@@ -37,10 +38,10 @@ class Team:
     def __exit__(self, *exception: object) -> None:
         border.run_on_cpu = self._on_cpu
 
-    def _run(self, operator: Any, problem: dict[str, object]) -> validate.Fault | None:
+    def _run(self, operator: Any, problem: dict[str, object]) -> Fault | None:
         if not hasattr(operator, "run_on_team"):
             return self._on_cpu(operator, problem)
-        if validate.debugging() and (fault := self._on_cpu(operator, problem)):
+        if debugging() and (fault := self._on_cpu(operator, problem)):
             return fault
         if "label_cost_in_host_memory" in problem:
             problem["label_cost_in_host_memory"] = self.seed % 2 == 0

@@ -242,7 +242,7 @@ def test_a_goal_is_against_the_fastest_peer():
 
 
 def test_a_goal_may_be_against_times_that_are_known():
-    """Of which the least counts."""
+    """The ratio is against the least of the known times."""
     goal = goals.Goal("whole", ("elsewhere",), 5, known=(12, 40))
     rows = [row("whole", PUZZLEMIX, 2), row("whole", "elsewhere", 1)]
     (verdict,) = goals.judge(rows, [goal])

@@ -12,7 +12,9 @@ from calls import FUNCTIONS, LABELINGS, Arguments, call, good
 from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
-from puzzlemix import validate
+from puzzlemix.validate import contracts
+from puzzlemix.validate.values import expect_values
+from puzzlemix.validate.values import refused as worded
 
 FLOATS = "float16, bfloat16, float32 or float64"
 COSTS = "float16, bfloat16, float32, float64, int32 or int64"
@@ -314,6 +316,9 @@ def test_other_second_images_come_with_a_partner_only(backend: ModuleType, funct
         call(backend, function, given | {"partner": None})
     with pytest.raises(ValueError, match=r"^partner: expected indices from 0 to 1, got 2 at \[2\]"):
         call(backend, function, given | {"partner": torch.tensor([1, 0, 2])})
+    if function == "puzzle_plan":
+        with pytest.raises(ValueError, match=r"^saliency2: expected .* B = 2, as in x2, got \[3, "):
+            call(backend, function, given | {"saliency2": good(function, 3)["saliency2"]})
 
 
 def named(bad: Bad) -> str:
@@ -465,13 +470,13 @@ def check_all(
     cut: Arguments, labeling: Arguments, assignment: Arguments, transport: Arguments, mix: Arguments
 ) -> Tensor:
     """Run every check of shapes once."""
-    validate.grid_min_cut(**cut)
+    contracts.grid_min_cut(**cut)
     labels = labeling.pop("labels")
-    validate.labeling(**labeling, max_cycles=3)
-    validate.labels(labels, labeling["unary"])
-    validate.assignment(**assignment, method="exact")
-    validate.masked_transport(**transport, xi=0.5, weight="mask", method="approx")
-    validate.mix(**mix)
+    contracts.labeling(**labeling, max_cycles=3)
+    contracts.labels(labels, labeling["unary"])
+    contracts.assignment(**assignment, method="exact")
+    contracts.masked_transport(**transport, xi=0.5, weight="mask", method="approx")
+    contracts.mix(**mix)
     return mix["x1"] + 1
 
 
@@ -493,7 +498,7 @@ def test_checks_run_on_fake_tensors_and_trace() -> None:
 
 def every(function: str, given: Arguments) -> tuple[Tensor | None, ...]:
     """The tensors of a signature, None for those that are not given."""
-    return tuple(given.get(name) for name in validate.TENSORS[function])
+    return tuple(given.get(name) for name in contracts.TENSORS[function])
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -508,10 +513,10 @@ def test_a_fault_is_worded_as_by_expect_values(function: str) -> None:
         given = every(function, {**arguments, name: bad})
         fault = (1, argument, 1, entry)
         with pytest.raises(ValueError, match=f"^{name}: expected") as error:
-            validate.expect_values(function, *given)
-        assert str(validate.refused(function, given, fault)) == str(error.value)
+            expect_values(function, *given)
+        assert str(worded(function, given, fault)) == str(error.value)
         # As if another thread had made the value valid since.
-        text = str(validate.refused(function, every(function, arguments), fault))
+        text = str(worded(function, every(function, arguments), fault))
         assert text.startswith(f"{name}: expected ")
         assert text.endswith("got some while they were read")
 
@@ -531,5 +536,5 @@ def test_faults_of_samples_are_worded_as_by_expect_values() -> None:
     ):
         tensors = every(function, given)
         with pytest.raises(ValueError, match="expected") as error:
-            validate.expect_values(function, *tensors, xi=xi)
-        assert str(validate.refused(function, tensors, fault, xi)) == str(error.value)
+            expect_values(function, *tensors, xi=xi)
+        assert str(worded(function, tensors, fault, xi)) == str(error.value)

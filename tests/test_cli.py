@@ -20,7 +20,17 @@ from puzzlemix import mix
 from puzzlemix.demo import cli
 from puzzlemix.demo.augmentations import augmented
 from puzzlemix.demo.cli import main
-from puzzlemix.demo.figures import FIRST, MASK, MOST_ARROWS, SECOND, Mix, arrows, moves
+from puzzlemix.demo.figures import (
+    FIRST,
+    MASK,
+    MOST_ARROWS,
+    SECOND,
+    Mix,
+    Step,
+    arrows,
+    draw_row,
+    moves,
+)
 from puzzlemix.demo.photographs import PHOTOGRAPHS
 from puzzlemix.demo.pictures import FIGURES
 from puzzlemix.puzzle import puzzle_mix
@@ -400,6 +410,22 @@ def test_arrows_are_thinned_out() -> None:
     assert set(drawn) <= set(every)
     assert drawn[0] == every[0]
     assert drawn[-1] == every[-1]
+
+
+@pytest.mark.parametrize("with_arrows", [False, True])
+def test_a_row_says_whose_its_colours_are(with_arrows: bool) -> None:
+    pixels, mask = np.zeros((40, 40, 3)), np.full((4, 4), 0.5)
+    mixed = Mix("", "", pixels, (pixels, pixels), mask, None, 0.5, (0.5, 0.5), [])
+    steps = [Step("", "", False, mixed)] * 5
+    names = "cat", "a file whose name goes on and on"
+    figure = draw_row("", "", steps, names, arrows=with_arrows)
+    (key,) = figure.legends
+    between = [] if with_arrows else ["both"]
+    assert [text.get_text() for text in key.get_texts()] == ["cat", *between, f"{names[1][:18]}…"]
+    width = 9 * figure.dpi
+    assert all(
+        0 <= end <= width for text in figure.texts for end in text.get_window_extent().intervalx
+    )
 
 
 def test_the_first_image_has_the_colour_of_one() -> None:

@@ -20,7 +20,8 @@ from calls import FUNCTIONS, call, good
 from torch import Tensor
 
 import puzzlemix
-from puzzlemix import _core, integers, validate
+from experiments.examples import data, loop, nets
+from puzzlemix import _core, integers, ops
 
 DEVICE = "cuda"
 
@@ -126,11 +127,7 @@ def test_cuts(kind, height, width, labels, batch):
 @pytest.mark.parametrize("kind", [*problems.COSTS, "puzzle"])
 @grids
 def test_swaps(kind, height, width, labels, batch):
-    kinds = itertools.cycle(problems.LABEL_COSTS)
-    sizes = {"batch": batch // 2, "height": height, "width": width, "labels": labels}
-    # Two label costs for each size and kind, and other ones for the next size.
-    for pair in itertools.islice(kinds, labels + batch, labels + batch + 2):
-        problem = problems.labeling(kind, pair, seed=batch, **sizes)
+    for problem in two_labelings(kind, problems.LABEL_COSTS, height, width, labels, batch):
         on_device = there(problem)
         for cycles in (None, 1):
             solve = partial(puzzlemix.alpha_beta_swap, max_cycles=cycles)
@@ -140,14 +137,19 @@ def test_swaps(kind, height, width, labels, batch):
 @pytest.mark.parametrize("kind", [*problems.COSTS, "puzzle"])
 @grids
 def test_exact_labelings(kind, height, width, labels, batch):
-    kinds = itertools.cycle(problems.CONVEX)
-    sizes = {"batch": batch // 2, "height": height, "width": width, "labels": labels}
-    for pair in itertools.islice(kinds, labels + batch, labels + batch + 2):
-        problem = problems.labeling(kind, pair, seed=batch, **sizes)
+    for problem in two_labelings(kind, problems.CONVEX, height, width, labels, batch):
         ours, expected = (puzzlemix.exact_labeling(*each) for each in (there(problem), problem))
         assert_same(ours, expected, labeling_magnitude(problem))
         energy = puzzlemix.labeling_energy(ours.labels, *there(problem))
         assert_close(energy.cpu(), expected.energy, labeling_magnitude(problem))
+
+
+def two_labelings(kind, label_costs, height, width, labels, batch):
+    """Problems with two of the label costs; for the next size it is other ones."""
+    sizes = {"batch": batch // 2, "height": height, "width": width, "labels": labels}
+    costs = itertools.cycle(label_costs)
+    for label_cost in itertools.islice(costs, labels + batch, labels + batch + 2):
+        yield problems.labeling(kind, label_cost, seed=batch, **sizes)
 
 
 @pytest.mark.parametrize("kind", problems.MATRICES)
@@ -252,7 +254,7 @@ def grid_case(solve: Callable[..., Any], make: Callable[..., Any]) -> tuple[Any,
 
 
 def labeling(seed: int, **sizes: int) -> problems.Labeling:
-    """Another label cost for each seed, so that it is seen to be read from the device."""
+    """The label cost alternates with the seed, so that a kernel that keeps an old one fails."""
     return problems.labeling("puzzle", problems.CONVEX[seed % 2], seed=seed, **sizes)
 
 
@@ -408,6 +410,29 @@ def test_gradients_do_not_wait():
     with no_waiting():
         result = solve()
     assert_equal(result, expected)
+
+
+@pytest.mark.parametrize("mixer", ["none", "mixup", "cutmix", "puzzle"])
+@pytest.mark.parametrize("saliency", ["gradient", "half", "spectral"])
+def test_a_training_step_does_not_wait(mixer, saliency):
+    """Of the examples' loop: batch, augmentation, saliency, plan, mix, both passes, optimiser."""
+    if mixer != "puzzle" and saliency != "gradient":
+        pytest.skip("reads no saliency")
+    images, labels = torch.rand(256, 3, 32, 32, device="cuda"), torch.arange(256) % 10
+    labels = labels.cuda()
+    model = nets.NETS["preactresnet18"](10, 16).to("cuda", memory_format=torch.channels_last)
+    run = loop.Run(
+        model,
+        loop.Data(images, labels, images, labels, num_classes=10),
+        loop.make_mixer(mixer, model, 10, saliency=saliency, generator=loop.seeded(0, "mixer")),
+        loop.Settings(epochs=9, batch_size=128, amp=True),
+        data.crop_and_flip,
+    )
+    batch = torch.arange(128, device="cuda")
+    for _ in range(5):  # all four grids, as likely as not
+        run.step(batch)
+    with no_waiting():
+        run.step(batch)
 
 
 @every_case
@@ -664,9 +689,9 @@ def test_mask_that_is_not_finite(value):
 
 @pytest.fixture
 def debugging() -> Iterator[None]:
-    validate.debug(True)
+    ops.debug(True)
     yield
-    validate.debug(False)
+    ops.debug(False)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -677,7 +702,7 @@ def test_debugging_refuses_bad_values(function, debugging):
     given[name].view(-1)[3] = float("nan")
     with pytest.raises(ValueError, match=f"^{name}: expected .*, got nan at"):
         call(puzzlemix, function, given)
-    validate.debug(False)
+    ops.debug(False)
     call(puzzlemix, function, given)
 
 

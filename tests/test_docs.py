@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
+import json
 import os
 import re
 import shlex
@@ -16,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 import pytest
@@ -25,6 +27,7 @@ import puzzlemix
 from puzzlemix.demo import cli
 
 ROOT = Path(__file__).parent.parent
+SALIENCY = ROOT / "experiments/results/saliency.json"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_RUN = '(not run)"'
 PEERS = ("gco", "lap", "maxflow", "scipy")
@@ -181,7 +184,7 @@ def clone_address() -> str:
 
 
 def check_script(file: str, words: list[str]) -> None:
-    """The file is there; an example knows the options."""
+    """A command's script exists and, if it is an example, has the options that it is given."""
     assert (ROOT / file).is_file(), file
     if not file.startswith("examples/"):
         return
@@ -227,11 +230,30 @@ def test_directives():
             if name == "source":
                 shown = hooks.source(argument)
                 compile(shown.partition("\n")[2].removesuffix("```"), argument, "exec")
+            elif name == "table" and (ROOT / "experiments/results").is_dir():
+                assert hooks.table(argument).count("\n| ") > 2
 
 
 def test_a_definition_that_is_not_there():
     with pytest.raises(ValueError, match="defines no MixdownFn"):
         hooks.source("examples/train_timm.py:MixdownFn")
+
+
+@pytest.mark.skipif(not SALIENCY.is_file(), reason="results are not in a source distribution")
+def test_the_saliency_page_says_what_was_measured():
+    stored = json.loads(SALIENCY.read_text())
+    errors = {row["name"][0]: row["values"]["top-1 error, %"] for row in stored["rows"]}
+    ahead = [
+        theirs - ours
+        for theirs, ours in zip(errors["gradient"], errors["spectral residual"], strict=True)
+    ]
+    clearly = {3: "three", 4: "four", 5: "five"}[sum(points > 0.1 for points in ahead)]
+    words = " ".join((ROOT / "docs/saliency.md").read_text().split())
+    assert f"ahead of the gradient by {mean(ahead):.2f} ± {stdev(ahead):.2f} points" in words
+    assert f"(in {clearly} of five seeds; even in one)" in words
+    assert min(errors, key=lambda name: mean(errors[name])) == "(CutMix)"
+    assert stored["settings"]["images"].startswith("5000 to train")
+    assert stored["settings"]["training"].startswith("30 epochs")
 
 
 def test_every_public_name_is_in_the_reference():

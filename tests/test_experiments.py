@@ -19,10 +19,23 @@ from PIL import Image
 from torch import Tensor, nn
 
 import puzzlemix
-from experiments import choices, corruption, localisation, ood, report, robustness
+from experiments import (
+    choices,
+    conditions,
+    corruption,
+    localisation,
+    ood,
+    report,
+    robustness,
+    saliency,
+    short,
+    speed,
+)
 from experiments.__main__ import main
 from experiments.examples import data, loop, nets
-from experiments.lab import CLEAN, HALF, PUZZLE, VANILLA, Case, Lab, Trained
+from experiments.lab import Case, Lab, OutOfTimeError, Task, Trained
+from experiments.methods import CLEAN, HALF, MANIFOLD, PUZZLE, VANILLA, class_activation
+from experiments.sizes import SHORT
 from experiments.tasks import cifar, tiny_imagenet
 
 ROOT = Path(__file__).parents[1]
@@ -163,7 +176,9 @@ class Looks(nn.Module):
 
 def test_the_activation_map_is_the_label_s() -> None:
     images = torch.rand(2, 2, 8, 8)
-    maps = localisation.activation(Looks(), images, torch.tensor([0, 1]))
+    model = Looks().train()
+    maps = class_activation(model, images, torch.tensor([0, 1]))
+    assert model.training
     for found, seen in zip(maps, (images[0, 0], -images[1, 1]), strict=True):
         torch.testing.assert_close(found, (seen - seen.min()) / (seen.max() - seen.min()))
 
@@ -200,7 +215,7 @@ def test_training_errors_are_told_apart() -> None:
     images = F.one_hot(real, 2).float().view(4, 1, 1, 2)
     seen = loop.Data(images, labels, images, real, num_classes=2)
     rows = [{"top1_error": error} for error in (30.0, 20.0, 25.0)]
-    found = corruption.errors(real, Trained(model, seen, rows, 0.0))
+    found = corruption.errors(real, Trained(model, seen, rows, 0.0, 0.0))
     assert list(found.values()) == [20.0, 25.0, 0.0, 100.0]
 
 
@@ -272,15 +287,102 @@ def test_half_is_half_the_epochs(lab: Lab) -> None:
 def test_further_cycles_only_lower_the_objective(lab: Lab) -> None:
     task = cifar(lab, lab.size.cifar)
     found = choices.mixes(lab.trained(task, VANILLA, 0), count=16)
-    one, two, three = (
-        found[f"{name}, objective"]
-        for name in (", ".join(choices.PUBLISHED[:2]), "cycles, 2", "cycles, 3")
-    )
-    assert three <= two <= one
-    assert 0 <= found["changed by cycle 3, %"] <= 100
-    names = {f"{of}, {value}, {column}" for of, value, *_ in choices.CHOICES
-             for column in choices.COLUMNS[:3]}  # fmt: skip
-    assert names < set(found)
+    for weights in choices.WEIGHTS:
+        one, two, three = (
+            found[f"{weights}, {name}, objective"]
+            for name in (", ".join(choices.PUBLISHED[:2]), "cycles, 2", "cycles, 3")
+        )
+        assert three <= two <= one
+        assert 0 <= found[f"{weights}, changed by cycle 3, %"] <= 100
+        names = {f"{weights}, {of}, {value}, {column}" for of, value, *_ in choices.CHOICES
+                 for column in choices.COLUMNS}  # fmt: skip
+        assert names < set(found)
+        none = f"{weights}, saliency, uniform, that is none, {choices.KEPT}"
+        assert found[none] == 0
+
+
+def test_the_gradient_keeps_most_of_itself(lab: Lab) -> None:
+    task = cifar(lab, lab.size.cifar)
+    kept = saliency.kept(lab.trained(task, VANILLA, 0), count=32)
+    assert set(kept) == set(saliency.KINDS | saliency.SETTINGS)
+    assert kept[saliency.UNIFORM] == 0
+    assert kept["gradient"] > max(0, kept["spectral residual"])
+    # Moving costs less, and blocks are held less to lambda: more is shown.
+    assert kept["gradient, ξ 0.05, η 0.05"] > kept["gradient"]
+
+
+# Minutes
+
+
+def test_a_run_that_is_out_of_time_goes_on(lab: Lab, tmp_path: Path) -> None:
+    task = cifar(lab, lab.size.cifar)
+    cases = [Case([method.name], task, method) for method in (VANILLA, PUZZLE)]
+    whole = lab.survey("errors", cases, last_loss, {})
+    late = replace(lab, work=tmp_path / "late", until=0.0)
+    nothing = late.survey("errors", cases, last_loss, {})
+    assert [row.values for row in nothing.rows] == [{}, {}]
+    with pytest.raises(OutOfTimeError):
+        late.trained(task, VANILLA, 0)
+
+    class Once(Lab):
+        """Out of time after the first epoch."""
+
+        @property
+        def is_out_of_time(self) -> bool:
+            return any(self.work.rglob("seconds.json"))
+
+    for size in ("smoke", "gpu-smoke"):  # saved after every epoch, and after ten
+        once = Once(None, tmp_path / "once", lab.out, size, range(1), quiet=True)
+        given = cifar(once, lab.size.cifar)
+        with pytest.raises(OutOfTimeError):
+            once.trained(given, VANILLA, 0)
+        log = once.folder(given, VANILLA, 0) / "log.csv"
+        assert len(log.read_text().splitlines()) == 2
+        log.with_name("seconds.json").unlink()
+        later = Lab(None, once.work, lab.out, size, range(1), quiet=True)
+        rows = later.survey("errors", [cases[0]._replace(task=given)], last_loss, {}).rows
+        assert rows[0].values == whole.rows[0].values
+        shutil.rmtree(once.work)
+
+
+def test_what_fits() -> None:
+    recipe = replace(SHORT, train=5120, epochs=10)
+    task = Task("data", recipe, lambda seed: None, lambda classes, method: None)
+    cases = [Case([method.name], task, method) for method in (VANILLA, PUZZLE, HALF)]
+    steps = [speed.Step(0.01, 1.0), speed.Step(0.02, 2.0), speed.Step(0.02, 2.0)]
+    told = speed.estimate(cases, steps, 5120, 2)
+    # 10 steps an epoch: 1 + 2 + 1 seconds for all epochs.
+    assert "10 steps an epoch" in told
+    assert re.search(r"Puzzle Mix +20.00 +2.00 +25,600", told)
+    assert "10 epochs take 0.1 minutes" in told
+    assert "2 minutes: 300 epochs of one seed, or 30.0 seeds of 10 epochs" in told
+
+
+def test_steps_are_timed_by_every_method(lab: Lab) -> None:
+    task = cifar(lab, lab.size.cifar)
+    cases = [Case([name], task, method) for name, method in short.METHODS.items()]
+    steps = speed.steps(replace(lab, size_name="gpu-smoke"), cases, rounds=1)
+    assert len(steps) == len(cases) == 16
+    assert steps[0].of_plain == 1
+    assert all(step.seconds > 0 for step in steps)
+
+
+def test_what_mixes_between_layers_is_not_compiled(lab: Lab) -> None:
+    task = cifar(lab, lab.size.cifar)
+    compiling = replace(lab, compiles=True)
+    compiled = [
+        compiling.start(task, method, 0).model._compiled_call_impl is not None
+        for method in (VANILLA, PUZZLE, MANIFOLD)
+    ]
+    assert compiled == [True, True, False]
+
+
+def test_one_network_a_condition(lab: Lab) -> None:
+    tasks = conditions.tasks(lab)
+    folders = {lab.folder(task, VANILLA, 0) for task in tasks.values()}
+    assert len(folders) == len(tasks) == 5
+    cropped = [task.recipe.crop_and_flip for task in tasks.values()]
+    assert cropped == [False, True, False, False, True]
 
 
 # Data
@@ -390,6 +492,52 @@ def test_pages_depend_on_the_numbers_alone(tmp_path: Path) -> None:
         assert one == two
 
 
+def origin(seed: int, device: str = "a GPU") -> report.Origin:
+    return report.Origin(seed, device, "2026-01-01", "abc1234")
+
+
+def made(values: dict[str, dict[int, float]], device: str = "a GPU") -> report.Table:
+    """A table whose rows have one column, by seed."""
+    rows = [
+        report.Row([name], {"error": list(each.values())}, {}, [origin(s, device) for s in each])
+        for name, each in values.items()
+    ]
+    seeds = sorted({seed for each in values.values() for seed in each})
+    return report.Table("T", ["m"], ["error"], rows, {"size": "gpu"}, [], seeds, 60.0)
+
+
+def test_tables_of_two_machines_are_one() -> None:
+    here = made({"One": {0: 1.0, 1: 2.0}, "Two": {0: 3.0}})
+    there = made({"One": {1: 9.0, 2: 4.0}, "Two": {3: 5.0}}, "another")
+    table = report.merge([here, there])
+    assert table.seeds == [0, 1, 2, 3]
+    assert table.seconds == 120
+    one, two = table.rows
+    assert one.values == {"error": [1.0, 2.0, 4.0]}
+    assert [each.seed for each in one.origins] == [0, 1, 2]
+    assert [each.device for each in two.origins] == ["a GPU", "another"]
+    page = report.markdown(table, "name")
+    assert "| One (seeds 0, 1, 2) | 2.33 ± 1.53 |" in page
+    assert "| Two (seeds 0, 3) |" in page
+    assert "- made: seeds 0, 1 on a GPU, 2026-01-01, by abc1234\n" in page
+    assert "- made: seeds 2, 3 on another, 2026-01-01, by abc1234\n" in page
+
+
+def test_what_is_merged_has_one_setting() -> None:
+    here = made({"One": {0: 1.0}})
+    with pytest.raises(ValueError, match="settings: expected"):
+        report.merge([here, replace(here, settings={"size": "full"})])
+    row = replace(here.rows[0], origins=[])
+    with pytest.raises(ValueError, match="One: expected the origin of each seed"):
+        report.merge([here, replace(here, rows=[row])])
+
+
+def test_pairs_are_of_one_seed() -> None:
+    one, two = made({"One": {0: 5.0, 2: 7.0}, "Two": {1: 1.0, 2: 6.5, 0: 4.0}}).rows
+    assert saliency.paired(one, two, "error") == [0.5, 1.0]
+    assert saliency.paired(one, report.Row(["Three"], {}, {}), "error") == []
+
+
 def test_a_value_goes_with_its_group() -> None:
     row = report.Row(["One"], {"far, error": [1.0], "near, error": [2.0]}, {})
     spread = report.spread([row], ["near", "far"], ["error"], {"far, One": {"error": 3.0}})
@@ -417,9 +565,32 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert {path: path.read_bytes() for path in out.iterdir()} == written
 
 
+def test_minutes_of_a_gpu_without_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The time is over before the first network, and what was measured elsewhere is added."""
+    out = tmp_path / "out"
+    options = ["tiny_imagenet", "--size", "gpu", "--smoke", "--work", str(tmp_path)]
+    assert main([*options, "--minutes", "9", "--plain-step", "9.4"]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"Vanilla +9\.40 +1\.00 +3,404", told)
+    assert re.search(r"9 minutes: \d+ epochs of one seed, or \d+\.\d seeds of 2 epochs", told)
+    assert main([*options, "--minutes", "1e-9", "--out", str(out)]) == 0
+    assert "| CutMix (not yet) |" in (out / "gpu-tiny_imagenet.md").read_text()
+    table = report.read(out / "gpu-tiny_imagenet.json")
+    values = {column: [50.0] for column in table.columns[:4]}
+    elsewhere = replace(
+        table, rows=[replace(row, values=values, origins=[origin(5)]) for row in table.rows]
+    )
+    report.write(replace(elsewhere, seeds=[5]), tmp_path, "elsewhere")
+    assert main([*options, "--out", str(out), "--merge", str(tmp_path / "elsewhere.json")]) == 0
+    assert "| CutMix | 50.0 | 50.0 |" in (out / "gpu-tiny_imagenet.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("argv", "told"),
     [
+        (["ood", "--size", "gpu", "--smoke"], "TABLE: expected tiny_imagenet, generalisation, got"),
+        (["toy", "--smoke", "--plain-step", "9"], "--plain-step: expected --size gpu"),
+        (["toy", "ood", "--merge", "a"], "--merge: expected one TABLE, got toy, ood"),
         (["nothing", "--smoke"], "TABLE: expected generalisation, .*, got nothing"),
         (["--smoke"], "TABLE: expected one or more, or --all"),
         (["ood"], "--data: expected the folder"),

@@ -14,8 +14,9 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset, default_collate
 
+from puzzlemix.draws import beta
 from puzzlemix.manifold import ManifoldMixUp
-from puzzlemix.mixers import CutMix, Cutout, Mixer, MixUp, PuzzleMix, _beta
+from puzzlemix.mixers import CutMix, Cutout, Mixer, MixUp, PuzzleMix
 from puzzlemix.plan import Plan
 from puzzlemix.puzzle import puzzle_mix
 
@@ -368,20 +369,20 @@ def test_pickling(kind: type[Mixer]) -> None:
 
 @pytest.mark.parametrize("alpha", [0.02, 0.2, 1.0, 8.0])
 def test_lambda_is_beta_distributed(alpha: float) -> None:
-    draws = _beta(alpha, 4000, seeded())
-    assert draws.dtype == torch.float64
-    assert ((draws >= 0) & (draws <= 1)).all()
+    lams = beta(alpha, 4000, seeded())
+    assert lams.dtype == torch.float64
+    assert ((lams >= 0) & (lams <= 1)).all()
     # The half that float64 resolves: near 1 a small alpha leaves no digits.
-    beta = stats.beta(alpha, alpha)
-    low = draws[draws < 0.5]
+    known = stats.beta(alpha, alpha)
+    low = lams[lams < 0.5]
     assert len(low) == pytest.approx(2000, abs=150)
-    assert stats.kstest(low.numpy(), lambda x: 2 * beta.cdf(x)).pvalue > 1e-3
+    assert stats.kstest(low.numpy(), lambda x: 2 * known.cdf(x)).pvalue > 1e-3
 
 
 def test_a_tiny_alpha_leaves_one_image() -> None:
-    draws = _beta(1e-3, 4000, seeded())
-    assert ((draws < 0.01) | (draws > 0.99)).float().mean() > 0.97
-    assert (draws > 0.5).float().mean() == pytest.approx(0.5, abs=0.05)
+    lams = beta(1e-3, 4000, seeded())
+    assert ((lams < 0.01) | (lams > 0.99)).float().mean() > 0.97
+    assert (lams > 0.5).float().mean() == pytest.approx(0.5, abs=0.05)
 
 
 @pytest.mark.parametrize("kind", [MixUp, CutMix, Cutout])
@@ -460,7 +461,7 @@ def test_the_mixer_equals_the_function(per_sample: bool, options: dict[str, Any]
     # The draws are repeated by hand.
     rng = seeded()
     index = torch.randperm(5, generator=rng)
-    lam = _beta(1.0, 5 if per_sample else 1, rng).expand(5)
+    lam = beta(1.0, 5 if per_sample else 1, rng).expand(5)
     assert plan.index is not None
     assert torch.equal(plan.index, index)
     want = puzzle_mix(

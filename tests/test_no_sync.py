@@ -198,7 +198,7 @@ def test_tensors_on_the_device() -> None:
 
 def test_lambda_from_the_cpu_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     # A real tensor on the CPU, whose values can be checked, unlike those of a fake one.
-    module = importlib.import_module("puzzlemix.validate")
+    module = importlib.import_module("puzzlemix.validate.puzzle")
     monkeypatch.setattr(module, "expect_range", lambda *_, **__: None)
     with pytest.raises(AssertionError, match="_to_copy"), watched():
         puzzle_mix(*pairs(), torch.empty(5), grid=4)

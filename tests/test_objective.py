@@ -16,17 +16,7 @@ from torch import Tensor
 from puzzlemix.objective import Objective, objective
 
 TERMS = ("saliency", "label_smoothness", "data_smoothness", "prior", "transport", "total")
-DEFAULTS: dict[str, Any] = {
-    "labels": 3,
-    "beta": 1.2,
-    "gamma": 0.5,
-    "eta": 0.2,
-    "xi": 0.8,
-    "neighborhood": 4,
-    "smoothness": "quadratic",
-    "mean": None,
-    "std": None,
-}
+DEFAULTS: dict[str, Any] = objective.__kwdefaults__
 
 
 # ---- The formula, written out -------------------------------------------------------------------

@@ -11,8 +11,9 @@ import torch
 from calls import FUNCTIONS, call, good
 
 import puzzlemix
-from puzzlemix import reference, validate
+from puzzlemix import reference
 from puzzlemix.ops.border import missing_cuda
+from puzzlemix.validate.elementary import debugging
 
 OPERATORS = torch.ops.puzzlemix
 
@@ -117,9 +118,9 @@ def test_cuda_tensors_are_refused_with_a_word_on_what_to_do():
 
 def test_debug_can_be_switched():
     puzzlemix.debug(True)
-    assert validate.debugging()
+    assert debugging()
     puzzlemix.debug(False)
-    assert not validate.debugging()
+    assert not debugging()
 
 
 # ---- Threads and processes ----

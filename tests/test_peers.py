@@ -88,7 +88,7 @@ class Torchvision:
 
 
 class Timm:
-    """Pairs the first with the last, and so on; boxes are clipped."""
+    """timm's mixup: sample i is paired with sample N - 1 - i; CutMix's boxes are clipped."""
 
     clips = True
 

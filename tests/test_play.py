@@ -280,7 +280,7 @@ class Page:
         assert self.text("error") == ""
 
     def set(self, name: str, value: object) -> None:
-        """As the user's hand would: the field's value and its event."""
+        """Set a field as a user would: its value, then the event that tells the page."""
         self.driver.execute_script(
             "const f = form.elements[arguments[0]]; f.value = arguments[1];"
             "f.dispatchEvent(new Event('input', {bubbles: true}))",

@@ -12,12 +12,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pairs import expect_consistent, make_pairs, objective_of, part, same
+from pairs import SETTINGS, expect_consistent, make_pairs, objective_of, part, same
 
 from puzzlemix import ops, reference
 from puzzlemix.objective import objective
 from puzzlemix.puzzle import puzzle_mix
 from puzzlemix.results import PuzzleMixResult, PuzzlePlan
+
+Solve = Callable[..., PuzzleMixResult | PuzzlePlan]
+either = pytest.mark.parametrize("solve", [puzzle_mix, reference.puzzle_plan], ids=["mix", "plan"])
+"""Laws of the compiled function and of the reference alike."""
 
 
 def test_signature() -> None:
@@ -39,18 +43,7 @@ def test_signature() -> None:
         "mean": None,
         "std": None,
     }
-
-
-SETTINGS: list[dict[str, Any]] = [
-    {"grid": 4},
-    {"grid": (2, 8), "labels": 2, "transport": "exact"},
-    {"grid": (4, 2), "transport_grid": (8, 8), "labels": 4, "cut": "exact"},
-    {"grid": 2, "transport_grid": 16, "smoothness": "bilinear", "labels": 5, "cycles": 3},
-    {"grid": 8, "transport": None, "smoothness": "bilinear", "cut": "exact"},
-    {"grid": 4, "cycles": 4, "xi": 0.05, "gamma": 2.5, "beta": 3.0, "std": 0.25, "mean": 0.5},
-    {"grid": 1},
-    {"grid": 16, "neighborhood": 1, "eta": 0.0},
-]
+    assert objective.__kwdefaults__.items() <= puzzle_mix.__kwdefaults__.items()
 
 
 @pytest.mark.parametrize("options", SETTINGS, ids=str)
@@ -102,11 +95,10 @@ def test_rectangles(rows: int) -> None:
     )
 
 
-def test_no_samples() -> None:
-    pairs = make_pairs(0)
+@either
+def test_no_samples(solve: Solve) -> None:
     for options in ({}, {"transport": None}, {"cycles": 3}, {"transport_grid": 8}):
-        result = puzzle_mix(*pairs, grid=4, **options)
-        assert result.images.shape == (0, 3, 16, 16)
+        result = solve(*make_pairs(0), grid=4, **options)
         assert result.mask.shape == (0, 4, 4)
         assert result.objective.shape == result.ratio.shape == (0,)
 
@@ -149,12 +141,13 @@ def test_laws(
 
 @pytest.mark.parametrize("smoothness", ["quadratic", "bilinear"])
 @pytest.mark.parametrize(("grid", "labels"), [((2, 2), 3), ((1, 4), 4), ((3, 2), 2)])
+@either
 def test_the_exact_cut_is_the_best_mask(
-    smoothness: str, grid: tuple[int, int], labels: int
+    solve: Solve, smoothness: str, grid: tuple[int, int], labels: int
 ) -> None:
     pairs = make_pairs(4, 6, 8, seed=3)
     options: dict[str, Any] = {"labels": labels, "smoothness": smoothness, "beta": 2.0}
-    got = puzzle_mix(*pairs, grid=grid, cut="exact", transport=None, **options)
+    got = solve(*pairs, grid=grid, cut="exact", transport=None, **options)
     best = torch.full((4,), math.inf, dtype=torch.float64)
     for steps in itertools.product(range(labels), repeat=math.prod(grid)):
         mask = (torch.tensor(steps).double() / (labels - 1)).view(1, *grid).expand(4, -1, -1)
@@ -285,15 +278,17 @@ def test_growing_beta_makes_larger_pieces() -> None:
     assert edges[0] > edges[1] > edges[2]
 
 
-def test_what_is_salient_stays() -> None:
-    # Each image is salient in one corner, which the mask must show of it.
+@either
+def test_what_is_salient_stays(solve: Solve) -> None:
+    # Each image is salient in one corner, which the mask shows of it, and nothing moves.
     s1, s2 = torch.zeros(1, 8, 8), torch.zeros(1, 8, 8)
     s1[:, :4, :4] = 1
     s2[:, 4:, 4:] = 1
     x1, x2 = torch.ones(1, 3, 8, 8), torch.zeros(1, 3, 8, 8)
-    result = puzzle_mix(x1, x2, s1, s2, 0.5, grid=2, beta=0.1)
+    result = solve(x1, x2, s1, s2, 0.5, grid=2, beta=0.1)
     assert result.mask[0, 0, 0] == 1
     assert result.mask[0, 1, 1] == 0
+    assert result.source1.flatten().tolist() == result.source2.flatten().tolist() == [0, 1, 2, 3]
 
 
 def test_labels_follow_pixels() -> None:
@@ -316,11 +311,18 @@ def test_saliency_at_any_resolution() -> None:
     assert same(puzzle_mix(*half, grid=4), puzzle_mix(*wide, grid=4))
 
 
-def test_saliency_of_zero_is_uniform() -> None:
+@either
+def test_saliency_of_zero_is_uniform(solve: Solve) -> None:
     pairs = make_pairs(3)
     none, flat = torch.zeros(3, 16, 16), torch.ones(3, 16, 16)
-    got = puzzle_mix(*pairs._replace(saliency1=none, saliency2=none), grid=4)
-    assert same(got, puzzle_mix(*pairs._replace(saliency1=flat, saliency2=flat), grid=4))
+    got = solve(*pairs._replace(saliency1=none, saliency2=none), grid=4)
+    want = solve(*pairs._replace(saliency1=flat, saliency2=flat), grid=4)
+    assert same(got, want)
+    # So is saliency whose sum overflows.
+    huge = torch.full((3, 16, 16), 1e308, dtype=torch.float64)
+    large = pairs._replace(saliency1=huge, saliency2=huge)
+    assert same(solve(*large, grid=4), want)
+    torch.testing.assert_close(objective_of(large, want, {}), want.objective, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("lam", [0, 1, 0.3])
@@ -412,16 +414,16 @@ def test_batches_of_any_size_share_a_compiled_function() -> None:
 
 
 REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"x1": None}, TypeError, r"x1: expected a tensor, got NoneType"),
+    ({"x1": None}, TypeError, r"x1: expected a tensor.*, got NoneType"),
+    ({"x1": torch.zeros(3, 8, 8)}, ValueError, r"x1: expected shape \[B, C, Y, X\], got \[3, 8, 8"),
+    ({"x1": torch.full((2, 3, 8, 8), math.nan)}, ValueError, r"x1: .*finite.* got nan at \[0, 0"),
     ({"x2": torch.zeros(2, 3, 8, 9)}, ValueError, r"x2: expected the shape of x1"),
-    ({"saliency2": torch.full((2, 8, 8), math.nan)}, ValueError, r"saliency2: .*got nan at \[0, 0"),
+    ({"x2": torch.zeros(2, 3, 8, 8).double()}, TypeError, r"x2: expected the dtype of x1"),
+    ({"x2": torch.full((2, 3, 8, 8), math.inf)}, ValueError, r"x2: .*finite.* got inf at \[0, 0"),
     ({"saliency1": torch.full((2, 8, 8), -1.0)}, ValueError, r"saliency1: .*at least 0, got -1.0"),
     ({"saliency1": torch.ones(2, 6, 6)}, ValueError, r"grid: .*divides saliency1 of 6x6, got 4x4"),
-    (
-        {"x2": torch.full((2, 3, 8, 8), math.inf)},
-        ValueError,
-        r"x2: expected finite values, got inf",
-    ),
+    ({"saliency2": torch.full((2, 8, 8), math.nan)}, ValueError, r"saliency2: .*got nan at \[0, 0"),
+    ({"saliency2": torch.ones(3, 8, 8)}, ValueError, r"saliency2: expected shape \[B, Y, X\]"),
     ({"lam": -0.5}, ValueError, r"lam: expected a number from 0 to 1, got -0.5"),
     ({"lam": torch.tensor([2.0, 0.0])}, ValueError, r"lam: expected values from 0 to 1, got 2.0"),
     ({"lam": torch.ones(2, 1)}, ValueError, r"lam: expected a number or shape \[B\]"),
@@ -444,14 +446,18 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"transport": "no"}, ValueError, r"transport: expected 'approx' or 'exact' or None, got 'no'"),
     ({"smoothness": None}, ValueError, r"smoothness: expected 'quadratic' or 'bilinear', got None"),
     ({"mean": (1, 2)}, ValueError, r"mean: expected one number or one for each of 3 channels"),
+    ({"std": 0}, ValueError, r"std: expected positive numbers, got 0"),
 ]
 
 
 @pytest.mark.parametrize(("wrong", "error", "message"), REFUSED)
-def test_refusals(wrong: dict[str, Any], error: type[Exception], message: str) -> None:
+@either
+def test_refusals(
+    solve: Solve, wrong: dict[str, Any], error: type[Exception], message: str
+) -> None:
     arguments = make_pairs(2, 8, 8)._asdict() | {"grid": 4} | wrong
     with pytest.raises(error, match=message):
-        puzzle_mix(**arguments)
+        solve(**arguments)
 
 
 def test_there_is_no_default_grid() -> None:

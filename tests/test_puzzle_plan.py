@@ -18,10 +18,11 @@ from pairs import Pairs, make_pairs
 from teams import Team
 from torch import Tensor
 
-from puzzlemix import PuzzleMix, ops, reference, validate
+from puzzlemix import PuzzleMix, ops, reference
 from puzzlemix.ops.puzzle import planned
 from puzzlemix.puzzle import puzzle_mix
 from puzzlemix.results import PuzzlePlan
+from puzzlemix.validate.puzzle import PuzzleOptions, expect_pairs, mixing_ratio
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
@@ -559,7 +560,7 @@ def test_bad_values_on_the_device_stay_within_bounds() -> None:
 def test_a_plan_is_the_same_without_its_objective(cycles: int, seed: int | None) -> None:
     pairs = make_pairs(6, 16, 16)
     options = CHEAP | {"cycles": cycles}
-    checked = validate.PuzzleOptions(
+    checked = PuzzleOptions(
         options["labels"], 3.0, 1.0, 0.02, 0.005, 4, "quadratic", None, None, cycles=cycles
     )
     with Team(seed) if seed is not None else contextlib.nullcontext():
@@ -602,8 +603,8 @@ def test_opcheck(arguments: tuple[Any, ...]) -> None:
 def test_checks_run_on_meta_tensors() -> None:
     arguments = {name: x.to("meta") for name, x in good("puzzle_plan").items()}
     lam = arguments.pop("lam")
-    validate.expect_pairs(**arguments)
-    assert validate.mixing_ratio(lam, "x1", arguments["x1"]).shape == (2,)
+    expect_pairs(**arguments)
+    assert mixing_ratio(lam, arguments["x1"]).shape == (2,)
 
 
 def test_nothing_is_changed_and_nothing_needs_a_gradient() -> None:

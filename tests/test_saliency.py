@@ -561,7 +561,7 @@ def test_spectral_enlarges_what_it_took_at_64_pixels() -> None:
 
 
 def test_constants_of_spectral_saliency_are_cached() -> None:
-    """But not those made while compiling or for fake tensors, which have no values."""
+    """Constants made while compiling or for fake tensors have no values: they are not cached."""
     images = torch.rand(2, 3, 20, 28)
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         assert spectral_saliency(mode.from_tensor(images)).shape == (2, 20, 28)

@@ -167,7 +167,8 @@ def test_lapx_finds_no_less(cost, filler, share, seed):
 
 @given(cost=matrices, seed=seeds)
 def test_costs_of_64_bits(cost, seed):
-    """Exact to the last unit up to the ends of int32, by SciPy and by what no cycle gains."""
+    """int64 costs up to the ends of int32 are solved exactly: SciPy finds the same total, and no
+    cycle of exchanges lowers it."""
     g = problems.generator(seed)
     ends = torch.tensor([-(2**31), -(2**31) + 1, 0, 1, 2**31 - 1])
     cost = torch.where(
@@ -326,6 +327,25 @@ def test_large_transports(kind, xi, height, width):
     exact = puzzlemix.masked_transport(*problem, xi=xi, method="exact")
     assert_permutations(exact.source)
     cost = transport_integers(problem, xi, "indicator")
+    assert total_of(cost, exact.source).tolist() == problems.least_total(cost)
+
+
+@pytest.mark.parametrize("xi", [0.1, 0.01, 1e-4, 1e-7])
+@pytest.mark.parametrize("levels", [2, 3, 16, 17])
+@pytest.mark.parametrize("kind", ["puzzle", "noise", "ties", "one side"])
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (9, 13), (1, 64), (20, 2)])
+def test_contested_transports(kind, levels, xi, height, width):
+    """A third and more of all blocks is better off elsewhere at the first prices."""
+    mask = torch.randint(levels, (1, height, width)).double() / (levels - 1)
+    if kind == "one side":
+        saliency = problems.transport("noise", height=height, width=width, batch=1).saliency
+        shown = torch.arange(width) >= width // 2
+        problem = problems.Transport(saliency * ~shown, mask * shown)
+    else:
+        problem = problems.transport(kind, height=height, width=width, batch=1)._replace(mask=mask)
+    exact = puzzlemix.masked_transport(*problem, xi=xi, weight="mask", method="exact")
+    assert_permutations(exact.source)
+    cost = transport_integers(problem, xi, "mask")
     assert total_of(cost, exact.source).tolist() == problems.least_total(cost)
 
 

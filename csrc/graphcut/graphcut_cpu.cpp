@@ -219,7 +219,7 @@ class Energy : public Labeling {
   std::vector<int64_t> labels_;
 };
 
-// How many samples pay for waking a thread, each taking this time.
+// The least samples that are worth waking a thread for, if each takes this time.
 int64_t grain(int64_t nanoseconds) {
   constexpr int64_t kWorthwhile = 20000;  // nanoseconds of work that pay for waking a thread
   return kWorthwhile / nanoseconds + 1;

@@ -66,8 +66,8 @@ class LayeredCut {
   struct Axis {
     int offset;
     bool unbounded;                // pushes from v to v + offset don't reduce the capacity
-    std::vector<int32_t> left[2];  // the residual capacity of each arc, by way and tail
-    Words arcs[2];                 // by way, the tails of arcs with residual capacity
+    std::vector<int32_t> left[2];  // by direction (Way), the residual capacities of arcs, by tail
+    Words arcs[2];                 // by direction, the tails of arcs with residual capacity
   };
 
   static void set(Words& words, int i) { words[i >> 6] |= uint64_t{1} << (i & 63); }

@@ -96,7 +96,8 @@ class AlphaBetaSwap {
     return true;
   }
 
-  // What beta costs each active cell more than alpha, edges to cells with other labels included.
+  // By how much label beta is dearer than alpha in each active cell, with the cell's edges to
+  // neighbours that have a third label.
   void fill_terminals(int alpha, int beta, const Set& active) {
     const int32_t *const more = sample_.costs_of(beta), *const less = sample_.costs_of(alpha);
     int32_t* const terminal = terminal_.data();

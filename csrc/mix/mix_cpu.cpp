@@ -428,7 +428,7 @@ class Work {
   std::vector<Band> bands_;
 };
 
-// How many samples pay for waking a thread: some 64 KiB of pixels.
+// The least samples that are worth waking a thread for: some 64 KiB of pixels.
 int64_t grain(int64_t bytes_per_sample) {
   return std::max<int64_t>(1, (1 << 16) / std::max<int64_t>(1, bytes_per_sample));
 }

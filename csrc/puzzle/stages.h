@@ -99,8 +99,8 @@ PUZZLEMIX_HD inline int source_of(const int64_t* source, int place, int places) 
   return from >= 0 && from < places ? static_cast<int>(from) : place;
 }
 
-// Writes, for every place of either image, how far from it the windows of its block are, in
-// elements.
+// Writes, for every place of either image, the offset in the plane of windows from that place to
+// the block which the permutation brings there.
 template <typename Team>
 PUZZLEMIX_HD void find_shifts(Team& team, const PuzzleCall& call, const View& view,
                               int32_t* shift) {

@@ -46,7 +46,7 @@ Extent<T> extent(const T* values, int count) {
   const auto look = [&](T low, T high, T zero) {
     least = low < least ? low : least;
     most = high > most ? high : most;
-    nothing += zero * 0;  // stays 0 unless one is infinite or not a number
+    nothing += zero * 0;  // 0 while all values are finite; infinity times 0 is not a number
   };
   int i = 0;
   if (count >= kLanes) {
@@ -218,7 +218,7 @@ class Workspace {
     spread_ = std::max(spread_, static_cast<double>(extent.most) - least_[i]);
   }
 
-  // A fault where a forbidden pair couldn't be done without.
+  // The status of an infinite total: a fault if the assignment has to contain a forbidden pair.
   static Status infeasible(const Matrix<T>& matrix, const int64_t* source, bool assigned,
                            int64_t b) {
     int j = 0;
@@ -252,7 +252,7 @@ class Workspace {
       for (int j = 0; j < columns_; ++j) source[j] = engine_.row(j);
       return true;
     }
-    // The engine's rows are the columns.
+    // The engine needs a column for each row: it gets the transposed matrix.
     turned_.resize(int64_t{rows_} * columns_);
     for (int i = 0; i < rows_; ++i) {
       for (int j = 0; j < columns_; ++j) turned_[int64_t{rows_} * j + i] = matrix.at(i, j);

@@ -420,7 +420,7 @@ class JonkerVolgenant {
     return true;
   }
 
-  // A core that doesn't do is out of date: a new one comes with the scan.
+  // A search that opens a whole row has found its core out of date: the scan chooses a new one.
   template <typename Costs>
   bool open_row(Costs& costs, int i, PathSearch& search) {
     if (++rows_opened_ > kRowsOpened) return false;
@@ -584,9 +584,9 @@ class JonkerVolgenant {
   std::vector<double> seen_;         // prices to bidders, tagged
   double tag_ = 0;                   // of column 1: 1/256, or 0 where columns are too many
   std::vector<int> waiting_, left_;  // rows without a column
-  // Cores.
+  // The core of a row: its cheapest entries, by which searches go first.
   std::vector<Entry> cores_;  // [rows, kCore]
-  std::vector<int> listed_;   // entries of each core, or kUnlisted
+  std::vector<int> listed_;   // the number of entries in each core, or kUnlisted
   std::vector<double> rest_;  // bounds the costs of all other columns from below
   std::vector<int> candidates_;
   std::vector<double> reduced_;

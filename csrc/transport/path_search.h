@@ -79,8 +79,8 @@ class PathSearch {
     return going;
   }
 
-  // For Rows::open: the distance of the row opened, to which a column's cost is added; whether a
-  // distance would improve a column's; and the improvement.
+  // What Rows::open calls: base() is the distance of the opened row, to which a column's cost is
+  // added; where improves() says that this is less than the column's distance, reach() takes it.
   double base(int row) const { return base_[row]; }
   bool improves(int column, double distance) const {
     return (distance < distance_[column]) & (distance < limit_);

@@ -3,8 +3,10 @@
 - Pages and pictures of bench/, experiments/ and examples/ keep their paths on the site.
 - The gallery: `puzzlemix demo` draws it, and what it prints stands under it.
 - Pictures of code blocks: a block that saves a picture runs, and its picture goes beside the page.
-- `{{ source FILE:NAME }}` in a page becomes that definition, `{{ help COMMAND }}` what the command
-  line says, `{{ report }}` what the demo printed.
+- `{{ source FILE:NAME }}` in a page becomes that definition, `{{ table FILE }}` the first table of
+  a Markdown file, `{{ help COMMAND }}` what the command line says, `{{ report }}` what the demo
+  printed.
+- A picture links to itself, so that a phone can enlarge it.
 - Formulas become MathML, which browsers set without a script, a font or another host.
 """
 
@@ -42,6 +44,7 @@ DIRECTIVE = re.compile(r"^\{\{ (\w+) ?(.*?) \}\}$", re.MULTILINE)
 FORMULA = re.compile(
     r'<(?:span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</(?:span|div)>', re.DOTALL
 )
+FIGURE = re.compile(r'<p>(<img [^>]*src="([^"]+\.png)"[^>]*>)</p>')
 PICTURE = re.compile(r'savefig\("([\w-]+\.png)"')
 
 MADE = tempfile.TemporaryDirectory(prefix="puzzlemix-site-")
@@ -80,9 +83,10 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_post_page(output: str, **_: Any) -> str:
-    """Set the formulas. The search index, made before, has them as they were written."""
+    """Link the pictures and set the formulas, which the search index has as they were written."""
     from math_core import LatexToMathML
 
+    output = FIGURE.sub(r'<p><a href="\2">\1</a></p>', output)
     convert = LatexToMathML().convert_with_local_state
     return FORMULA.sub(
         lambda found: convert(html.unescape(found[2]), displaystyle=found[1] == "["), output
@@ -104,6 +108,14 @@ def source(argument: str) -> str:
     return f'```python title="{file}"\n{code}\n```'
 
 
+def table(file: str) -> str:
+    """The first table of a Markdown file."""
+    found = re.search(r"(?:^\|.*\n)+", (ROOT / file).read_text(), re.MULTILINE)
+    if not found:
+        raise ValueError(f"{file} has no table")
+    return found[0]
+
+
 def usage(argument: str) -> str:
     """What `puzzlemix COMMAND --help` prints."""
     command = ["puzzlemix", *argument.split(), "--help"]
@@ -116,7 +128,12 @@ def report(_: str) -> str:
     return f"```text\n{text.rpartition('Written to')[0].rstrip()}\n```"
 
 
-DIRECTIVES: dict[str, Callable[[str], str]] = {"source": source, "help": usage, "report": report}
+DIRECTIVES: dict[str, Callable[[str], str]] = {
+    "source": source,
+    "table": table,
+    "help": usage,
+    "report": report,
+}
 
 
 @cache

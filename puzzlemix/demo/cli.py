@@ -18,7 +18,7 @@ import torch
 
 from .. import __version__, _core
 from ..puzzle import puzzle_mix
-from ..validate import CUTS, TRANSPORTS
+from ..validate.puzzle import CUTS, TRANSPORTS
 
 if TYPE_CHECKING:
     from .pictures import Written
@@ -299,7 +299,7 @@ def _grid(text: str) -> int | tuple[int, int]:
 
 
 def _missing(command: str, error: ModuleNotFoundError) -> _Stop:
-    """Of the extra that is named like the command."""
+    """The error for a missing package of the extra that is named like the command."""
     message = f'{error.name} is not installed; run: pip install "puzzlemix[{command}]"'
     return _Stop(f"puzzlemix {command}", message, 1)
 

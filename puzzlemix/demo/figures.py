@@ -23,27 +23,6 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 from skimage.filters import gaussian
 
-__all__ = [
-    "Augmented",
-    "Curve",
-    "Guess",
-    "Mix",
-    "Photograph",
-    "Step",
-    "Surface",
-    "arrows",
-    "draw_augmentations",
-    "draw_inputs",
-    "draw_methods",
-    "draw_row",
-    "draw_story",
-    "draw_toy",
-    "enlarged",
-    "moved_blocks",
-    "moves",
-    "overlay",
-]
-
 Array = NDArray[np.floating]
 
 WIDTH = 9.0  # inches, like all lengths of the layout
@@ -51,14 +30,14 @@ MARGIN = 0.22
 GAP = 0.12
 TITLE = 0.74
 LINE = 0.29
-"""Of a name with its bar."""
+"""The height of a class name with its bar."""
 
 INK, QUIET, FAINT = "#1f2328", "#656d76", "#eaeef2"
 FIRST, BOTH, SECOND = "#d9622b", "#f4ead9", "#1f7a94"
 MASK = LinearSegmentedColormap.from_list("mask", [SECOND, BOTH, FIRST])
 HEAT = colormaps["inferno"]
 MOST_ARROWS = 40
-"""Of one image: more could not be told apart."""
+"""The most arrows in one image: more could not be told apart."""
 
 
 class Guess(NamedTuple):
@@ -255,9 +234,11 @@ def draw_toy(
     return sheet.figure
 
 
-def draw_row(title: str, subtitle: str, columns: Sequence[Step], *, arrows: bool) -> Figure:
+def draw_row(
+    title: str, subtitle: str, columns: Sequence[Step], names: tuple[str, str], *, arrows: bool
+) -> Figure:
     """The mix while one number grows; under it the mask, or where its blocks came from."""
-    sheet = _Sheet(title, subtitle, len(columns), [_Row(head=0.3), _Row(foot=0.24)])
+    sheet = _Sheet(title, subtitle, len(columns), [_Row(head=0.3), _Row(foot=0.52)])
     for column, step in enumerate(columns):
         panel = sheet.panel(0, column)
         _show(panel, step.mix.pixels)
@@ -270,6 +251,7 @@ def draw_row(title: str, subtitle: str, columns: Sequence[Step], *, arrows: bool
         else:
             _show_mask(panel, step.mix.mask)
         _below(panel, step.outcome, QUIET)
+    _key(sheet, names, None if arrows else "both")
     return sheet.figure
 
 
@@ -290,7 +272,7 @@ def moves(mix: Mix, image: int) -> list[tuple[int, int]]:
 
 
 def arrows(mix: Mix, image: int) -> list[tuple[int, int]]:
-    """Of the moves those that are drawn: all, or ``MOST_ARROWS`` spread evenly over the picture."""
+    """The moves that are drawn: all, or ``MOST_ARROWS`` spread evenly over the picture."""
     every = moves(mix, image)
     numbers = np.linspace(0, len(every) - 1, MOST_ARROWS).round().astype(int)
     return every if len(every) <= MOST_ARROWS else [every[number] for number in numbers]
@@ -375,10 +357,27 @@ def _below(panel: Axes, text: str, color: str = INK, right: bool = False) -> Non
 
 def _below_mask(panel: Axes) -> None:
     """What the colours of a mask mean."""
-    values = ((FIRST, "z = 1"), (BOTH, "between"), (SECOND, "0"))
-    handles = [Patch(facecolor=color, edgecolor=QUIET, linewidth=0.5) for color, _ in values]
-    panel.legend(
-        handles, [text for _, text in values], ncols=3, loc="upper left", bbox_to_anchor=(0, 0),
+    _legend(panel, ((FIRST, "z = 1"), (BOTH, "between"), (SECOND, "0")), (0, 0))
+
+
+def _key(sheet: _Sheet, names: tuple[str, str], both: str | None) -> None:
+    """At the foot of a row: whose the colours are, and what else it takes for granted."""
+    colors = ((FIRST, names[0]), (BOTH, both), (SECOND, names[1]))
+    shown = [(color, text if len(text) < 20 else f"{text[:18]}…") for color, text in colors if text]
+    _legend(sheet.figure, shown, (MARGIN / WIDTH, 0.42 / sheet.height))
+    ratio, most = "ratio: the first's share of the label", f"at most {MOST_ARROWS} arrows each"
+    about = f"{ratio if both else most}; bold: as in the other pictures"
+    x, y = 1 - MARGIN / WIDTH, 0.3 / sheet.height
+    sheet.figure.text(x, y, about, ha="right", va="center_baseline", fontsize=9.5, color=QUIET)
+
+
+def _legend(
+    parent: Axes | Figure, colors: Sequence[tuple[str, str]], corner: tuple[float, float]
+) -> None:
+    """Colours and what they mean, side by side from the upper left corner on."""
+    handles = [Patch(facecolor=color, edgecolor=QUIET, linewidth=0.5) for color, _ in colors]
+    parent.legend(
+        handles, [text for _, text in colors], ncols=3, loc="upper left", bbox_to_anchor=corner,
         fontsize=9.5, frameon=False, borderaxespad=0.35, borderpad=0, handlelength=0.8,
         handleheight=0.8, handletextpad=0.35, columnspacing=0.9,
     )  # fmt: skip
@@ -493,5 +492,5 @@ def _blurred(saliency: Array) -> Array:
 
 
 def enlarged(blocks: Array, shape: tuple[int, ...]) -> Array:
-    """Each block repeated to the shape [Y, X, ...], which it divides."""
+    """Blocks [h, w, ...] enlarged to [Y, X, ...], multiples of h and w, by repeating each block."""
     return blocks.repeat(shape[0] // blocks.shape[0], 0).repeat(shape[1] // blocks.shape[1], 1)

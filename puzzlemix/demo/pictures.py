@@ -67,7 +67,7 @@ ROWS = {
     "gamma": (
         "γ",
         "Growing γ: seams move to where the images agree",
-        "Look along the seams: they cut through less and less",
+        "Look along the seams: colours differ less and less across them",
         (0, 0.5, 2, 4, 8),
     ),
     "lam": (
@@ -122,7 +122,7 @@ class Written(NamedTuple):
 
 
 def run(demo: Demo, wrote: Callable[[Path], None] = lambda _: None) -> Written:
-    """Mix the two photographs in every way, and write the pictures; ``wrote`` is told of each.
+    """Mix the two photographs in every way and write the pictures, each reported to ``wrote``.
 
     Raises:
         BadInput: an image that cannot be read, options that don't fit, a folder that cannot be
@@ -206,7 +206,9 @@ def _row(pair: _Pair, option: str) -> Figure:
         outcome = moved_blocks(mix) if option == "xi" else f"ratio {mix.ratio:.2f}"
         steps.append(Step(f"{symbol} = {value:g}", outcome, value == chosen, mix))
     subtitle = f"{look}. {_settings(pair.demo, option)}"
-    return draw_row(title, subtitle, steps, arrows=option == "xi")
+    first, second = pair.photographs
+    names = first.name, second.name
+    return draw_row(title, subtitle, steps, names, arrows=option == "xi")
 
 
 def _settings(demo: Demo, growing: str = "") -> str:
@@ -249,7 +251,7 @@ class _Pair:
             yield Augmented(f"({letter}) {name}", _pixels(image), guess)
 
     def input_mixup(self) -> Mix:
-        """z = lambda everywhere."""
+        """The mix whose mask is lambda everywhere."""
         mask = torch.full((1, 1, 1), self.demo.lam)
         return self._mix("Input mixup", f"z = {self.demo.lam:g} everywhere", mask)
 

@@ -38,7 +38,7 @@ from ..objective import objective
 from ..ops import mix
 from ..puzzle import puzzle_mix
 from ..saliency import gradient_saliency, spectral_saliency
-from ..validate import CUTS, TRANSPORTS
+from ..validate.puzzle import CUTS, TRANSPORTS
 from .cli import HELP
 from .figures import (
     BOTH,
@@ -58,22 +58,10 @@ from .figures import (
 )
 from .photographs import PHOTOGRAPHS, read_square, shown_name
 
-__all__ = [
-    "SIDE",
-    "SLIDERS",
-    "Outcome",
-    "Server",
-    "Settings",
-    "draw",
-    "saliencies",
-    "serve",
-    "solve",
-]
-
 SIDE = 256
-"""Of the pictures, pixels."""
+"""The side of the pictures, in pixels."""
 LARGEST = 64 * 2**20
-"""Of what is sent to the server, bytes."""
+"""The most bytes of a request."""
 KEPT = 32
 """Uploads that are remembered; the oldest is forgotten first."""
 
@@ -131,7 +119,7 @@ class Outcome(NamedTuple):
     terms: dict[str, float]
     """The objective, term by term, and ``total``."""
     call: str
-    """The same in Python; what is the default is left out."""
+    """The call of ``puzzle_mix`` that does this; options that are the default are left out."""
 
 
 def saliencies() -> dict[str, Callable[[Tensor], Tensor]]:
@@ -246,7 +234,7 @@ class Server(socketserver.ThreadingTCPServer):
         self.url = f"http://{where}:{self.server_address[1]}/"
 
     def add(self, data: bytes) -> dict[str, str]:
-        """Remember a picture; under the name that comes back it can be mixed."""
+        """Keep an uploaded picture; returns the name by which it can be mixed."""
         name = hashlib.sha256(data).hexdigest()[:16]
         picture = _square(data)
         with self._lock:

@@ -20,7 +20,7 @@ Letters: B batch, H x W grid (1x1 to 64x64), L labels (2 to 16), N rows and colu
 Y x X pixels.
 """
 
-from ..validate import debug
+from ..validate.elementary import debug
 from .graphcut import alpha_beta_swap, exact_labeling, grid_min_cut, labeling_energy
 from .mix import mix
 from .puzzle import puzzle_plan

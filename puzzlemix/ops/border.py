@@ -7,13 +7,14 @@ results and fills the one struct that crosses to C++.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .. import validate
+from ..validate.elementary import debugging
+from ..validate.values import Fault, expect_int32, expect_values, refused
 
 try:
     from .. import _core as _core
@@ -22,18 +23,6 @@ except ImportError as error:
         "puzzlemix: the compiled extension puzzlemix._core is missing or does not load: "
         f"run `pip install .` in the project's root ({error})"
     ) from error
-
-__all__ = [
-    "DTYPES",
-    "OPERATORS",
-    "Pair",
-    "address",
-    "costs_of",
-    "looked_at",
-    "register",
-    "register_gradient",
-    "solve",
-]
 
 OPERATORS = torch.ops.puzzlemix
 
@@ -51,16 +40,45 @@ DTYPES = {
 
 
 def solve(
-    operator: Any, out: Tensor, sizes: tuple[object, ...], /, **problem: object
-) -> validate.Fault | None:
-    """Solve a problem on the device of ``out``. Returns the fault that was found in its values, if
-    any.
+    function: str,
+    given: Sequence[Tensor | None],
+    out: Tensor,
+    sizes: tuple[object, ...],
+    /,
+    **problem: object,
+) -> None:
+    """Solve a problem on the device of ``out``, or raise the error for a fault in its values.
 
-    ``problem`` has the fields of the struct that the operator takes; ``sizes`` is all that its
-    scratch memory on CUDA depends on.
+    Values are checked by the solver itself on the CPU, and on CUDA only if `debug(True)` was
+    called, before anything runs.
+
+    Args:
+        function: the low-level function, which its operator in C++ is named after.
+        given: the tensors of its signature, as the caller gave them.
+        sizes: all that the operator's scratch memory on CUDA depends on.
+        problem: the fields of the struct that the operator takes.
     """
+    operator = getattr(_core, function)
+    xi: Any = problem.get("xi", 0.0)
     if not out.is_cuda:
-        return run_on_cpu(operator, problem)
+        fault = run_on_cpu(operator, problem)
+    else:
+        if debugging() and not problem.get("trusted"):
+            expect_values(function, *given, xi=xi)
+        fault = _run_on_cuda(operator, problem, out, sizes)
+    if fault:
+        raise refused(function, given, fault, xi)
+
+
+def run_on_cpu(operator: Any, problem: dict[str, object]) -> Fault | None:
+    """Solve on as many threads as PyTorch uses. Tests replace this function by a host team."""
+    fault: Fault | None = operator.run(torch.get_num_threads(), *_in_order(operator, problem))
+    return fault
+
+
+def _run_on_cuda(
+    operator: Any, problem: dict[str, object], out: Tensor, sizes: tuple[object, ...]
+) -> Fault | None:
     count = _scratch_bytes.get((operator, sizes))
     if count is None:
         if len(_scratch_bytes) >= 4096:
@@ -76,17 +94,7 @@ def solve(
 _scratch_bytes: dict[tuple[object, object], int] = {}
 
 
-def run_on_cpu(operator: Any, problem: dict[str, object]) -> validate.Fault | None:
-    """Solve on as many threads as PyTorch uses. Tests replace this function by a host team."""
-    fault: validate.Fault | None = operator.run(
-        torch.get_num_threads(), *_in_order(operator, problem)
-    )
-    return fault
-
-
-def _enqueue(
-    operator: Any, out: Tensor, scratch: int, problem: dict[str, object]
-) -> validate.Fault | None:
+def _enqueue(operator: Any, out: Tensor, scratch: int, problem: dict[str, object]) -> Fault | None:
     """Solve on the current stream of the device of ``out``, without waiting for it."""
     index = out.get_device()
     if index != torch.cuda.current_device():
@@ -94,7 +102,7 @@ def _enqueue(
             return _enqueue(operator, out, scratch, problem)
     # Builds of PyTorch without CUDA lack this function, but never get here.
     stream = torch._C._cuda_getCurrentRawStream(index)
-    fault: validate.Fault | None = operator.enqueue(stream, scratch, *_in_order(operator, problem))
+    fault: Fault | None = operator.enqueue(stream, scratch, *_in_order(operator, problem))
     return fault
 
 
@@ -110,19 +118,16 @@ def _in_order(operator: Any, problem: dict[str, object]) -> Iterable[object]:
 _known: set[object] = set()
 
 
-def looked_at(function: str, *tensors: Tensor | None, xi: float = 0.0) -> None:
-    """On CUDA, check values before anything runs, if `debug(True)` was called."""
-    if validate.debugging():
-        validate.expect_values(function, *tensors, xi=xi)
-
-
 def costs_of(function: str, *tensors: Tensor) -> list[Tensor]:
     """The costs of a function, in the order of its signature, made dense, and int32 if int64.
 
     Values that don't fit are refused on the CPU; on CUDA they count as the nearest that does.
     """
-    validate.expect_int32(function, *tensors)
-    return [_as_int32(cost).contiguous() for cost in tensors]
+    for cost in tensors:
+        if cost.dtype is torch.int64:
+            expect_int32(function, *tensors)
+            return [_as_int32(cost).contiguous() for cost in tensors]
+    return [cost.contiguous() for cost in tensors]
 
 
 def _as_int32(cost: Tensor) -> Tensor:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from .. import validate
 from ..arrays import accepts_numpy
 from ..results import GridMinCut, Labeling
-from .border import DTYPES, OPERATORS, Pair, _core, costs_of, looked_at, register, solve
+from ..validate import contracts
+from .border import DTYPES, OPERATORS, Pair, costs_of, register, solve
 
 __all__ = ["alpha_beta_swap", "exact_labeling", "grid_min_cut", "labeling_energy"]
 
@@ -32,7 +31,7 @@ def grid_min_cut(
         ``segment`` [B, H, W], True on the sink side (the cells from which the sink can be reached
         in the residual graph), and ``flow`` [B] float64, the cut's capacity.
     """
-    validate.grid_min_cut(source_caps, sink_caps, vertical, horizontal)
+    contracts.grid_min_cut(source_caps, sink_caps, vertical, horizontal)
     return GridMinCut(*OPERATORS.grid_min_cut.default(source_caps, sink_caps, vertical, horizontal))
 
 
@@ -62,7 +61,7 @@ def alpha_beta_swap(
     Returns:
         ``labels`` [B, H, W] int64 and their ``energy`` [B] float64.
     """
-    validate.labeling(unary, vertical, horizontal, label_cost, max_cycles)
+    contracts.labeling(unary, vertical, horizontal, label_cost, max_cycles)
     cycles = -1 if max_cycles is None else max_cycles
     return Labeling(
         *OPERATORS.alpha_beta_swap.default(unary, vertical, horizontal, label_cost, cycles)
@@ -88,7 +87,7 @@ def exact_labeling(
     Returns:
         ``labels`` [B, H, W] int64 and their ``energy`` [B] float64.
     """
-    validate.labeling(unary, vertical, horizontal, label_cost)
+    contracts.labeling(unary, vertical, horizontal, label_cost)
     return Labeling(*OPERATORS.exact_labeling.default(unary, vertical, horizontal, label_cost))
 
 
@@ -105,8 +104,8 @@ def labeling_energy(
     Returns:
         [B] float64.
     """
-    validate.labeling(unary, vertical, horizontal, label_cost)
-    validate.labels(labels, unary)
+    contracts.labeling(unary, vertical, horizontal, label_cost)
+    contracts.labels(labels, unary)
     energy: Tensor = OPERATORS.labeling_energy.default(
         labels, unary, vertical, horizontal, label_cost
     )
@@ -124,14 +123,13 @@ def _cut_like(source_caps: Tensor, *_: Tensor) -> Pair:
 
 
 def _cut(source_caps: Tensor, sink_caps: Tensor, vertical: Tensor, horizontal: Tensor) -> Pair:
-    if source_caps.is_cuda:
-        looked_at("grid_min_cut", source_caps, sink_caps, vertical, horizontal)
     segment, flow = _cut_like(source_caps)
     batch, height, width = segment.shape
     given = source_caps, sink_caps, vertical, horizontal
     source, sink, down, right = costs_of("grid_min_cut", *given)
-    fault = solve(
-        _core.grid_min_cut,
+    solve(
+        "grid_min_cut",
+        given,
         flow,
         (batch, height, width),
         source=source.data_ptr(),
@@ -149,8 +147,6 @@ def _cut(source_caps: Tensor, sink_caps: Tensor, vertical: Tensor, horizontal: T
         segment=segment.data_ptr(),
         flow=flow.data_ptr(),
     )
-    if fault:
-        raise validate.refused("grid_min_cut", given, fault)
     return segment, flow
 
 
@@ -163,23 +159,18 @@ def _labeling_like(unary: Tensor, *_: object) -> Pair:
 def _alpha_beta_swap(
     unary: Tensor, vertical: Tensor, horizontal: Tensor, label_cost: Tensor, max_cycles: int
 ) -> Pair:
-    costs = unary, vertical, horizontal, label_cost
-    return _label(_core.alpha_beta_swap, "alpha_beta_swap", costs, max_cycles)
+    return _label("alpha_beta_swap", (unary, vertical, horizontal, label_cost), max_cycles)
 
 
 def _exact_labeling(
     unary: Tensor, vertical: Tensor, horizontal: Tensor, label_cost: Tensor
 ) -> Pair:
-    costs = unary, vertical, horizontal, label_cost
-    return _label(_core.exact_labeling, "exact_labeling", costs)
+    return _label("exact_labeling", (unary, vertical, horizontal, label_cost))
 
 
-def _label(operator: Any, function: str, costs: Sequence[Tensor], max_cycles: int = -1) -> Pair:
-    if costs[0].is_cuda:
-        looked_at(function, *costs)
+def _label(function: str, costs: Sequence[Tensor], max_cycles: int = -1) -> Pair:
     labels, energy = _labeling_like(*costs)
-    if fault := _solve_labeling(operator, costs, labels, energy, max_cycles):
-        raise validate.refused(function, costs, fault)
+    _solve_labeling(function, costs, costs, labels, energy, max_cycles)
     return labels, energy
 
 
@@ -191,26 +182,25 @@ def _energy(
     labels: Tensor, unary: Tensor, vertical: Tensor, horizontal: Tensor, label_cost: Tensor
 ) -> Tensor:
     costs = unary, vertical, horizontal, label_cost
-    if unary.is_cuda:
-        looked_at("labeling_energy", labels, *costs)
     energy = _energy_like(labels, unary)
-    given = labels.long().contiguous()
-    if fault := _solve_labeling(_core.labeling_energy, costs, given, energy):
-        raise validate.refused("labeling_energy", (labels, *costs), fault)
+    whole = labels.long().contiguous()
+    _solve_labeling("labeling_energy", (labels, *costs), costs, whole, energy)
     return energy
 
 
 def _solve_labeling(
-    operator: Any,
+    function: str,
+    given: Sequence[Tensor],
     costs: Sequence[Tensor],
     labels: Tensor,
     energy: Tensor,
     max_cycles: int = -1,
-) -> validate.Fault | None:
+) -> None:
     unary, down, right, label_cost = costs_of("alpha_beta_swap", *costs)
     batch, height, width, count = unary.shape
-    return solve(
-        operator,
+    solve(
+        function,
+        given,
         energy,
         (batch, height, width, count),
         unary=unary.data_ptr(),

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from .. import validate
 from ..arrays import accepts_numpy
-from .border import DTYPES, OPERATORS, _core, address, looked_at, register, register_gradient, solve
+from ..validate import contracts
+from ..validate.values import Fault
+from .border import DTYPES, OPERATORS, _core, address, register, register_gradient, solve
 
 __all__ = ["check_labels", "mix", "mix_labels", "mix_tensors", "mixed", "mixing_dtype"]
 
@@ -56,7 +57,7 @@ def mix_tensors(
     partner: Tensor | None,
 ) -> Tensor:
     """`mix` for callers within the package, which have no NumPy arrays."""
-    validate.mix(x1, x2, mask, source1, source2, partner)
+    contracts.mix(x1, x2, mask, source1, source2, partner)
     return mixed(x1, x2, mask.to(mixing_dtype(x1)), source1, source2, partner, False)
 
 
@@ -120,8 +121,6 @@ def _mix(
     trusted: bool,
 ) -> Tensor:
     given = x1, x2, mask, source1, source2, partner
-    if x1.is_cuda and not trusted:
-        looked_at("mix", *given)
     format = memory_format(x1)
     out = torch.empty_like(x1, memory_format=format)
     x1 = x1.contiguous(memory_format=format)
@@ -137,8 +136,9 @@ def _mix(
     source1, source2, partner = _index(source1), _index(source2), _index(partner)
     _, rows1, cols1 = (1, 1, 1) if source1 is None else source1.shape
     _, rows2, cols2 = (1, 1, 1) if source2 is None else source2.shape
-    fault = solve(
-        _core.mix,
+    solve(
+        "mix",
+        given,
         out,
         (),
         dtype=DTYPES[out.dtype],
@@ -163,8 +163,6 @@ def _mix(
         x2=address(x2),
         out=out.data_ptr(),
     )
-    if fault:
-        raise validate.refused("mix", given, fault)
     return out
 
 
@@ -292,10 +290,10 @@ _differentiable_mix = register_gradient("mix", _save_mix, _backward_mix, _tangen
 # ---- Labels -------------------------------------------------------------------------------------
 
 
-def check_labels(labels: Tensor, classes: int) -> validate.Fault | None:
+def check_labels(labels: Tensor, classes: int) -> Fault | None:
     """Check class numbers on the CPU."""
     labels = labels.long().contiguous()
-    fault: validate.Fault | None = _core.check_labels(labels.data_ptr(), labels.shape[0], classes)
+    fault: Fault | None = _core.check_labels(labels.data_ptr(), labels.shape[0], classes)
     return fault
 
 
@@ -305,12 +303,12 @@ def mix_labels(
     ratio: Tensor | None,
     partner: Tensor | None,
     out: Tensor,
-) -> validate.Fault | None:
+) -> Fault | None:
     """Mix class numbers into weights [N, K] float32, on the CPU; see csrc/mix/labels.h."""
     labels, others, partner = labels.long().contiguous(), _index(others), _index(partner)
     if ratio is not None:
         ratio = ratio.to(torch.float32).contiguous()
-    fault: validate.Fault | None = _core.mix_labels(
+    fault: Fault | None = _core.mix_labels(
         labels=labels.data_ptr(),
         others=address(others),
         ratio=address(ratio),

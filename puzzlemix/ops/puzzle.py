@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from .. import validate
 from ..arrays import accepts_numpy
 from ..results import PuzzlePlan
-from ..validate import Grid, PerChannel, PuzzleOptions
-from .border import DTYPES, OPERATORS, _core, address, looked_at, register, solve
+from ..validate.elementary import Grid
+from ..validate.puzzle import (
+    PerChannel,
+    PuzzleOptions,
+    constants,
+    expect_options,
+    expect_pairs,
+    expect_per_channel,
+    grids_of,
+    mixing_ratio,
+)
+from .border import DTYPES, OPERATORS, address, register, solve
 from .mix import memory_format, mixing_dtype
 
 __all__ = ["planned", "puzzle_plan"]
@@ -69,9 +79,9 @@ def puzzle_plan(
     options = PuzzleOptions(
         labels, beta, gamma, eta, xi, neighborhood, smoothness, mean, std, cut, transport, cycles
     )
-    validate.expect_pairs(x1, x2, saliency1, saliency2, partner)
-    validate.expect_options(options)
-    coarse, fine = validate.grids_of(grid, transport_grid, x1, saliency1, saliency2)
+    expect_pairs(x1, x2, saliency1, saliency2, partner)
+    expect_options(options)
+    coarse, fine = grids_of(grid, transport_grid, x1, saliency1, saliency2)
     return planned(x1, x2, saliency1, saliency2, lam, partner, coarse, fine, options)
 
 
@@ -92,32 +102,33 @@ def planned(
     ``judged``: compute the objective, for which pairs whose blocks move are measured a second time;
     otherwise it is an empty tensor.
     """
-    ratio = validate.mixing_ratio(lam, "x1", x1)
-    number = ratio if isinstance(ratio, float) else 0.0
-    validate.expect_per_channel("mean", options.mean, "x1", x1)
-    std = validate.expect_per_channel("std", options.std, "x1", x1, positive=True)
+    ratio = mixing_ratio(lam, x1)
+    expect_per_channel("mean", options.mean, "x1", x1)
+    std = expect_per_channel("std", options.std, "x1", x1, positive=True)
     if isinstance(std, list) and len(std) > _MOST_NUMBERS:
-        std = validate.constants(std, x1.device)
+        std = constants(std, x1.device)
     moves = options.transport is not None
     mask, share, sources, objective = OPERATORS.puzzle_plan.default(
-        x1,
-        x2,
-        saliency1,
-        saliency2,
-        None if isinstance(ratio, float) else ratio,
-        partner,
-        std if isinstance(std, Tensor) else None,
-        number,
-        std if isinstance(std, list) else [],
-        [*grid, *(fine if moves else grid)],
-        options.labels,
-        [float(weight) for weight in (options.beta, options.gamma, options.eta, options.xi)],
-        min(options.neighborhood, 2**31 - 1),
-        options.smoothness == "bilinear",
-        options.cut == "exact",
-        _TRANSPORTS[options.transport],
-        min(options.cycles, 2**63 - 1),
-        judged,
+        *_Arguments(
+            x1,
+            x2,
+            saliency1,
+            saliency2,
+            lam=None if isinstance(ratio, float) else ratio,
+            partner=partner,
+            std_values=std if isinstance(std, Tensor) else None,
+            lam_number=ratio if isinstance(ratio, float) else 0.0,
+            std=std if isinstance(std, list) else [],
+            grids=[*grid, *(fine if moves else grid)],
+            labels=options.labels,
+            weights=[*map(float, (options.beta, options.gamma, options.eta, options.xi))],
+            neighborhood=min(options.neighborhood, 2**31 - 1),
+            bilinear=options.smoothness == "bilinear",
+            exact_cut=options.cut == "exact",
+            transport=_TRANSPORTS[options.transport],
+            cycles=min(options.cycles, 2**63 - 1),
+            judged=judged,
+        )
     )
     source1, source2 = sources.unbind(0) if moves else (None, None)
     return PuzzlePlan(mask, share, source1, source2, objective)
@@ -131,87 +142,68 @@ _MOST_NUMBERS = 16
 # ---- The operator -------------------------------------------------------------------------------
 
 
-def _like(
-    x1: Tensor,
-    x2: Tensor,
-    saliency1: Tensor,
-    saliency2: Tensor,
-    lam: Tensor | None,
-    partner: Tensor | None,
-    std_values: Tensor | None,
-    lam_number: float,
-    std: Sequence[float],
-    grids: Sequence[int],
-    labels: int,
-    weights: Sequence[float],
-    neighborhood: int,
-    bilinear: bool,
-    exact_cut: bool,
-    transport: int,
-    cycles: int,
-    judged: bool,
-) -> Four:
-    batch, device, real = x1.shape[0], x1.device, mixing_dtype(x1)
-    height, width, fine_height, fine_width = grids
-    moved = (2, batch, fine_height, fine_width) if transport else (0,)
+class _Arguments(NamedTuple):
+    """The operator's arguments, in its order."""
+
+    x1: Tensor
+    x2: Tensor
+    saliency1: Tensor
+    saliency2: Tensor
+    lam: Tensor | None
+    partner: Tensor | None
+    std_values: Tensor | None
+    lam_number: float
+    std: Sequence[float]
+    grids: Sequence[int]
+    """h and w of the cut, h' and w' of the transport."""
+    labels: int
+    weights: Sequence[float]
+    """beta, gamma, eta and xi."""
+    neighborhood: int
+    bilinear: bool
+    exact_cut: bool
+    transport: int
+    cycles: int
+    judged: bool
+
+
+def _like(*arguments: Any) -> Four:
+    given = _Arguments(*arguments)
+    batch, device, real = given.x1.shape[0], given.x1.device, mixing_dtype(given.x1)
+    height, width, fine_height, fine_width = given.grids
+    moved = (2, batch, fine_height, fine_width) if given.transport else (0,)
     return (
         torch.empty((batch, height, width), dtype=real, device=device),
         torch.empty(batch, dtype=real, device=device),
         torch.empty(moved, dtype=torch.int64, device=device),
-        torch.empty(batch if judged else 0, dtype=torch.float64, device=device),
+        torch.empty(batch if given.judged else 0, dtype=torch.float64, device=device),
     )
 
 
-def _plan(
-    x1: Tensor,
-    x2: Tensor,
-    saliency1: Tensor,
-    saliency2: Tensor,
-    lam: Tensor | None,
-    partner: Tensor | None,
-    std_values: Tensor | None,
-    *options: object,
-) -> Four:
-    given = x1, x2, saliency1, saliency2, lam, partner
-    if x1.is_cuda:
-        looked_at("puzzle_plan", *given)
-    results = _like(*given, std_values, *options)  # type: ignore[arg-type]
-    problem, sizes, alive = _problem(given, std_values, results, *options)  # type: ignore[arg-type]
-    if fault := solve(_core.puzzle_plan, results[0], sizes, **problem):
-        raise validate.refused("puzzle_plan", given, fault)
+def _plan(*arguments: Any) -> Four:
+    given, results = _Arguments(*arguments), _like(*arguments)
+    problem, sizes, alive = _problem(given, results)
+    solve("puzzle_plan", given[:6], results[0], sizes, **problem)
     del alive
     return results
 
 
 def _problem(
-    given: tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None],
-    std_values: Tensor | None,
-    results: Four,
-    lam_number: float,
-    std: Sequence[float],
-    grids: Sequence[int],
-    labels: int,
-    weights: Sequence[float],
-    neighborhood: int,
-    bilinear: bool,
-    exact_cut: bool,
-    transport: int,
-    cycles: int,
-    judged: bool,
+    given: _Arguments, results: Four
 ) -> tuple[dict[str, object], tuple[object, ...], object]:
     """The fields of PuzzleProblem (csrc/puzzle/puzzle.h), the sizes that scratch memory depends on,
     and tensors that must be kept alive until the problem is solved."""
-    x1, x2, saliency1, saliency2, lam, partner = given
-    format = memory_format(x1)
-    own, others = x1.contiguous(memory_format=format), x2.contiguous(memory_format=format)
-    map1, map2 = saliency1.contiguous(), saliency2.contiguous()
-    lam = None if lam is None else lam.contiguous()
-    partner = None if partner is None else partner.long().contiguous()
-    std_values = None if std_values is None else std_values.contiguous()
+    format = memory_format(given.x1)
+    own = given.x1.contiguous(memory_format=format)
+    others = given.x2.contiguous(memory_format=format)
+    map1, map2 = given.saliency1.contiguous(), given.saliency2.contiguous()
+    lam = None if given.lam is None else given.lam.contiguous()
+    partner = None if given.partner is None else given.partner.long().contiguous()
+    std_values = None if given.std_values is None else given.std_values.contiguous()
     mask, ratio, sources, objective = results
     batch, channels, rows, columns = own.shape
-    height, width, fine_height, fine_width = grids
-    beta, gamma, eta, xi = weights
+    height, width, fine_height, fine_width = given.grids
+    beta, gamma, eta, xi = given.weights
     places = sources.data_ptr()
     problem: dict[str, object] = {
         "dtype": DTYPES[own.dtype],
@@ -234,36 +226,36 @@ def _problem(
         "partner": address(partner),
         "lam": address(lam),
         "lam_dtype": 0 if lam is None else DTYPES[lam.dtype],
-        "lam_number": lam_number,
-        "std": std,
+        "lam_number": given.lam_number,
+        "std": given.std,
         "std_values": address(std_values),
         "std_values_dtype": 0 if std_values is None else DTYPES[std_values.dtype],
-        "std_count": len(std) if std_values is None else std_values.numel(),
+        "std_count": len(given.std) if std_values is None else std_values.numel(),
         "height": height,
         "width": width,
         "fine_height": fine_height,
         "fine_width": fine_width,
-        "labels": labels,
+        "labels": given.labels,
         "beta": beta,
         "gamma": gamma,
         "eta": eta,
         "xi": xi,
-        "neighborhood": neighborhood,
-        "bilinear": bilinear,
-        "exact_cut": exact_cut,
-        "transport": transport,
-        "cycles": cycles,
+        "neighborhood": given.neighborhood,
+        "bilinear": given.bilinear,
+        "exact_cut": given.exact_cut,
+        "transport": given.transport,
+        "cycles": given.cycles,
         "doubles": mask.dtype is torch.float64,
         "mask": mask.data_ptr(),
         "ratio": ratio.data_ptr(),
         "source1": places,
-        "source2": places + 8 * batch * fine_height * fine_width if transport else places,
-        "objective": objective.data_ptr() if judged else 0,
+        "source2": places + 8 * batch * fine_height * fine_width if given.transport else places,
+        "objective": objective.data_ptr() if given.judged else 0,
     }
     one = own.data_ptr() == others.data_ptr() and map1.data_ptr() == map2.data_ptr()
     sizes = (
-        (batch, others.shape[0], channels, rows, columns, one, *grids),
-        (labels, neighborhood, exact_cut, transport, cycles > 1),
+        (batch, others.shape[0], channels, rows, columns, one, *given.grids),
+        (given.labels, given.neighborhood, given.exact_cut, given.transport, given.cycles > 1),
     )
     return problem, sizes, (own, others, map1, map2, lam, partner, std_values)
 

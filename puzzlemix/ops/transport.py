@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .. import validate
 from ..arrays import accepts_numpy
 from ..results import Assignment
-from .border import DTYPES, OPERATORS, Pair, _core, costs_of, looked_at, register, solve
+from ..validate import contracts
+from ..validate.elementary import debugging
+from ..validate.values import expect_allowed
+from .border import DTYPES, OPERATORS, Pair, costs_of, register, solve
 
 __all__ = ["assignment", "masked_transport"]
 
@@ -40,7 +42,7 @@ def assignment(cost: Tensor, *, method: str = "approx") -> Assignment:
         ValueError: on the CPU, if the method's assignment has to contain a forbidden pair. (On CUDA
             the total is infinity.)
     """
-    validate.assignment(cost, method)
+    contracts.assignment(cost, method)
     return Assignment(*OPERATORS.assignment.default(cost, method == "exact"))
 
 
@@ -69,7 +71,7 @@ def masked_transport(
         ``source`` [B, H, W] int64, the block (row-major index) that comes to each place, and
         ``total`` [B] float64.
     """
-    validate.masked_transport(saliency, mask, xi, weight, method)
+    contracts.masked_transport(saliency, mask, xi, weight, method)
     return Assignment(
         *OPERATORS.masked_transport.default(
             saliency, mask, xi, weight == "indicator", method == "exact"
@@ -87,14 +89,13 @@ def _assignment_like(cost: Tensor, exact: bool) -> Pair:
 
 
 def _assignment(cost: Tensor, exact: bool) -> Pair:
-    if cost.is_cuda:
-        looked_at("assignment", cost)
     source, total = _assignment_like(cost, exact)
     batch, rows, columns = cost.shape
     (given,) = costs_of("assignment", cost)
     dtype = DTYPES[given.dtype]
-    fault = solve(
-        _core.assignment,
+    solve(
+        "assignment",
+        (cost,),
         total,
         (batch, rows, columns, exact, dtype),
         cost=given.data_ptr(),
@@ -106,10 +107,8 @@ def _assignment(cost: Tensor, exact: bool) -> Pair:
         source=source.data_ptr(),
         total=total.data_ptr(),
     )
-    if fault:
-        raise validate.refused("assignment", (cost,), fault)
-    if cost.is_cuda and validate.debugging():
-        validate.expect_allowed(cost, source)
+    if cost.is_cuda and debugging():
+        expect_allowed(cost, source)
     return source, total
 
 
@@ -120,13 +119,12 @@ def _transport_like(saliency: Tensor, *_: object) -> Pair:
 
 
 def _transport(saliency: Tensor, mask: Tensor, xi: float, indicator: bool, exact: bool) -> Pair:
-    if saliency.is_cuda:
-        looked_at("masked_transport", saliency, mask, xi=xi)
     source, total = _transport_like(saliency)
     batch, height, width = source.shape
     worth, shown = saliency.contiguous(), mask.contiguous()
-    fault = solve(
-        _core.masked_transport,
+    solve(
+        "masked_transport",
+        (saliency, mask),
         total,
         (batch, height, width, exact),
         saliency=worth.data_ptr(),
@@ -142,8 +140,6 @@ def _transport(saliency: Tensor, mask: Tensor, xi: float, indicator: bool, exact
         source=source.data_ptr(),
         total=total.data_ptr(),
     )
-    if fault:
-        raise validate.refused("masked_transport", (saliency, mask), fault, xi=xi)
     return source, total
 
 

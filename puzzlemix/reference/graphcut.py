@@ -12,9 +12,11 @@ from itertools import combinations, count
 import torch
 from torch import Tensor
 
-from .. import integers, validate
+from .. import integers
 from ..arrays import accepts_numpy
 from ..results import GridMinCut, Labeling
+from ..validate import contracts
+from ..validate.values import expect_values
 
 __all__ = ["alpha_beta_swap", "exact_labeling", "grid_min_cut", "labeling_energy"]
 
@@ -32,8 +34,8 @@ def grid_min_cut(
     Returns ``segment`` [B, H, W], True on the sink side, and ``flow`` [B], what is paid.
     """
     capacities = (source_caps, sink_caps, vertical, horizontal)
-    validate.grid_min_cut(*capacities)
-    validate.expect_values("grid_min_cut", *capacities)
+    contracts.grid_min_cut(*capacities)
+    expect_values("grid_min_cut", *capacities)
     source, sink, down, right = integers.cut_integers(*capacities)
     first, second, weight = _edges(down, right)
     side = _sink_side(source.flatten(), sink.flatten(), first, second, weight, weight)
@@ -66,8 +68,8 @@ def alpha_beta_swap(
     Returns ``labels`` [B, H, W] and ``energy`` [B].
     """
     costs = (unary, vertical, horizontal, label_cost)
-    validate.labeling(*costs, max_cycles)
-    validate.expect_values("alpha_beta_swap", *costs)
+    contracts.labeling(*costs, max_cycles)
+    expect_values("alpha_beta_swap", *costs)
     whole = integers.labeling_integers(*costs)
     labels = whole.unary.argmin(3)
     energy = _energy(labels, *whole)
@@ -97,8 +99,8 @@ def exact_labeling(
     on the sink side if the cell's label is above k.
     """
     costs = (unary, vertical, horizontal, label_cost)
-    validate.labeling(*costs)
-    validate.expect_values("exact_labeling", *costs)
+    contracts.labeling(*costs)
+    expect_values("exact_labeling", *costs)
     whole = integers.labeling_integers(*costs)
     pair = integers.convex_label_cost(whole.label_cost)
     first, second, weight = _edges(whole.vertical, whole.horizontal)
@@ -140,9 +142,9 @@ def labeling_energy(
 ) -> Tensor:
     """Energy [B], double, of ``labels`` [B, H, W]; costs as for ``alpha_beta_swap``."""
     costs = (unary, vertical, horizontal, label_cost)
-    validate.labeling(*costs)
-    validate.labels(labels, unary)
-    validate.expect_values("labeling_energy", labels, *costs)
+    contracts.labeling(*costs)
+    contracts.labels(labels, unary)
+    expect_values("labeling_energy", labels, *costs)
     return _caller_energy(labels.long(), *costs)
 
 

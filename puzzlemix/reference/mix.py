@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .. import validate
 from ..arrays import accepts_numpy
+from ..validate import contracts
+from ..validate.values import expect_values
 
 __all__ = ["mix", "moved"]
 
@@ -34,10 +35,10 @@ def mix(
     isn't read, nor a where z is 0, so a NaN there has no effect. Differentiable in the images and
     the mask.
     """
-    validate.mix(x1, x2, mask, source1, source2, partner)
+    contracts.mix(x1, x2, mask, source1, source2, partner)
     precision = torch.float64 if x1.dtype == torch.float64 else torch.float32
     mask = mask.to(precision)
-    validate.expect_values("mix", x1, x2, mask, source1, source2, partner)
+    expect_values("mix", x1, x2, mask, source1, source2, partner)
     if x2 is None:
         x2 = torch.zeros_like(x1)
     elif partner is not None:

@@ -21,17 +21,16 @@ from torch import Tensor
 
 from ..arrays import accepts_numpy
 from ..results import PuzzlePlan
-from ..validate import (
-    Grid,
+from ..validate.elementary import Grid
+from ..validate.puzzle import (
     PerChannel,
     PuzzleOptions,
-    expect_finite_costs,
     expect_pairs,
-    expect_values,
     grids_of,
     mixing_ratio,
     with_std,
 )
+from ..validate.values import expect_finite_costs, expect_values
 from .graphcut import alpha_beta_swap, exact_labeling
 from .logarithm import log
 from .mix import moved
@@ -84,7 +83,7 @@ def puzzle_plan(
     )
     expect_pairs(*given, partner)
     options = with_std(options, x1)
-    ratio = mixing_ratio(lam, "x1", x1)
+    ratio = mixing_ratio(lam, x1)
     expect_values("puzzle_plan", *given, ratio if isinstance(ratio, Tensor) else None, partner)
     coarse, fine = grids_of(grid, transport_grid, x1, saliency1, saliency2)
     if transport is None:

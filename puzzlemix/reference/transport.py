@@ -11,9 +11,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .. import integers, validate
+from .. import integers
 from ..arrays import accepts_numpy
 from ..results import Assignment
+from ..validate import contracts
+from ..validate.values import expect_allowed, expect_values
 
 __all__ = ["assignment", "masked_transport"]
 
@@ -30,15 +32,15 @@ def assignment(cost: Tensor, *, method: str = "approx") -> Assignment:
     Returns ``source`` [B, M], the row given to each column, -1 to one left over, and ``total`` [B],
     the sum of the entries chosen. Raises ValueError if a forbidden pair can't be avoided.
     """
-    validate.assignment(cost, method)
-    validate.expect_values("assignment", cost)
+    contracts.assignment(cost, method)
+    expect_values("assignment", cost)
     real = cost.double()
     if method == "approx":
         source = _stable_matching(real)
     else:
         whole = not cost.is_floating_point()
         source = _per_sample(lambda matrix: _cheapest(matrix, whole), real)
-    validate.expect_allowed(cost, source)
+    expect_allowed(cost, source)
     if real.numel() == 0:
         return Assignment(source, real.new_zeros(len(real)))
     chosen = real.gather(1, source.clamp(min=0)[:, None])[:, 0]
@@ -64,8 +66,8 @@ def masked_transport(
     Returns ``source`` [B, H, W], the index (row * W + column) of the block that comes to each
     place, and ``total`` [B].
     """
-    validate.masked_transport(saliency, mask, xi, weight, method)
-    validate.expect_values("masked_transport", saliency, mask, xi=xi)
+    contracts.masked_transport(saliency, mask, xi, weight, method)
+    expect_values("masked_transport", saliency, mask, xi=xi)
     _, height, width = saliency.shape
     place = torch.arange(height * width, device=saliency.device)
     row, column = place // width, place % width
