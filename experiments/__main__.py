@@ -32,7 +32,7 @@ from . import (
     tiny_imagenet,
     toy,
 )
-from .lab import Lab
+from .lab import Lab, OutOfTimeError
 from .sizes import SIZES
 
 Tables = dict[str, Callable[[Lab], report.Table]]
@@ -85,7 +85,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             # What one table leaves of its share, the next ones may use.
             end = args.minutes and began + 60 * args.minutes * (number + 1) / len(tables)
-            table = build(replace(lab, until=end))
+            try:
+                table = build(replace(lab, until=end))
+            except OutOfTimeError:
+                print(f"{name}: out of time; the same command goes on", flush=True)
+                continue
         report.write(table, args.out, path.stem)
         print(report.markdown(table, path.stem), flush=True)
     return 0

@@ -14,7 +14,7 @@ from torch import Tensor
 from puzzlemix import gradient_saliency, objective, puzzle_mix, spectral_saliency
 
 from .examples import loop
-from .lab import Case, Lab, Trained
+from .lab import Case, Lab, OutOfTimeError, Trained
 from .methods import VANILLA, class_activation
 from .report import Row, Table
 from .tasks import cifar
@@ -65,6 +65,8 @@ def build(lab: Lab) -> Table:
         {},
     )
     values, origins = surveyed.rows[0].values, surveyed.rows[0].origins
+    if not values:
+        raise OutOfTimeError
     rows = []
     for weights in WEIGHTS:
         for choice in CHOICES:

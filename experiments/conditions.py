@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from .lab import Case, Lab, Task
+from .lab import Case, Lab, OutOfTimeError, Task
 from .methods import CUTMIX, PUZZLE, VANILLA, partnered
 from .report import Row, Table
 from .saliency import ERROR, KINDS, UNIFORM, error, paired
@@ -45,6 +45,8 @@ def build(lab: Lab) -> Table:
     by_name = {tuple(row.name): row for row in surveyed.rows}
     # Where the minutes are over before a condition's first network, it is left out.
     begun = {row.name[0] for row in surveyed.rows if row.values}
+    if not begun:
+        raise OutOfTimeError
     rows = []
     for row in surveyed.rows:
         condition, name = row.name

@@ -70,7 +70,7 @@ def spread(
     return [
         Row(
             [group, *row.name],
-            {column: row.values[f"{group}, {column}"] for column in columns},
+            {c: row.values[f"{group}, {c}"] for c in columns if f"{group}, {c}" in row.values},
             lecture.get(", ".join([group, *row.name]), {}),
             row.origins,
         )

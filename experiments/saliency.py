@@ -158,7 +158,7 @@ def _row(row: Row, mixes: dict[str, list[float]], timed: dict[str, list[float]],
     values = {
         STEP: timed.get(name, []),
         KEPT: mixes.get(name, []),
-        ERROR: row.values[ERROR],
+        ERROR: row.values.get(ERROR, []),
         GAIN: paired(none, row, ERROR),
     }
     given = {column: every for column, every in values.items() if every}

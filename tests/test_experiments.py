@@ -31,7 +31,7 @@ from experiments import (
     short,
     speed,
 )
-from experiments.__main__ import main
+from experiments.__main__ import TABLES, main
 from experiments.examples import data, loop, nets
 from experiments.lab import Case, Lab, OutOfTimeError, Task, Trained
 from experiments.methods import CLEAN, HALF, MANIFOLD, PUZZLE, VANILLA, class_activation
@@ -343,6 +343,18 @@ def test_a_run_that_is_out_of_time_goes_on(lab: Lab, tmp_path: Path) -> None:
         rows = later.survey("errors", [cases[0]._replace(task=given)], last_loss, {}).rows
         assert rows[0].values == whole.rows[0].values
         shutil.rmtree(once.work)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_any_table_without_time(lab: Lab, name: str) -> None:
+    """It tells what there is, or that there is nothing."""
+    try:
+        table = TABLES[name](replace(lab, until=0.0))
+    except OutOfTimeError:
+        return
+    page = report.markdown(table, name)
+    report.figure(table)
+    assert "(not yet)" in page or name in ("toy", "localisation")
 
 
 def test_what_fits() -> None:

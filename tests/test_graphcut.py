@@ -358,3 +358,14 @@ def test_powers_of_two_change_nothing(power):
     )
     for solve in (puzzlemix.alpha_beta_swap, puzzlemix.exact_labeling):
         assert torch.equal(solve(*problem).labels, solve(*scaled).labels)
+
+
+def test_minus_zero_is_not_negative():
+    problem = problems.labeling("uniform", height=6, width=6, labels=3)
+    none = problem._replace(vertical=torch.zeros_like(problem.vertical))
+    signed = problem._replace(vertical=-none.vertical)
+    for solve in (puzzlemix.alpha_beta_swap, puzzlemix.exact_labeling):
+        assert_same(solve(*signed), solve(*none), none)
+    signed.vertical[1, 2, 3] = -1
+    with pytest.raises(ValueError, match=r"vertical: .* got -1.0 at \[1, 2, 3\]"):
+        puzzlemix.exact_labeling(*signed)

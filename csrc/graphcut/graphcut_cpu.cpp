@@ -17,27 +17,37 @@ namespace {
 
 // ---- Checks: the first entry that is not allowed ------------------------------------------------
 
-// Whether all values are finite and not negative. Loops over whole planes, in which edges over the
-// border and padding are 0.
-bool all_capacities(const double* values, int count) {
-  int wrong = 0;
-  for (int i = 0; i < count; ++i) wrong |= !(values[i] >= 0) | !(values[i] <= DBL_MAX);
-  return !wrong;
+// Screens look at bits, as comparisons of doubles don't vectorise. Adding one to the exponent of an
+// infinity or a NaN carries into the sign.
+constexpr uint64_t kSign = uint64_t{1} << 63, kExponentOne = uint64_t{1} << 52;
+
+uint64_t bits_of(double x) {
+  uint64_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+// Whether all values are finite and have no sign: -0, which is allowed, doesn't pass.
+bool all_unsigned(const double* values, int count) {
+  uint64_t wrong = 0;
+  for (int i = 0; i < count; ++i) wrong |= bits_of(values[i]) | (bits_of(values[i]) + kExponentOne);
+  return (wrong & kSign) == 0;
 }
 
 bool all_finite(const double* values, int count) {
-  int wrong = 0;
-  for (int i = 0; i < count; ++i) wrong |= !(std::abs(values[i]) <= DBL_MAX);
-  return !wrong;
+  uint64_t wrong = 0;
+  for (int i = 0; i < count; ++i) wrong |= (bits_of(values[i]) & ~kSign) + kExponentOne;
+  return (wrong & kSign) == 0;
 }
 
 bool capacity(double x) { return x >= 0 && x <= DBL_MAX; }
 
 // Checks values that are kept by cell; `argument` is the number of their tensor.
 Status check_cells(const double* values, int cells, int argument, int64_t b) {
-  if (all_capacities(values, cells)) return {};
-  const double* const wrong =
-      std::find_if(values, values + cells, [](double x) { return !capacity(x); });
+  if (all_unsigned(values, cells)) return {};
+  const double* const end = values + cells;
+  const double* const wrong = std::find_if_not(values, end, capacity);
+  if (wrong == end) return {};
   return {Fault::value, argument, b, wrong - values};
 }
 
@@ -51,11 +61,13 @@ Status check_edges(const GivenEdges& edges, GridShape shape, int64_t b, int firs
 
 Status check_labeling(const GivenLabeling& given, GridShape shape, int labels, int64_t b,
                       int unary_argument) {
-  if (!all_finite(given.unary, labels * given.plane)) {
-    for (int e = 0; e < shape.cells() * labels; ++e) {
-      const double x = given.unary[e % labels * given.plane + e / labels];
-      if (!(std::abs(x) <= DBL_MAX)) return {Fault::value, unary_argument, b, e};
-    }
+  bool finite = true;
+  for (int l = 0; l < labels; ++l) {
+    finite = finite && all_finite(given.unary + l * given.plane, shape.cells());
+  }
+  for (int e = 0; !finite && e < shape.cells() * labels; ++e) {
+    const double x = given.unary[e % labels * given.plane + e / labels];
+    if (!(std::abs(x) <= DBL_MAX)) return {Fault::value, unary_argument, b, e};
   }
   return check_edges(given.edges, shape, b, unary_argument + 1);
 }

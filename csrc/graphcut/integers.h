@@ -338,10 +338,10 @@ PUZZLEMIX_HD double labeling_energy(Team& team, const GivenLabeling& given, Grid
                                     const LabelCost* cost, const Label* label) {
   const GivenLabeling in = given;
   const int labels = cost->labels;
-  // On CUDA labels are unchecked: one out of range counts as the nearest label.
+  // Where labels are unchecked, as on CUDA, one out of range counts as the nearest label.
   const auto known = [=](int i) {
     const Label l = label[i];
-    return static_cast<int>(l < 0 ? 0 : l < labels ? l : labels - 1);
+    return static_cast<int>(Team::kChecked || (l >= 0 && l < labels) ? l : l < 0 ? 0 : labels - 1);
   };
   return team.add(shape.cells(), [=](int i) {
     const double* const pair = cost->given + known(i) * labels;
