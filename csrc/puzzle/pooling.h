@@ -109,9 +109,10 @@ PUZZLEMIX_HD auto add_stripes(Team& team, const Array& array, int64_t first, con
     });
     return SumsInOrder{line, stripes.length};
   } else {
-    return with_chunks(array, first, stripes.length, [&](const auto* chunks) {
+    const int shift = with_chunks(array, first, stripes.length, [&](const auto* chunks) {
       return add_chunks(team, chunks, stripes, accept, line);
     });
+    return SumsByChunks{line, stripes.length, shift};
   }
 }
 
@@ -178,10 +179,11 @@ PUZZLEMIX_HD auto with_chunks(const Array& array, int64_t first, int length, con
   }
 }
 
-// add_stripes with a chunk of columns for each item, in one phase.
+// Adds up columns, a chunk of them for each item, in one phase. Returns the binary logarithm of the
+// number of columns in a chunk.
 template <typename Team, typename T, int Wide, typename Accept>
-PUZZLEMIX_HD SumsByChunks add_chunks(Team& team, const Chunk<T, Wide>* chunks,
-                                     const Stripes& stripes, Accept accept, double* line) {
+PUZZLEMIX_HD int add_chunks(Team& team, const Chunk<T, Wide>* chunks, const Stripes& stripes,
+                            Accept accept, double* line) {
   const int rows = stripes.rows, length = stripes.length, across = length / Wide;
   team.for_each(stripes.count, across, [=](int s, int x) {
     const Chunk<T, Wide>* const from = chunks + int64_t{s} * rows * across + x;
@@ -205,7 +207,7 @@ PUZZLEMIX_HD SumsByChunks add_chunks(Team& team, const Chunk<T, Wide>* chunks,
   });
   int shift = 0;
   while (1 << shift < Wide) ++shift;
-  return {line, length, shift};
+  return shift;
 }
 
 // ---- Windows ------------------------------------------------------------------------------------
@@ -225,45 +227,33 @@ PUZZLEMIX_HD auto with_constant(int number, const F& f) {
   }
 }
 
-// The windows of one channel in one stripe; their width is kColumns, where that is not 0.
-template <typename Sums, int kColumns>
-struct WindowRow {
-  // Row r of those from `stripe` on.
-  PUZZLEMIX_HD WindowRow(const PuzzleCall& call, const Sums& sums, int stripe, int r, double* cells)
-      : sums(sums),
-        columns(kColumns > 0 ? kColumns : call.window_columns),
-        interleaved(call.interleaved()),
-        s(call.channels_last ? r / interleaved : r),
-        first(r - s * interleaved) {
-    const int channel = call.channels_last ? first : (stripe + s) / call.cell_rows;
-    const int y = stripe + s - (call.channels_last ? 0 : channel * call.cell_rows);
-    const int above = y % call.block_rows, blocks = call.block_columns;
-    // Inside a block only its first and last window of a row are on a boundary.
-    const bool boundary = above == 0 || above == call.block_rows - 1;
-    apart = boundary || blocks <= 2 || !call.boundaries_only() ? 0 : blocks;
-    count = apart == 0 ? call.cell_columns : 2 * call.width;
-    out = cells + channel * call.plane_of_cells() + y * call.cell_columns;
-    scaled = call.std_count != 0;
-    factor = scaled ? call.std_of(channel) : 1.0;
-  }
-
-  PUZZLEMIX_HD void operator()(int i) const {
-    const int k = apart == 0 ? i : i / 2 * apart + i % 2 * (apart - 1);
+// Calls write(count, window) for the windows of one channel in one stripe, the r-th row of those
+// from `stripe` on: window(i) writes the i-th of `count`. They are kColumns wide, where that is not
+// 0.
+template <int kColumns, typename Sums, typename Write>
+PUZZLEMIX_HD void for_windows(const PuzzleCall& call, const Sums& sums, int stripe, int r,
+                              double* cells, const Write& write) {
+  const bool last = call.channels_last;
+  const int interleaved = call.interleaved();
+  const int s = last ? r / interleaved : r, first = r - s * interleaved;
+  // Planes have whole numbers of blocks and lie one after the other, as their windows do.
+  const int y = stripe + s, above = y % call.block_rows, blocks = call.block_columns;
+  double* const out = cells + (last ? first * call.plane_of_cells() : 0) + y * call.cell_columns;
+  // Inside a block only its first and last window of a row are on a boundary.
+  const bool boundary = above == 0 || above == call.block_rows - 1;
+  const bool all = boundary || blocks <= 2 || !call.boundaries_only();
+  const bool scaled = call.std_count != 0;
+  const double factor = scaled ? call.std_of(last ? first : y / call.cell_rows) : 1.0;
+  const int columns = call.window_columns;
+  const Sums added = sums;
+  write(all ? call.cell_columns : 2 * call.width, [=](int i) {
+    const int k = all ? i : i / 2 * blocks + i % 2 * (blocks - 1);
     const int wide = kColumns > 0 ? kColumns : columns;
-    const double sum = add_columns(
-        wide, [this, k, wide](int x) { return sums(s, (k * wide + x) * interleaved + first); });
+    const double sum =
+        add_columns(wide, [=](int x) { return added(s, (k * wide + x) * interleaved + first); });
     out[k] = scaled ? sum * factor : sum;
-  }
-
-  int count;  // how many windows are written
-  Sums sums;
-  int columns, interleaved;
-  int s, first;  // the stripe among those added up, and the element of its first column
-  int apart;     // 0 if all windows are written, else how many windows a block has in a row
-  double* out;
-  bool scaled;
-  double factor;
-};
+  });
+}
 
 // Writes the windows of `count` stripes, given the sums of their columns.
 template <typename Team, typename Sums>
@@ -272,16 +262,15 @@ PUZZLEMIX_HD void write_windows(Team& team, const PuzzleCall& call, const Sums& 
   const PuzzleCall* const p = &call;
   const int rows = count * call.interleaved();
   with_constant(call.window_columns, [&](auto known) {
-    using Row = WindowRow<Sums, decltype(known)::value>;
+    constexpr int kColumns = decltype(known)::value;
     if constexpr (Team::kChecked) {
-      for (int r = 0; r < rows; ++r) {
-        const Row row(call, sums, stripe, r, cells);
-        team.for_each(row.count, row);
-      }
+      const auto write = [&](int windows, const auto& window) { team.for_each(windows, window); };
+      for (int r = 0; r < rows; ++r) for_windows<kColumns>(call, sums, stripe, r, cells, write);
     } else {
       team.for_each(rows, call.cell_columns, [=](int r, int i) {
-        const Row row(*p, sums, stripe, r, cells);
-        if (i < row.count) row(i);
+        for_windows<kColumns>(*p, sums, stripe, r, cells, [=](int windows, const auto& window) {
+          if (i < windows) window(i);
+        });
       });
     }
   });

@@ -214,8 +214,8 @@ struct Strips {
 
 // The distances d11, d12, d21 and d22 across `count` neighbouring edges, not yet divided by the
 // number of pixels. kNext: strips.next as a constant, or 0. kMoved: windows are read through
-// view.shift.
-template <int kMost, int kNext, bool kMoved>
+// view.shift. There are kChannels channels at least, whose loads need not wait for each other.
+template <int kMost, int kNext, bool kMoved, int kChannels>
 PUZZLEMIX_HD void measure_strips(const PuzzleCall& call, const View& view, const Strips& strips,
                                  int count, double (&d)[4][kMost]) {
   const int next = kNext > 0 ? kNext : strips.next, places = call.fine_cells();
@@ -245,10 +245,20 @@ PUZZLEMIX_HD void measure_strips(const PuzzleCall& call, const View& view, const
       }
     };
     add(0, std::true_type());
-    for (int c = 1; c < call.channels; ++c) add(c, std::false_type());
+    PUZZLEMIX_UNROLL
+    for (int c = 1; c < kChannels; ++c) add(c, std::false_type());
+    PUZZLEMIX_NO_UNROLL
+    for (int c = kChannels; c < call.channels; ++c) add(c, std::false_type());
   };
-  measure_place(0, d);
-  for (int s = 1; s < strips.length; ++s) {
+  int s = 0;
+  if (kMost > 1) {
+    measure_place(s++, d);
+  } else {  // on a device, where this code is not to stand twice
+    PUZZLEMIX_UNROLL
+    for (int q = 0; q < 4; ++q) d[q][0] = -0.0;  // to which adding a number gives that number
+  }
+  PUZZLEMIX_NO_UNROLL
+  for (; s < strips.length; ++s) {
     double e[4][kMost];
     measure_place(s, e);
     PUZZLEMIX_UNROLL
@@ -281,12 +291,23 @@ PUZZLEMIX_HD void measure_row(const PuzzleCall& call, const View& view, bool dow
            : Strips{y * rows * line + (x + 1) * columns - 1, line, 1, columns, rows, Most()(run, 1),
                     y * tall * fine + (x + 1) * wide - 1,    fine, 1, wide};
   double d[4][kMost];
-  if (view.shift) {
-    measure_strips<kMost, 0, true>(call, view, strips, count, d);
-  } else if (kMost > 1 && columns == 1) {
-    measure_strips<kMost, 1, false>(call, view, strips, count, d);
+  const auto measure = [&](auto next, auto moved, auto channels) {
+    measure_strips<kMost, decltype(next)::value, decltype(moved)::value, decltype(channels)::value>(
+        call, view, strips, count, d);
+  };
+  using Zero = std::integral_constant<int, 0>;
+  using One = std::integral_constant<int, 1>;
+  using Three = std::integral_constant<int, 3>;
+  if constexpr (kMost > 1) {  // on the CPU, where cells are side by side in vectors
+    view.shift     ? measure(Zero(), std::true_type(), One())
+    : columns == 1 ? measure(One(), std::false_type(), One())
+                   : measure(Zero(), std::false_type(), One());
+  } else if (call.channels < 3) {
+    view.shift ? measure(Zero(), std::true_type(), One())
+               : measure(Zero(), std::false_type(), One());
   } else {
-    measure_strips<kMost, 0, false>(call, view, strips, count, d);
+    view.shift ? measure(Zero(), std::true_type(), Three())
+               : measure(Zero(), std::false_type(), Three());
   }
   const EdgePlanes to = out.from(y * call.width + x);
   double* const __restrict base = to.base;
@@ -313,19 +334,19 @@ PUZZLEMIX_HD void measure(Team& team, const PuzzleCall& call, const View& seen,
   constexpr int kWide = Team::kWide;
   const PuzzleCall* const p = &call;
   const View view = seen;
-  const EdgePlanes down = down_planes, right = right_planes;
+  const EdgePlanes down_edges = down_planes, right_edges = right_planes;
   const int height = call.height, width = call.width;
-  team.for_each(height + 1, (width + kWide - 1) / kWide, [=](int line, int strip) {
-    const int y = line - 1, x = strip * kWide, count = cells_wide<Team>(width - x);
+  // First the edges down, then those to the right, from the row before the first cell on.
+  team.for_each(2 * (height + 1), (width + kWide - 1) / kWide, [=](int line, int strip) {
+    const bool down = line <= height;
+    const EdgePlanes planes = down ? down_edges : right_edges;
+    const int y = (down ? line : line - height - 1) - 1;
+    const int x = strip * kWide, count = cells_wide<Team>(width - x);
     const int i = y * width + x;  // negative in the row before the first cell
-    const int edges = y < 0 ? 0 : Least()(count, width - 1 - x);
-    if (y < 0 || y + 1 == height) {
-      for (int k = 0; k < count; ++k) down.clear(i + k);
-    } else {
-      measure_row<Team>(*p, view, true, y, x, count, down);
-    }
-    if (edges > 0) measure_row<Team>(*p, view, false, y, x, cells_wide<Team>(edges), right);
-    for (int k = edges; k < count; ++k) right.clear(i + k);
+    const int beyond = down ? (y + 1 < height ? count : 0) : Least()(count, width - 1 - x);
+    const int edges = y < 0 ? 0 : beyond;
+    if (edges > 0) measure_row<Team>(*p, view, down, y, x, cells_wide<Team>(edges), planes);
+    for (int k = edges; k < count; ++k) planes.clear(i + k);
   });
 }
 
