@@ -32,9 +32,11 @@ class FirstFault {
 // Solves a problem's batch on up to `threads` threads; `grain` samples pay for waking a thread. A
 // Workspace is constructed from a problem; fits(problem) says whether it can serve another one, and
 // solve(problem, b) solves a sample and returns a Status. Each thread keeps its last workspace from
-// call to call, as making one takes as long as solving several small samples.
+// call to call, as making one takes as long as solving several small samples. `order`: the samples
+// in the order in which they are solved; null: by their numbers.
 template <typename Workspace, typename Problem>
-Status solve_batch(const Problem& problem, int64_t grain, int threads) {
+Status solve_batch(const Problem& problem, int64_t grain, int threads,
+                   const int64_t* order = nullptr) {
   FirstFault fault;
   parallel_for(problem.batch, grain, threads, [&](int64_t begin, int64_t end) {
     thread_local std::unique_ptr<Workspace> kept;
@@ -42,7 +44,10 @@ Status solve_batch(const Problem& problem, int64_t grain, int threads) {
     // leaves a workspace in an unknown state.
     std::unique_ptr<Workspace> mine = std::move(kept);
     if (!mine || !mine->fits(problem)) mine = std::make_unique<Workspace>(problem);
-    for (int64_t b = begin; b < end; ++b) fault.add(b, mine->solve(problem, b));
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t b = order ? order[i] : i;
+      fault.add(b, mine->solve(problem, b));
+    }
     kept = std::move(mine);
   });
   return fault.status();

@@ -263,14 +263,40 @@ def test_partners_are_the_images_that_they_name(names: list[int], kind: torch.dt
     assert same(ops.puzzle_plan(*given, partner=strided, **options), want)
 
 
-def test_partners_within_one_batch() -> None:
-    pairs = make_pairs(6)
-    partner, options = torch.randperm(6), CHEAP | {"grid": (4, 8), "cycles": 3}
+@pytest.mark.parametrize(
+    "names",
+    [[2, 4, 5, 1, 0, 3], [1, 0, 2, 5, 3, 4], [3, 3, 3, 3, 3, 3], [1, 2, 1, 0, 4, 0]],
+    ids=str,
+)
+def test_partners_within_one_batch(names: list[int]) -> None:
+    """An image that is the second of one pair and the first of another is the same in both."""
+    pairs, partner = make_pairs(6), torch.tensor(names)
+    options = CHEAP | {"grid": (4, 8), "cycles": 3}
     one = pairs._replace(x2=pairs.x1, saliency2=pairs.saliency1)
-    two = pairs._replace(x2=pairs.x1[partner], saliency2=pairs.saliency1[partner])
-    assert same(decided(*one, partner=partner, **options), decided(*two, **options))
+    for _ in range(2):
+        two = pairs._replace(x2=pairs.x1[partner], saliency2=pairs.saliency1[partner])
+        assert same(decided(*one, partner=partner, **options), decided(*two, **options))
+        # The next call finds other numbers in the same memory.
+        pairs.x1.copy_(pairs.x1.flip(0))
+        pairs.saliency1.copy_(pairs.saliency1.flip(0))
     alone = decided(*one, **options)
     assert same(decided(*one, partner=torch.arange(6), **options), alone)
+
+
+@pytest.mark.parametrize("argument", ["x1", "saliency1"])
+def test_a_bad_value_within_one_batch(argument: str) -> None:
+    """The message names the argument and image as if first and second images were two tensors."""
+    pairs, partner = make_pairs(6), torch.tensor([2, 4, 5, 1, 0, 3])
+    for sample in range(6):
+        given = pairs._asdict() | {argument: getattr(pairs, argument).clone()}
+        given[argument][sample, ..., 3, 5] = float("nan")
+        x, saliency = given["x1"], given["saliency1"]
+        messages = []
+        for x2, saliency2 in ((x, saliency), (x.clone(), saliency.clone())):
+            with pytest.raises(ValueError, match="finite") as raised:
+                ops.puzzle_plan(x, x2, saliency, saliency2, 0.5, partner=partner, grid=4)
+            messages.append(str(raised.value))
+        assert messages[0] == messages[1]
 
 
 def test_extreme_values() -> None:

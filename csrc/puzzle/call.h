@@ -70,6 +70,11 @@ struct PuzzleCall : PuzzleProblem {
   }
   PUZZLEMIX_HD bool rereads_pixels() const { return !boundaries_only() && !moves_windows(); }
 
+  // Whether first and second images are the same tensors, as in a batch that is mixed with itself.
+  PUZZLEMIX_HD bool one_batch() const {
+    return x1.data == x2.data && saliency1.data == saliency2.data && batch == others;
+  }
+
   // The standard deviation by which windows of a channel are multiplied, if std_count isn't 0.
   PUZZLEMIX_HD double std_of(int channel) const {
     const int i = std_count == 1 ? 0 : channel;

@@ -19,15 +19,9 @@ struct PooledImages {
   double *cells[2], *sums[2];
 };
 
-// Whether first and second images are the same tensors, as in a batch that is mixed with itself.
-inline bool one_batch(const PuzzleCall& call) {
-  return call.x1.data == call.x2.data && call.saliency1.data == call.saliency2.data &&
-         call.batch == call.others;
-}
-
 inline PooledImages lay_out_images(Arena& arena, const PuzzleCall& call) {
   PooledImages images;
-  const bool one = one_batch(call);
+  const bool one = call.one_batch();
   images.cells[0] = arena.take<double>(call.batch * call.image_cells());
   images.sums[0] = arena.take<double>(call.batch * call.fine_cells());
   images.cells[1] = one ? images.cells[0] : arena.take<double>(call.others * call.image_cells());
@@ -57,7 +51,7 @@ struct PoolProblem : PuzzleCall {
                              fitting(call.saliency2, call.saliency_columns2, call.fine_height))),
         image_parts((call.stripes() + stripes_a_part - 1) / stripes_a_part),
         parts(image_parts + (call.fine_height + rows_a_part - 1) / rows_a_part),
-        batch((call.batch + (one_batch(call) ? 0 : call.others)) * parts),
+        batch((call.batch + (call.one_batch() ? 0 : call.others)) * parts),
         first_images(call.batch) {}
 
   static constexpr int kThreads = 256;

@@ -2,9 +2,11 @@
 #include "puzzle/puzzle.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
-#include <cstring>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "batch.h"
 #include "graphcut/exact.h"
@@ -19,12 +21,35 @@
 namespace puzzlemix {
 namespace {
 
-// A call with the integers of its label cost, which are made once for all samples.
+// A call with the integers of its label cost, which are made once for all samples, and with a
+// number that tells it from all other calls.
 struct CpuCall : PuzzleCall {
   explicit CpuCall(const PuzzleProblem& problem)
-      : PuzzleCall(problem), cost(squared_label_cost(problem.labels)) {}
+      : PuzzleCall(problem), cost(squared_label_cost(problem.labels)), number(next_number()) {}
   LabelCost cost;
+  int64_t number;
+
+ private:
+  static int64_t next_number() {
+    static std::atomic<int64_t> calls{0};
+    return ++calls;
+  }
 };
+
+// The pairs of a batch that is mixed with itself, in an order in which the second image of a pair
+// is the first of the next one, wherever the partners allow it. One thread then pools it once.
+std::vector<int64_t> chained_pairs(const PuzzleCall& call) {
+  std::vector<int64_t> order;
+  order.reserve(call.batch);
+  std::vector<char> taken(call.batch);
+  for (int64_t first = 0; first < call.batch; ++first) {
+    for (int64_t b = first; b >= 0 && b < call.batch && !taken[b]; b = call.partner[b]) {
+      taken[b] = 1;
+      order.push_back(b);
+    }
+  }
+  return order;
+}
 
 // What calls must have in common to use the same workspace.
 struct Sizes {
@@ -56,6 +81,7 @@ class Planner {
     const IntegerLabeling& integers = memory_->decision.integers;
     call.exact_cut ? void(exact_.emplace(integers, cost_)) : void(swap_.emplace(integers, cost_));
     memory_->blocks.lay_out(team_);
+    for (int a : {0, 1}) pooled_[a] = {memory_->cells[a], memory_->shares[a], 0, 0};
     const int height = call.fine_height, width = call.fine_width;
     if (call.transport == Transport::approx) approx_.emplace(height, width);
     if (call.transport == Transport::exact) exact_transport_.emplace(height, width);
@@ -69,17 +95,22 @@ class Planner {
     if (second < 0 || second >= call.others) return {Fault::value, PuzzleArgument::partner, b, 0};
     if (call.lam.data && !in_unit_interval(element(call.lam, b)))
       return {Fault::value, PuzzleArgument::lam, b, 0};
-    const Work& work = *memory_;
+    const bool one = call.one_batch();
+    if (one && pooled_[1].is(call, b)) std::swap(pooled_[0], pooled_[1]);
     for (const ImageOf image : {ImageOf{0, b}, ImageOf{1, second}}) {
-      const Status status = pool(image);
+      PooledImage& pooled = pooled_[image.side];
+      if (one && pooled.is(call, image.index)) continue;
+      pooled.call = 0;
+      const Status status = pool(image, pooled);
       if (!status.ok()) return status;
+      pooled.call = call.number;
+      pooled.index = image.index;
     }
-    const View images{{work.cells[0], work.cells[1]},
-                      {work.shares[0], work.shares[1]},
-                      {nullptr, nullptr},
-                      nullptr};
+    const auto& [first, other] = pooled_;
+    const View images{
+        {first.cells, other.cells}, {first.shares, other.shares}, {nullptr, nullptr}, nullptr};
     Pair pair(call, b, images);
-    if (!decide(team_, call, cost_, work.decision, work.blocks, &pair, *this))
+    if (!decide(team_, call, cost_, memory_->decision, memory_->blocks, &pair, *this))
       return {Fault::sum, PuzzleArgument::none, b, 0};
     return {};
   }
@@ -116,16 +147,25 @@ class Planner {
     Blocks blocks;
   };
 
+  // The windows and shares of an image, and which image of which call it is.
+  struct PooledImage {
+    bool is(const CpuCall& other, int64_t image) const {
+      return call == other.number && index == image;
+    }
+
+    double *cells, *shares;
+    int64_t call, index;
+  };
+
   static bool in_unit_interval(double x) { return x >= 0 && x <= 1; }
 
-  Status pool(const ImageOf& image) {
+  Status pool(const ImageOf& image, const PooledImage& into) {
     const PuzzleCall& call = *call_;
     const Work& work = *memory_;
-    bool wrong =
-        pool_stripes(team_, call, image, 0, call.stripes(), work.line, work.cells[image.side]);
+    bool wrong = pool_stripes(team_, call, image, 0, call.stripes(), work.line, into.cells);
     // If every pixel is in a window that is written, checking the windows is enough.
     if (call.all_windows()) {
-      wrong = !all_finite(team_, call.image_cells(), work.cells[image.side]);
+      wrong = !all_finite(team_, call.image_cells(), into.cells);
     }
     if (wrong) {
       const Status status = bad_pixel(image);
@@ -136,7 +176,7 @@ class Planner {
       const Status status = bad_saliency(image);
       if (!status.ok()) return status;
     }
-    share(team_, call, work.sums, work.line, work.shares[image.side]);
+    share(team_, call, work.sums, work.line, into.shares);
     return {};
   }
 
@@ -172,6 +212,7 @@ class Planner {
   const Sizes sizes_;
   const LabelCost cost_;
   Owned<Work> memory_;
+  PooledImage pooled_[2];
   PlainTeam team_;
   const PuzzleCall* call_ = nullptr;
   std::optional<AlphaBetaSwap<Words, Width>> swap_;
@@ -184,11 +225,14 @@ class Planner {
 
 Status puzzle_plan_cpu(const PuzzleProblem& problem, int threads) {
   const CpuCall call(problem);
+  const std::vector<int64_t> order =
+      call.partner && call.one_batch() ? chained_pairs(call) : std::vector<int64_t>();
   const int64_t pixels = int64_t{call.channels} * call.rows * call.columns;
   const int64_t nanoseconds = pixels / 2 + 30 * call.labels * call.cells() + 1000;
   constexpr int64_t kWorthwhile = 10000;  // nanoseconds that pay for waking a thread
   return for_words(call.height, call.width, [&](auto words, auto width) {
-    return solve_batch<Planner<words, width>>(call, kWorthwhile / nanoseconds + 1, threads);
+    return solve_batch<Planner<words, width>>(call, kWorthwhile / nanoseconds + 1, threads,
+                                              order.empty() ? nullptr : order.data());
   });
 }
 
