@@ -15,15 +15,9 @@ namespace puzzlemix {
 
 // `count` stripes, one after the other: each has `rows` rows of `length` elements.
 struct Stripes {
+  PUZZLEMIX_HD int64_t size() const { return int64_t{rows} * length; }
   int count, rows, length;
 };
-
-// How many of `count` stripes a team adds up together; `line` has room for the sums of all their
-// columns. On the CPU one, which stays in its cache.
-template <typename Team>
-PUZZLEMIX_HD constexpr int together(int count) {
-  return Team::kChecked ? 1 : count;
-}
 
 // Pools the stripes from `stripe` to before `end` of an image and writes to its `cells`
 // [C, Y', X']. Returns whether a pixel is not finite, if values are checked and not every window is
@@ -32,15 +26,16 @@ template <typename Team>
 PUZZLEMIX_HD bool pool_stripes(Team& team, const PuzzleCall& call, const ImageOf& image, int stripe,
                                int end, double* line, double* cells) {
   const Array& pixels = image.side == 0 ? call.x1 : call.x2;
-  const Stripes stripes{together<Team>(end - stripe), call.window_rows, call.row_length()};
-  const int64_t size = int64_t{stripes.rows} * stripes.length;
-  const int64_t first = image.index * call.stripes() * size;
+  const Stripes stripes{end - stripe, call.window_rows, call.row_length()};
+  const int64_t first = (image.index * call.stripes() + stripe) * stripes.size();
   bool wrong = false;
-  for (int s = stripe; s < end; s += stripes.count) {
-    const auto sums = add_stripes(team, pixels, first + s * size, stripes, Accepted<Team>(), line);
-    if (Team::kChecked && !call.all_windows()) wrong |= !all_finite(team, stripes.length, line);
-    write_windows(team, call, sums, s, stripes.count, cells);
-  }
+  add_stripes(team, pixels, first, stripes, Accepted<Team>(), line,
+              [&](const auto& sums, int s, int count) {
+                if (Team::kChecked && !call.all_windows()) {
+                  wrong |= !all_finite(team, stripes.length, line);
+                }
+                write_windows(team, call, sums, stripe + s, count, cells);
+              });
   return wrong;
 }
 
@@ -52,25 +47,28 @@ PUZZLEMIX_HD bool pool_saliency(Team& team, const PuzzleCall& call, const ImageO
   const Array& map = image.side == 0 ? call.saliency1 : call.saliency2;
   const int rows = image.side == 0 ? call.saliency_rows1 : call.saliency_rows2;
   const int columns = image.side == 0 ? call.saliency_columns1 : call.saliency_columns2;
-  const int width = call.fine_width, wide = columns / width;
-  const Stripes stripes{together<Team>(end - row), rows / call.fine_height, columns};
-  const int64_t size = int64_t{stripes.rows} * stripes.length;
-  const int64_t first = image.index * rows * columns;
-  for (int r = row; r < end; r += stripes.count) {
-    const auto added =
-        add_stripes(team, map, first + r * size, stripes, AcceptedCapacity<Team>(), line);
-    double* const out = sums + r * width;
-    team.for_each(stripes.count, width, [=](int s, int k) {
-      out[s * width + k] = add_columns(wide, [=](int x) { return added(s, k * wide + x); });
-    });
-  }
+  const int width = call.fine_width;
+  const Stripes stripes{end - row, rows / call.fine_height, columns};
+  const int64_t first = (image.index * call.fine_height + row) * stripes.size();
+  add_stripes(team, map, first, stripes, AcceptedCapacity<Team>(), line,
+              [&](const auto& added, int s, int count) {
+                const auto column = added;
+                double* const out = sums + (row + s) * width;
+                with_constant(columns / width, [&](auto wide) {
+                  team.for_each(count, width, [=](int y, int k) {
+                    out[y * width + k] =
+                        add_columns(wide, [=](int x) { return column(y, k * wide + x); });
+                  });
+                });
+              });
   bool wrong = false;
   if (Team::kChecked) {
-    with_elements<Team>(map, first + row * size, [&](const auto& value) {
+    with_elements<Team>(map, first, [&](const auto& value) {
       const auto in = value;
       // |x| - x is 0 for finite x >= 0, positive for x < 0, and NaN for infinity and NaN.
       const auto excess = [=](int i) { return fabs(in[i]) - in[i]; };
-      wrong = team.reduce((end - row) * static_cast<int>(size), 0.0, excess, Sum()) != 0;
+      wrong =
+          team.reduce(stripes.count * static_cast<int>(stripes.size()), 0.0, excess, Sum()) != 0;
     });
   }
   return wrong;
@@ -78,11 +76,10 @@ PUZZLEMIX_HD bool pool_saliency(Team& team, const PuzzleCall& call, const ImageO
 
 // ---- Columns ------------------------------------------------------------------------------------
 
-// Where add_stripes has left the sum of column x of stripe s.
-struct SumsInOrder {
-  PUZZLEMIX_HD double operator()(int s, int x) const { return line[s * length + x]; }
+// Where the sum of column x of the s-th stripe is, of those that were added up together.
+struct SumsInOrder {  // of one stripe
+  PUZZLEMIX_HD double operator()(int, int x) const { return line[x]; }
   const double* line;
-  int length;
 };
 // As made by threads that add up 1 << shift columns each: neighbouring threads write next to each
 // other.
@@ -96,39 +93,40 @@ struct SumsByChunks {
 };
 
 // Adds up the columns of stripes, from element `first` of an array on, each element passed through
-// accept(), which changes nothing where values are checked.
-template <typename Team, typename Accept>
-PUZZLEMIX_HD auto add_stripes(Team& team, const Array& array, int64_t first, const Stripes& stripes,
-                              Accept accept, double* line) {
+// accept(). Calls use(sums, s, count) for the `count` stripes from the s-th on, whose sums are in
+// `line` until then: on a device for all together, on the CPU for each by itself, which stays in
+// its cache.
+template <typename Team, typename Accept, typename Use>
+PUZZLEMIX_HD void add_stripes(Team& team, const Array& array, int64_t first, const Stripes& stripes,
+                              Accept accept, double* line, const Use& use) {
   if constexpr (Team::kChecked) {
     with_elements<Team>(array, first, [&](const auto& elements) {
       for (int s = 0; s < stripes.count; ++s) {
-        add_rows(team, elements, int64_t{s} * stripes.rows * stripes.length, stripes,
-                 line + s * stripes.length);
+        add_rows(team, elements, s * stripes.size(), stripes, accept, line);
+        use(SumsInOrder{line}, s, 1);
       }
     });
-    return SumsInOrder{line, stripes.length};
   } else {
     const int shift = with_chunks(array, first, stripes.length, [&](const auto* chunks) {
       return add_chunks(team, chunks, stripes, accept, line);
     });
-    return SumsByChunks{line, stripes.length, shift};
+    use(SumsByChunks{line, stripes.length, shift}, 0, stripes.count);
   }
 }
 
 // Adds up the rows of one stripe, which begins with element `start`. A phase adds up to four rows.
-template <typename Team, typename Elements>
+template <typename Team, typename Elements, typename Accept>
 PUZZLEMIX_HD void add_rows(Team& team, const Elements& elements, int64_t start,
-                           const Stripes& stripes, double* line) {
+                           const Stripes& stripes, Accept accept, double* line) {
   const Elements in = elements;
   const int length = stripes.length;
   const auto add = [&](auto known, int row) {
     constexpr int kRows = decltype(known)::value;
     team.for_each(length, [=](int x) {
       const int64_t at = start + int64_t{row} * length + x;
-      double sum = row == 0 ? in[at] : line[x] + in[at];
+      double sum = row == 0 ? accept(in[at]) : line[x] + accept(in[at]);
       PUZZLEMIX_UNROLL
-      for (int r = 1; r < kRows; ++r) sum += in[at + int64_t{r} * length];
+      for (int r = 1; r < kRows; ++r) sum += accept(in[at + int64_t{r} * length]);
       line[x] = sum;
     });
   };
@@ -212,9 +210,10 @@ PUZZLEMIX_HD int add_chunks(Team& team, const Chunk<T, Wide>* chunks, const Stri
 
 // ---- Windows ------------------------------------------------------------------------------------
 
-// Calls f with `number` as a compile-time constant if it is 1, 2 or 4, else with 0.
+// Calls f with `number`, as a compile-time constant if it is 1, 2 or 4: on the CPU sums of two
+// columns then take half the time.
 template <typename F>
-PUZZLEMIX_HD auto with_constant(int number, const F& f) {
+PUZZLEMIX_HD void with_constant(int number, const F& f) {
   switch (number) {
     case 1:
       return f(std::integral_constant<int, 1>());
@@ -223,16 +222,15 @@ PUZZLEMIX_HD auto with_constant(int number, const F& f) {
     case 4:
       return f(std::integral_constant<int, 4>());
     default:
-      return f(std::integral_constant<int, 0>());
+      return f(number);
   }
 }
 
 // Calls write(count, window) for the windows of one channel in one stripe, the r-th row of those
-// from `stripe` on: window(i) writes the i-th of `count`. They are kColumns wide, where that is not
-// 0.
-template <int kColumns, typename Sums, typename Write>
+// from `stripe` on: window(i) writes the i-th of `count`. They are `wide` pixels wide.
+template <typename Sums, typename Width, typename Write>
 PUZZLEMIX_HD void for_windows(const PuzzleCall& call, const Sums& sums, int stripe, int r,
-                              double* cells, const Write& write) {
+                              Width wide, double* cells, const Write& write) {
   const bool last = call.channels_last;
   const int interleaved = call.interleaved();
   const int s = last ? r / interleaved : r, first = r - s * interleaved;
@@ -244,11 +242,9 @@ PUZZLEMIX_HD void for_windows(const PuzzleCall& call, const Sums& sums, int stri
   const bool all = boundary || blocks <= 2 || !call.boundaries_only();
   const bool scaled = call.std_count != 0;
   const double factor = scaled ? call.std_of(last ? first : y / call.cell_rows) : 1.0;
-  const int columns = call.window_columns;
   const Sums added = sums;
   write(all ? call.cell_columns : 2 * call.width, [=](int i) {
     const int k = all ? i : i / 2 * blocks + i % 2 * (blocks - 1);
-    const int wide = kColumns > 0 ? kColumns : columns;
     const double sum =
         add_columns(wide, [=](int x) { return added(s, (k * wide + x) * interleaved + first); });
     out[k] = scaled ? sum * factor : sum;
@@ -261,14 +257,13 @@ PUZZLEMIX_HD void write_windows(Team& team, const PuzzleCall& call, const Sums& 
                                 int count, double* cells) {
   const PuzzleCall* const p = &call;
   const int rows = count * call.interleaved();
-  with_constant(call.window_columns, [&](auto known) {
-    constexpr int kColumns = decltype(known)::value;
+  with_constant(call.window_columns, [&](auto wide) {
     if constexpr (Team::kChecked) {
       const auto write = [&](int windows, const auto& window) { team.for_each(windows, window); };
-      for (int r = 0; r < rows; ++r) for_windows<kColumns>(call, sums, stripe, r, cells, write);
+      for (int r = 0; r < rows; ++r) for_windows(call, sums, stripe, r, wide, cells, write);
     } else {
       team.for_each(rows, call.cell_columns, [=](int r, int i) {
-        for_windows<kColumns>(*p, sums, stripe, r, cells, [=](int windows, const auto& window) {
+        for_windows(*p, sums, stripe, r, wide, cells, [=](int windows, const auto& window) {
           if (i < windows) window(i);
         });
       });
