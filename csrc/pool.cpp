@@ -20,6 +20,16 @@ namespace {
 
 constexpr auto kInterval = std::chrono::milliseconds(100);  // between checks for an interruption
 
+// How long a thread looks for what it waits for before it sleeps: to be woken takes longer than a
+// small mix, and calls often follow each other at once.
+constexpr auto kLooking = std::chrono::microseconds(100);
+
+template <typename Predicate>
+void look_for(const Predicate& predicate) {
+  const auto end = std::chrono::steady_clock::now() + kLooking;
+  while (!predicate() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+}
+
 // On a worker, the flag by which the thread that it works for tells it to stop; else null.
 thread_local const std::atomic<bool>* called_off = nullptr;
 
@@ -91,6 +101,9 @@ class Pool {
     job.work();
     std::unique_lock<std::mutex> lock(mutex_);
     wanted_ = 0;  // workers that have not started by now are not needed
+    lock.unlock();
+    look_for([this] { return active_ == 0; });
+    lock.lock();
     while (!done_.wait_for(lock, kInterval, [this] { return active_ == 0; })) {
       lock.unlock();
       job.ask();
@@ -108,8 +121,9 @@ class Pool {
   }
 
   void serve() {
-    std::unique_lock<std::mutex> lock(mutex_);
     while (true) {
+      look_for([this] { return wanted_ > 0; });
+      std::unique_lock<std::mutex> lock(mutex_);
       wake_.wait(lock, [this] { return wanted_ > 0; });
       --wanted_;
       ++active_;
@@ -124,7 +138,9 @@ class Pool {
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   Job* job_ = nullptr;
-  int workers_ = 0, wanted_ = 0, active_ = 0;
+  int workers_ = 0;
+  // Written under the lock; atomic because threads look at them without it.
+  std::atomic<int> wanted_{0}, active_{0};
 };
 
 // The pool and the lock of its user. Never freed, because at exit a worker may still sleep in it. A

@@ -9,6 +9,7 @@ import problems
 import pytest
 import torch
 from calls import FUNCTIONS, call, good
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import puzzlemix
 from puzzlemix import reference
@@ -108,6 +109,49 @@ def test_decisions_need_no_gradient(function):
     }
     for part in tensors(call(puzzlemix, function, arguments)):
         assert part.requires_grad == (function == "mix")
+
+
+class Names(TorchDispatchMode):
+    """Keeps the names of the operators that PyTorch dispatches."""
+
+    def __init__(self):
+        super().__init__()
+        self.called = set()
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        self.called.add(operator.name())
+        return operator(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_modes_and_profilers_see_the_operators(function):
+    arguments = good(function)
+    name = f"puzzlemix::{function}"
+    with Names() as mode:
+        call(puzzlemix, function, arguments)
+    assert name in mode.called
+    with torch.profiler.profile() as profiler:
+        call(puzzlemix, function, arguments)
+    assert name in {event.key for event in profiler.key_averages()}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_plain_call_goes_to_the_kernel(function, monkeypatch):
+    monkeypatch.delattr(OPERATORS, function)
+    monkeypatch.setattr(type(OPERATORS), "__getattr__", None)
+    call(puzzlemix, function, good(function))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_negated_views(function):
+    """PyTorch may negate a tensor lazily: its memory then holds the values' negatives."""
+    arguments = good(function)
+    negated = {
+        name: (-part)._neg_view() if part.is_floating_point() else part
+        for name, part in arguments.items()
+    }
+    want, got = call(puzzlemix, function, arguments), call(puzzlemix, function, negated)
+    assert_same(got, want)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which other tests use")

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C import DispatchKey, DispatchKeySet
+from torch.nn import Parameter
 
 from ..validate.elementary import debugging
 from ..validate.values import Fault, expect_int32, expect_values, refused
@@ -142,9 +144,41 @@ def address(tensor: Tensor | None) -> int:
     return 0 if tensor is None else tensor.data_ptr()
 
 
-# ---- Registration -------------------------------------------------------------------------------
+# ---- Operators ----------------------------------------------------------------------------------
 
 library = torch.library.Library("puzzlemix", "DEF")
+
+
+def call(name: str, *arguments: Any) -> Any:
+    """Call an operator: its kernel itself, where PyTorch's dispatcher would do nothing but call it.
+
+    The dispatcher converts all arguments to C++ and back, which takes as long as a small problem.
+    """
+    if torch.compiler.is_compiling() or not _is_plain(arguments):
+        return getattr(OPERATORS, name).default(*arguments)
+    return _kernels[name](*arguments)
+
+
+def _is_plain(arguments: tuple[Any, ...]) -> bool:
+    """Whether a kernel may have these arguments as they are: no mode or transform of PyTorch is to
+    see the call, no profiler records it, and tensors are what they seem to be."""
+    if _thread_keys() != _PLAIN_KEYS or torch._C._autograd._profiler_enabled():
+        return False
+    for each in arguments:
+        kind = type(each)
+        if kind is Tensor or kind is Parameter:
+            here = each.is_cpu or (each.is_cuda and _core.cuda_toolkit)
+            if not here or each.is_neg() or each._is_zerotensor():
+                return False
+        elif isinstance(each, Tensor):
+            return False
+    return True
+
+
+# By these keys of a thread the dispatcher knows of modes and transforms.
+_thread_keys: Callable[[], DispatchKeySet] = torch._C._dispatch_tls_local_include_set
+_PLAIN_KEYS = DispatchKeySet(DispatchKey.BackendSelect).add(DispatchKey.ADInplaceOrView)
+_kernels: dict[str, Callable[..., Any]] = {}
 
 
 def register(
@@ -161,6 +195,7 @@ def register(
     The results are marked as not differentiable; otherwise floats among them would require grad.
     """
     name = schema.split("(")[0]
+    _kernels[name] = kernel
     library.define(schema)
     library.impl(name, kernel, "CPU")
     if cuda:

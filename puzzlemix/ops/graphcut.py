@@ -10,7 +10,7 @@ from torch import Tensor
 from ..arrays import accepts_numpy
 from ..results import GridMinCut, Labeling
 from ..validate import contracts
-from .border import DTYPES, OPERATORS, Pair, costs_of, register, solve
+from .border import DTYPES, Pair, call, costs_of, register, solve
 
 __all__ = ["alpha_beta_swap", "exact_labeling", "grid_min_cut", "labeling_energy"]
 
@@ -32,7 +32,7 @@ def grid_min_cut(
         in the residual graph), and ``flow`` [B] float64, the cut's capacity.
     """
     contracts.grid_min_cut(source_caps, sink_caps, vertical, horizontal)
-    return GridMinCut(*OPERATORS.grid_min_cut.default(source_caps, sink_caps, vertical, horizontal))
+    return GridMinCut(*call("grid_min_cut", source_caps, sink_caps, vertical, horizontal))
 
 
 @accepts_numpy
@@ -63,9 +63,7 @@ def alpha_beta_swap(
     """
     contracts.labeling(unary, vertical, horizontal, label_cost, max_cycles)
     cycles = -1 if max_cycles is None else max_cycles
-    return Labeling(
-        *OPERATORS.alpha_beta_swap.default(unary, vertical, horizontal, label_cost, cycles)
-    )
+    return Labeling(*call("alpha_beta_swap", unary, vertical, horizontal, label_cost, cycles))
 
 
 @accepts_numpy
@@ -88,7 +86,7 @@ def exact_labeling(
         ``labels`` [B, H, W] int64 and their ``energy`` [B] float64.
     """
     contracts.labeling(unary, vertical, horizontal, label_cost)
-    return Labeling(*OPERATORS.exact_labeling.default(unary, vertical, horizontal, label_cost))
+    return Labeling(*call("exact_labeling", unary, vertical, horizontal, label_cost))
 
 
 @accepts_numpy
@@ -106,9 +104,7 @@ def labeling_energy(
     """
     contracts.labeling(unary, vertical, horizontal, label_cost)
     contracts.labels(labels, unary)
-    energy: Tensor = OPERATORS.labeling_energy.default(
-        labels, unary, vertical, horizontal, label_cost
-    )
+    energy: Tensor = call("labeling_energy", labels, unary, vertical, horizontal, label_cost)
     return energy
 
 

@@ -11,7 +11,7 @@ from torch.autograd import forward_ad
 from ..arrays import accepts_numpy
 from ..validate import contracts
 from ..validate.values import Fault
-from .border import DTYPES, OPERATORS, _core, address, register, register_gradient, solve
+from .border import DTYPES, _core, address, call, register, register_gradient, solve
 
 __all__ = ["check_labels", "mix", "mix_labels", "mix_tensors", "mixed", "mixing_dtype"]
 
@@ -90,7 +90,6 @@ def mixed(
     PyTorch's autograd function, which is in Python, takes as long as two small mixes. So it is left
     out if nothing needs a gradient.
     """
-    result: Tensor
     given = x1, x2, mask, source1, source2, partner, trusted
     if (
         torch.compiler.is_compiling()
@@ -100,10 +99,9 @@ def mixed(
             and (x1.requires_grad or mask.requires_grad or (x2 is not None and x2.requires_grad))
         )
     ):
-        result = _differentiable_mix(*given)
+        result: Tensor = _differentiable_mix(*given)
     else:
-        with torch._C._AutoDispatchBelowAutograd():
-            result = OPERATORS.mix.default(*given)
+        result = call("mix", *given)
     return result
 
 

@@ -21,7 +21,7 @@ from ..validate.puzzle import (
     grids_of,
     mixing_ratio,
 )
-from .border import DTYPES, OPERATORS, address, register, solve
+from .border import DTYPES, address, call, register, solve
 from .mix import memory_format, mixing_dtype
 
 __all__ = ["planned", "puzzle_plan"]
@@ -108,7 +108,8 @@ def planned(
     if isinstance(std, list) and len(std) > _MOST_NUMBERS:
         std = constants(std, x1.device)
     moves = options.transport is not None
-    mask, share, sources, objective = OPERATORS.puzzle_plan.default(
+    mask, share, sources, objective = call(
+        "puzzle_plan",
         *_Arguments(
             x1,
             x2,
@@ -128,7 +129,7 @@ def planned(
             transport=_TRANSPORTS[options.transport],
             cycles=min(options.cycles, 2**63 - 1),
             judged=judged,
-        )
+        ),
     )
     source1, source2 = sources.unbind(0) if moves else (None, None)
     return PuzzlePlan(mask, share, source1, source2, objective)

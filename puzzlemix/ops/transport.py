@@ -10,7 +10,7 @@ from ..results import Assignment
 from ..validate import contracts
 from ..validate.elementary import debugging
 from ..validate.values import expect_allowed
-from .border import DTYPES, OPERATORS, Pair, costs_of, register, solve
+from .border import DTYPES, Pair, call, costs_of, register, solve
 
 __all__ = ["assignment", "masked_transport"]
 
@@ -43,7 +43,7 @@ def assignment(cost: Tensor, *, method: str = "approx") -> Assignment:
             the total is infinity.)
     """
     contracts.assignment(cost, method)
-    return Assignment(*OPERATORS.assignment.default(cost, method == "exact"))
+    return Assignment(*call("assignment", cost, method == "exact"))
 
 
 @accepts_numpy
@@ -73,9 +73,7 @@ def masked_transport(
     """
     contracts.masked_transport(saliency, mask, xi, weight, method)
     return Assignment(
-        *OPERATORS.masked_transport.default(
-            saliency, mask, xi, weight == "indicator", method == "exact"
-        )
+        *call("masked_transport", saliency, mask, xi, weight == "indicator", method == "exact")
     )
 
 
