@@ -210,17 +210,23 @@ PUZZLEMIX_HD int add_chunks(Team& team, const Chunk<T, Wide>* chunks, const Stri
 
 // ---- Windows ------------------------------------------------------------------------------------
 
-// Calls f with `number`, as a compile-time constant if it is 1, 2 or 4: on the CPU sums of two
-// columns then take half the time.
+// A number known at compile time; std::integral_constant converts on the host only.
+template <int kNumber>
+struct Constant {
+  PUZZLEMIX_HD constexpr operator int() const { return kNumber; }
+};
+
+// Calls f with `number`, as a constant if it is 1, 2 or 4: on the CPU sums of two columns then take
+// half the time.
 template <typename F>
 PUZZLEMIX_HD void with_constant(int number, const F& f) {
   switch (number) {
     case 1:
-      return f(std::integral_constant<int, 1>());
+      return f(Constant<1>());
     case 2:
-      return f(std::integral_constant<int, 2>());
+      return f(Constant<2>());
     case 4:
-      return f(std::integral_constant<int, 4>());
+      return f(Constant<4>());
     default:
       return f(number);
   }
