@@ -15,6 +15,7 @@ import argparse
 import datetime
 import math
 import multiprocessing
+import signal
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -185,16 +186,24 @@ def worst_cases(shapes: Iterable[Grid], counts: Iterable[int]) -> Iterator[Case]
 
 
 def within(seconds: float, solve: Solve) -> float:
-    """Microseconds of a call, in a process of its own, which is stopped after ``seconds``: infinity
-    then."""
+    """Microseconds of a call, in a process of its own, which the system stops after ``seconds`` of
+    processor time: infinity then."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=lambda: sender.send(microseconds(solve, 0.03)), daemon=True)
+
+    def measure() -> None:
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        sender.send(microseconds(solve, 0.03))
+
+    process = context.Process(target=measure, daemon=True)
     process.start()
-    found = receiver.recv() if receiver.poll(seconds) else math.inf
-    process.kill()
-    process.join()
-    return found
+    sender.close()
+    try:
+        return float(receiver.recv())
+    except EOFError:
+        return math.inf
+    finally:
+        process.join()
 
 
 class Worst(NamedTuple):

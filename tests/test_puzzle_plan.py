@@ -283,6 +283,17 @@ def test_partners_within_one_batch(names: list[int]) -> None:
     assert same(decided(*one, partner=torch.arange(6), **options), alone)
 
 
+def test_maps_that_share_memory() -> None:
+    """Two views of one memory are two different maps."""
+    pairs, partner = make_pairs(6), torch.tensor([2, 4, 5, 1, 0, 3])
+    given = pairs._replace(x2=pairs.x1, saliency1=pairs.saliency1.contiguous())
+    rows, columns = given.saliency1.shape[1:]
+    wide = given.saliency1.view(6, rows // 2, columns * 2)
+    options = {"partner": partner, "grid": 4, "cycles": 2} | CHEAP
+    want = ops.puzzle_plan(*given._replace(saliency2=wide.clone()), **options)
+    assert same(decided(*given._replace(saliency2=wide), **options), want)
+
+
 @pytest.mark.parametrize("argument", ["x1", "saliency1"])
 def test_a_bad_value_within_one_batch(argument: str) -> None:
     """The message names the argument and image as if first and second images were two tensors."""

@@ -72,7 +72,9 @@ struct PuzzleCall : PuzzleProblem {
 
   // Whether first and second images are the same tensors, as in a batch that is mixed with itself.
   PUZZLEMIX_HD bool one_batch() const {
-    return x1.data == x2.data && saliency1.data == saliency2.data && batch == others;
+    return x1.data == x2.data && batch == others && saliency1.data == saliency2.data &&
+           saliency1.dtype == saliency2.dtype && saliency_rows1 == saliency_rows2 &&
+           saliency_columns1 == saliency_columns2;
   }
 
   // The standard deviation by which windows of a channel are multiplied, if std_count isn't 0.

@@ -253,7 +253,12 @@ def _problem(
         "source2": places + 8 * batch * fine_height * fine_width if given.transport else places,
         "objective": objective.data_ptr() if given.judged else 0,
     }
-    one = own.data_ptr() == others.data_ptr() and map1.data_ptr() == map2.data_ptr()
+    # As PuzzleCall::one_batch in csrc/puzzle/stages.h; the numbers of images are among the sizes.
+    one = (
+        own.data_ptr() == others.data_ptr()
+        and map1.data_ptr() == map2.data_ptr()
+        and (map1.dtype, map1.shape[1:]) == (map2.dtype, map2.shape[1:])
+    )
     sizes = (
         (batch, others.shape[0], channels, rows, columns, one, *given.grids),
         (given.labels, given.neighborhood, given.exact_cut, given.transport, given.cycles > 1),
