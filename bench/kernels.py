@@ -73,10 +73,15 @@ def kernels(file: Path, architecture: str = "sm_90") -> list[Kernel]:
     return [Kernel(name, int(r), int(s), int(m)) for name, r, s, m in found]
 
 
-def code(file: Path, kernel: str, architecture: str = "sm_90") -> list[Instruction]:
-    text = _dump(file, "-sass", "-arch", architecture, "-fun", kernel)
-    lines = re.findall(r"^\s+/\*([0-9a-f]{4,})\*/\s+(\S.*?)\s*;", text, re.MULTILINE)
-    return [Instruction(int(address, 16), line) for address, line in lines]
+def programs(file: Path, architecture: str = "sm_90") -> dict[str, list[Instruction]]:
+    """The instructions of each kernel, by its name."""
+    found: dict[str, list[Instruction]] = {}
+    for line in _dump(file, "-sass", "-arch", architecture).splitlines():
+        if named := re.match(r"\s+Function : (\w+)", line):
+            program = found.setdefault(named[1], [])
+        elif each := re.match(r"\s+/\*([0-9a-f]{4,})\*/\s+(\S.*?)\s*;", line):
+            program.append(Instruction(int(each[1], 16), each[2]))
+    return found
 
 
 def _dump(file: Path, *options: str) -> str:
@@ -160,8 +165,9 @@ def main() -> None:
     print("| kernel | registers | stack | instructions | of a cut's loop | level | the rest |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     file = Path(sys.argv[1] if len(sys.argv) > 1 else str(_core.__file__))
+    code = programs(file)
     for kernel in kernels(file):
-        program = code(file, kernel.name)
+        program = code[kernel.name]
         cut = CutLoops.of(program)
         figures = ["", "", ""]
         if cut:

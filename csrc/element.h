@@ -9,6 +9,9 @@
 
 namespace puzzlemix {
 
+PUZZLEMIX_HD inline float widen(float x) { return x; }
+PUZZLEMIX_HD inline double widen(double x) { return x; }
+
 PUZZLEMIX_HD inline double as_double(Half x) { return widen(x); }
 PUZZLEMIX_HD inline double as_double(BFloat16 x) { return widen(x); }
 template <typename T>

@@ -207,11 +207,14 @@ class Arena {
  public:
   PUZZLEMIX_HD Arena(char* fast, int64_t fast_bytes, char* slow)
       : fast_(fast), fast_bytes_(fast_bytes), slow_(slow) {}
+  // All from the fast region, which has room for it. The compiler sees that, and so by which
+  // instructions to access it.
+  PUZZLEMIX_HD explicit Arena(char* fast) : Arena(fast, kUnlimited, nullptr) {}
 
   template <typename T>
   PUZZLEMIX_HD T* take(int64_t count) {
     const int64_t bytes = (count * static_cast<int64_t>(sizeof(T)) + 15) / 16 * 16;
-    if (fast_used_ + bytes <= fast_bytes_) {
+    if (fast_bytes_ == kUnlimited || fast_used_ + bytes <= fast_bytes_) {
       fast_used_ += bytes;
       return at<T>(fast_, fast_used_ - bytes);
     }
@@ -230,10 +233,15 @@ class Arena {
   PUZZLEMIX_HD int64_t slow_used() const { return slow_used_; }
 
  private:
-  // Null from an arena that only counts.
+  static constexpr int64_t kUnlimited = INT64_MAX;
+
+  // Null from an arena that only counts, which is on the host.
   template <typename T>
   PUZZLEMIX_HD static T* at(char* start, int64_t offset) {
-    return start ? reinterpret_cast<T*>(start + offset) : nullptr;
+#ifndef __CUDA_ARCH__
+    if (!start) return nullptr;
+#endif
+    return reinterpret_cast<T*>(start + offset);
   }
 
   char* fast_;

@@ -21,6 +21,7 @@ if not kernels.tool():
     pytest.skip("cuobjdump is missing", allow_module_level=True)
 
 KERNELS = {kernels.short(kernel.name): kernel for kernel in kernels.kernels(EXTENSION)}
+CODE = {kernels.short(name): program for name, program in kernels.programs(EXTENSION).items()}
 CUTTING = [name for name in KERNELS if "Swap" in name or "Exact" in name or "MinCut" in name]
 CUTTING = [
     name for name in CUTTING if name.startswith(("DeviceLabeling ", "DeviceMin", "DeviceDecide"))
@@ -41,13 +42,28 @@ def test_no_stack_frame(name: str) -> None:
     assert KERNELS[name].stack == 0
 
 
-def test_all_cuts_are_read() -> None:
-    assert len(CUTTING) == 7  # three functions; a plan by two engines and two transports
+def test_images_are_read_by_16_bytes() -> None:
+    """All types of images and of saliency: four rows together, two, or one."""
+    for name in ("DevicePool SharedMemory", "DevicePool SharedAndGlobalMemory"):
+        assert sum("LDG.E.128" in one.text for one in CODE[name]) == 2 * 4 * (4 + 2 + 1)
+
+
+@pytest.mark.parametrize("name", [name for name in KERNELS if name.endswith(" SharedMemory")])
+def test_shared_memory_is_known_as_such(name: str) -> None:
+    """No instruction finds out at run time which memory an address is in."""
+    assert not {one.name for one in CODE[name]} & {"LD", "ST", "ATOM"}
+
+
+def test_all_kernels_are_read() -> None:
+    known = [name for name in KERNELS if name.endswith(" SharedMemory")]
+    assert len(known) == 9  # all algorithms but the deciding ones
+    # Three functions in both memories; a plan by two engines and two transports.
+    assert len(CUTTING) == 10
 
 
 @pytest.mark.parametrize("name", CUTTING)
 def test_a_warp_cuts_in_registers(name: str) -> None:
-    cut = kernels.CutLoops.of(kernels.code(EXTENSION, KERNELS[name].name))
+    cut = kernels.CutLoops.of(CODE[name])
     assert cut is not None
     assert not [one for one in cut.whole if one.takes_memory]
     # No code path for diverged lanes, which would execute shuffles one by one.

@@ -149,6 +149,25 @@ def test_types_and_formats(dtype: torch.dtype, options: dict[str, Any], cut: str
     assert same(ops.puzzle_plan(*other, **options), ops.puzzle_plan(*dense, **options))
 
 
+def off_by_one(x: Tensor) -> Tensor:
+    """A copy that begins one element behind a multiple of 16 bytes."""
+    return torch.cat((x.new_zeros(1), x.flatten()))[1:].view_as(x)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("sides", [(80, 64), (60, 90), (14, 1030)], ids=str)
+def test_images_that_several_teams_pool(dtype: torch.dtype, sides: tuple[int, int]) -> None:
+    """Of rows that a device reads by 16 bytes or by elements, some longer than a team is wide."""
+    pairs = make_pairs(3, *sides, dtype=dtype)
+    options = CHEAP | {"neighborhood": 3, "std": [0.2, 0.3, 0.4], "cycles": 2}
+    options |= {"grid": (2, 10), "transport_grid": (2, 10)} if sides[0] == 14 else {"grid": 2}
+    plan = decided(*pairs, **options)
+    with Team(3):
+        assert same(ops.puzzle_plan(*map(off_by_one, pairs), **options), plan)
+        x1, x2 = (x.to(memory_format=torch.channels_last) for x in pairs[:2])
+        assert same(ops.puzzle_plan(x1, x2, *pairs[2:], **options), plan)
+
+
 @pytest.mark.parametrize("options", GRIDS[:4], ids=str)
 def test_later_cycles_are_taken(options: dict[str, Any]) -> None:
     """Makes sure that the other tests reach later cycles."""

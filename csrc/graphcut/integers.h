@@ -108,34 +108,29 @@ struct IntegerCut {
 
 // A value as a team reads it. Teams whose values are checked later take it as it is; others take a
 // value that is not finite, or a capacity that is negative, as 0.
-template <typename Team>
-PUZZLEMIX_HD double accepted(double x) {
+template <typename Team, typename Real>
+PUZZLEMIX_HD Real accepted(Real x) {
   return Team::kChecked || x - x == 0 ? x : 0;
 }
-template <typename Team>
-PUZZLEMIX_HD double accepted_capacity(double x) {
+template <typename Team, typename Real>
+PUZZLEMIX_HD Real accepted_capacity(Real x) {
   return Team::kChecked || (x - x == 0 && x > 0) ? x : 0;
 }
 
-// The elements of an array, each passed through accepted() or accepted_capacity().
-template <typename Team, typename Elements>
-struct AcceptingElements {
-  PUZZLEMIX_HD double operator[](int64_t i) const { return accepted<Team>(elements[i]); }
-  Elements elements;
+template <typename Team>
+struct Accepted {
+  template <typename Real>
+  PUZZLEMIX_HD Real operator()(Real x) const {
+    return accepted<Team>(x);
+  }
 };
-template <typename Team, typename Elements>
-struct AcceptingCapacities {
-  PUZZLEMIX_HD double operator[](int64_t i) const { return accepted_capacity<Team>(elements[i]); }
-  Elements elements;
+template <typename Team>
+struct AcceptedCapacity {
+  template <typename Real>
+  PUZZLEMIX_HD Real operator()(Real x) const {
+    return accepted_capacity<Team>(x);
+  }
 };
-template <typename Team, typename Elements>
-PUZZLEMIX_HD AcceptingElements<Team, Elements> accepting(const Elements& elements) {
-  return {elements};
-}
-template <typename Team, typename Elements>
-PUZZLEMIX_HD AcceptingCapacities<Team, Elements> accepting_capacities(const Elements& elements) {
-  return {elements};
-}
 
 // Reads the edges of sample b: vertical [B, H-1, W], horizontal [B, H, W-1].
 template <typename Team>

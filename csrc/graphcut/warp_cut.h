@@ -24,12 +24,13 @@
 // levels in all.
 //
 // Machine code for sm_90 (`python -m bench.kernels`): a level has 29 instructions, a search and its
-// pushes have 505 more; no load, no store, no stack. From the latencies in bench/kernels.py these
-// are estimated, not measured, as 57 and 640 cycles. A swap at 16x16 with 3 labels then takes
+// pushes have about 505 more; no load, no store, no stack. From the latencies in bench/kernels.py
+// these are estimated, not measured, as 57 and 640 cycles. A swap at 16x16 with 3 labels then takes
 // 20,000 cycles in the median and 32,000 at most of 100 samples, an exact labelling 16,000 and
 // 26,000 (counts and arithmetic: bench/results/phases.md). An H100 took 531,000 where the threads
 // of a block cut by barriers (device_cut.h). Tried without gain: pushes level by level from the
-// farthest, votes every second level, a test for the minimum before each search.
+// farthest, votes every second level, a test for the minimum before each search. Not built, by
+// estimates in phases.md: several small samples a warp, and several warps a sample of 32x32.
 //
 // Cell (y, x) is bit x % 8 of lane 2 y + x / 8, and number (x % 8) * 32 + lane of a plane. Lanes
 // pass numbers around in rings, the last row's to the first; as no arc leads over the border, what

@@ -1,6 +1,6 @@
 // The plan on a device, as two device algorithms (device_algorithm.h). The first pools all images
-// and saliency maps: a team does a stripe of windows or a row of blocks. The second takes each pair
-// from its pooled images to its plan.
+// and saliency maps: a team does some stripes of windows or some rows of blocks. The second takes
+// each pair from its pooled images to its plan.
 #pragma once
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include "graphcut/device_exact.h"
 #include "graphcut/device_swap.h"
 #include "puzzle/decide.h"
+#include "puzzle/pooling.h"
 #include "transport/device_transport.h"
 
 namespace puzzlemix {
@@ -39,54 +40,69 @@ inline PooledImages pooled_images(const PuzzleCall& call, char* memory) {
   return lay_out_images(arena, call);
 }
 
-// Its "batch" are the parts that a team pools: stripes of windows and rows of blocks, of all
-// images.
+// Its "batch" are the parts that a team pools: of each image, first some stripes of windows each,
+// then some rows of saliency blocks.
 struct PoolProblem : PuzzleCall {
   PoolProblem(const PuzzleCall& call, const PooledImages& images)
       : PuzzleCall(call),
         pooled(images),
-        stripes(call.cell_rows * (call.channels_last ? 1 : call.channels)),
-        count(call.batch + (call.one_batch() ? 0 : call.others)),
-        first_count(call.batch),
-        batch(count * (stripes + call.fine_height)) {}
+        stripes_a_part(fitting(call.x1, call.row_length(), call.stripes())),
+        rows_a_part(std::min(fitting(call.saliency1, call.saliency_columns1, call.fine_height),
+                             fitting(call.saliency2, call.saliency_columns2, call.fine_height))),
+        image_parts((call.stripes() + stripes_a_part - 1) / stripes_a_part),
+        parts(image_parts + (call.fine_height + rows_a_part - 1) / rows_a_part),
+        batch((call.batch + (call.one_batch() ? 0 : call.others)) * parts),
+        first_images(call.batch) {}
+
+  static constexpr int kThreads = 256;
 
   PooledImages pooled;
-  int stripes;
-  int64_t count, first_count;
+  int stripes_a_part, rows_a_part;
+  int image_parts, parts;  // of an image: those of stripes, and all
   int64_t batch;
+  int64_t first_images;
+
+ private:
+  // How many of `count` rows of `length` sums have 16 bytes of pixels for each thread, at most.
+  static int fitting(const Array& array, int length, int count) {
+    const int wide = array.dtype == Dtype::float64 ? 2 : array.dtype == Dtype::float32 ? 4 : 8;
+    return std::clamp(kThreads * wide / length, 1, count);
+  }
 };
 
 struct DevicePool {
   using Problem = PoolProblem;
   struct Work {
-    PUZZLEMIX_HD Work(Arena& arena, const Problem& p) : line(arena.take<double>(longest_row(p))) {}
+    PUZZLEMIX_HD Work(Arena& arena, const Problem& p)
+        : line(arena.take<double>(Most()(int64_t{p.stripes_a_part} * p.row_length(),
+                                         int64_t{p.rows_a_part} * longest_row(p)))) {}
 
     double* line;
 
    private:
     PUZZLEMIX_HD static int longest_row(const Problem& p) {
-      const int pixels = p.columns * (p.channels_last ? p.channels : 1);
-      return Most()(pixels, Most()(p.saliency_columns1, p.saliency_columns2));
+      return Most()(p.saliency_columns1, p.saliency_columns2);
     }
   };
 
-  static int items(const Problem& p) { return p.columns; }
+  static int items(const Problem&) { return PoolProblem::kThreads; }
 
   template <typename Team>
   PUZZLEMIX_HD static void solve(Team& team, const Work& work, const Problem& p, int64_t item) {
-    const int parts = p.stripes + p.fine_height;
-    const int64_t number = item / parts;
-    const int part = static_cast<int>(item % parts);
-    const bool first = number < p.first_count;
-    const ImageOf image{first ? 0 : 1, first ? number : number - p.first_count};
-    if (part < p.stripes) {
+    const int64_t number = item / p.parts;
+    const int part = static_cast<int>(item % p.parts);
+    const bool first = number < p.first_images;
+    const ImageOf image{first ? 0 : 1, first ? number : number - p.first_images};
+    if (part < p.image_parts) {
       double* const cells = p.pooled.cells[image.side] + image.index * p.image_cells();
-      const int stripe = part % p.cell_rows;
-      pool_stripes(team, p, image, part / p.cell_rows, stripe, stripe + 1, work.line, cells);
+      const int stripe = part * p.stripes_a_part;
+      const int end = Least()(stripe + p.stripes_a_part, p.stripes());
+      pool_stripes(team, p, image, stripe, end, work.line, cells);
     } else {
       double* const sums = p.pooled.sums[image.side] + image.index * p.fine_cells();
-      const int row = part - p.stripes;
-      pool_saliency(team, p, image, row, row + 1, work.line, sums);
+      const int row = (part - p.image_parts) * p.rows_a_part;
+      const int end = Least()(row + p.rows_a_part, p.fine_height);
+      pool_saliency(team, p, image, row, end, work.line, sums);
     }
   }
 };

@@ -14,6 +14,7 @@
 #include "owned.h"
 #include "plain_team.h"
 #include "puzzle/decide.h"
+#include "puzzle/pooling.h"
 #include "transport/block_approx.h"
 #include "transport/block_exact.h"
 
@@ -162,10 +163,7 @@ class Planner {
   Status pool(const ImageOf& image, const PooledImage& into) {
     const PuzzleCall& call = *call_;
     const Work& work = *memory_;
-    bool wrong = false;
-    for (int c = 0; c < (call.channels_last ? 1 : call.channels); ++c) {
-      wrong |= pool_stripes(team_, call, image, c, 0, call.cell_rows, work.line, into.cells);
-    }
+    bool wrong = pool_stripes(team_, call, image, 0, call.stripes(), work.line, into.cells);
     // If every pixel is in a window that is written, checking the windows is enough.
     if (call.all_windows()) {
       wrong = !all_finite(team_, call.image_cells(), into.cells);

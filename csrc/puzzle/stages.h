@@ -1,279 +1,17 @@
-// The stages of a plan, from pixels to costs and from labels to the terms of the objective, written
-// once for every team (team.h). docs/mathematics/order.md states each formula with the order of its
-// additions, which these functions follow.
+// The stages of a plan, from pooled images (pooling.h) to costs and from labels to the terms of the
+// objective, written once for every team (team.h). docs/mathematics/order.md states each formula
+// with the order of its additions, which these functions follow.
 #pragma once
 
 #include <cfloat>
 #include <cmath>
 
-#include "element.h"
-#include "graphcut/integers.h"
+#include "puzzle/call.h"
 #include "puzzle/logarithm.h"
-#include "puzzle/puzzle.h"
-#include "team.h"
 
 namespace puzzlemix {
 
-// ---- Sizes --------------------------------------------------------------------------------------
-
-PUZZLEMIX_HD constexpr int largest_divisor(int size, int limit) {
-  for (int d = size < limit ? size : limit; d > 1; --d) {
-    if (size % d == 0) return d;
-  }
-  return 1;
-}
-
-// A problem with the sizes and factors that follow from it. "Cells" of an image are its windows.
-struct PuzzleCall : PuzzleProblem {
-  explicit PuzzleCall(const PuzzleProblem& problem)
-      : PuzzleProblem(problem),
-        window_rows(largest_divisor(rows / height, neighborhood)),
-        window_columns(largest_divisor(columns / width, neighborhood)),
-        cell_rows(rows / window_rows),
-        cell_columns(columns / window_columns),
-        block_rows(cell_rows / height),
-        block_columns(cell_columns / width),
-        tall(fine_height / height),
-        wide(fine_width / width),
-        smoothness(beta / (16 * std::sqrt(static_cast<double>(height * width)))),
-        weigh(smoothness * gamma / 2) {}
-
-  PUZZLEMIX_HD GridShape shape() const { return GridShape(height, width); }
-  PUZZLEMIX_HD int cells() const { return height * width; }
-  PUZZLEMIX_HD int fine_cells() const { return fine_height * fine_width; }
-  // The number of pixels, of all channels, in the strip on either side of an edge down or right.
-  PUZZLEMIX_HD double pixels_down() const {
-    return static_cast<double>(channels) * block_columns * window_rows * window_columns;
-  }
-  PUZZLEMIX_HD double pixels_right() const {
-    return static_cast<double>(channels) * block_rows * window_rows * window_columns;
-  }
-  PUZZLEMIX_HD int plane_of_cells() const { return cell_rows * cell_columns; }
-  PUZZLEMIX_HD int image_cells() const { return channels * plane_of_cells(); }
-
-  // Whether only windows on the boundaries of the cut's blocks are needed: others can get there
-  // only if blocks of a finer grid move.
-  PUZZLEMIX_HD bool boundaries_only() const {
-    return transport == Transport::none || (tall == 1 && wide == 1);
-  }
-
-  // Whether pool_stripes writes every window.
-  PUZZLEMIX_HD bool all_windows() const {
-    return (block_rows <= 2 && block_columns <= 2) || !boundaries_only();
-  }
-
-  // Whether the transport's blocks are whole numbers of windows, so that windows move with them. If
-  // not, windows are pooled again from the pixels after blocks have moved.
-  PUZZLEMIX_HD bool moves_windows() const {
-    return cell_rows % fine_height == 0 && cell_columns % fine_width == 0;
-  }
-  PUZZLEMIX_HD bool rereads_pixels() const { return !boundaries_only() && !moves_windows(); }
-
-  // Whether first and second images are the same tensors, as in a batch that is mixed with itself.
-  PUZZLEMIX_HD bool one_batch() const {
-    return x1.data == x2.data && batch == others && saliency1.data == saliency2.data &&
-           saliency1.dtype == saliency2.dtype && saliency_rows1 == saliency_rows2 &&
-           saliency_columns1 == saliency_columns2;
-  }
-
-  // The standard deviation by which windows of a channel are multiplied, if std_count isn't 0.
-  PUZZLEMIX_HD double std_of(int channel) const {
-    const int i = std_count == 1 ? 0 : channel;
-    return std.data ? element(std, i) : std_number[i];
-  }
-
-  // The second image of pair b. An index out of range, which is unchecked on CUDA, counts as image
-  // b, or 0 if there is none.
-  PUZZLEMIX_HD int64_t partner_of(int64_t b) const {
-    const int64_t index = partner ? partner[b] : b;
-    return index >= 0 && index < others ? index : b < others ? b : 0;
-  }
-
-  int window_rows, window_columns;  // the size of a window, in pixels
-  int cell_rows, cell_columns;      // the windows ("cells") of an image
-  int block_rows, block_columns;    // the size of a block of the cut, in windows
-  int tall, wide;                   // the size of a block of the cut, in blocks of the transport
-  double smoothness;                // the factor of (z_i - z_j)^2 in the objective
-  double weigh;                     // half the factor of phi in the objective
-};
-
-// How many cells an item takes of the `left` cells that remain in a row. Where Team::kWide is 1 the
-// answer is a constant, so that arrays of cells stay in registers.
-template <typename Team>
-PUZZLEMIX_HD constexpr int cells_wide(int left) {
-  return Team::kWide == 1 ? 1 : Least()(Team::kWide, left);
-}
-
-// ---- The sum over a rectangle -------------------------------------------------------------------
-
-// The second half of the sum over a rectangle whose columns have the sums column(x): the even ones
-// and the odd ones each from the left.
-template <typename Column>
-PUZZLEMIX_HD double add_columns(int count, const Column& column) {
-  double even = 0, odd = 0;
-  for (int x = 0; x < count; x += 2) {
-    const double left = column(x);
-    even = x == 0 ? left : even + left;
-    if (x + 1 == count) break;
-    const double right = column(x + 1);
-    odd = x == 0 ? right : odd + right;
-  }
-  return count == 1 ? even : even + odd;
-}
-// The sums are `stride` numbers apart in memory.
-PUZZLEMIX_HD inline double add_columns(const double* sums, int count, int stride = 1) {
-  return add_columns(count, [=](int x) { return sums[x * stride]; });
-}
-
-// The sum of value(y, x) over a rectangle of at most kMaxSide columns; `line` has room for their
-// sums.
-template <typename Team, typename Value>
-PUZZLEMIX_HD double rectangle_sum(Team& team, int rows, int columns, double* line, Value value) {
-  team.for_each(columns, [=](int x) {
-    double sum = value(0, x);
-    for (int y = 1; y < rows; ++y) sum += value(y, x);
-    line[x] = sum;
-  });
-  return add_columns(line, columns);
-}
-
-// ---- Pooling ------------------------------------------------------------------------------------
-
-// Calls f with `number` as a compile-time constant if it is 1, 2 or 4, else with 0.
-template <typename F>
-PUZZLEMIX_HD auto with_constant(int number, const F& f) {
-  switch (number) {
-    case 1:
-      return f(std::integral_constant<int, 1>());
-    case 2:
-      return f(std::integral_constant<int, 2>());
-    case 4:
-      return f(std::integral_constant<int, 4>());
-    default:
-      return f(std::integral_constant<int, 0>());
-  }
-}
-
-// Whether all of n numbers are finite: x * 0 is 0 for these and NaN for others. On the CPU adding
-// up takes a third of the time of comparing, whose results are bools that don't vectorise with
-// doubles.
-template <typename Team>
-PUZZLEMIX_HD bool all_finite(Team& team, int n, const double* values) {
-  return team.reduce(n, 0.0, [=](int i) { return values[i] * 0.0; }, Sum()) == 0;
-}
-
-// Adds up `rows` rows of `length` numbers, `stride` apart from element `start` on, into `line`. A
-// phase adds up to four rows.
-template <typename Team, typename Elements>
-PUZZLEMIX_HD void add_rows(Team& team, const Elements& elements, int64_t start, int64_t stride,
-                           int rows, int length, double* line) {
-  const Elements in = elements;
-  const auto add = [&](auto known, int row) {
-    constexpr int kRows = decltype(known)::value;
-    team.for_each(length, [=](int x) {
-      const int64_t at = start + row * stride + x;
-      double sum = row == 0 ? in[at] : line[x] + in[at];
-      PUZZLEMIX_UNROLL
-      for (int r = 1; r < kRows; ++r) sum += in[at + r * stride];
-      line[x] = sum;
-    });
-  };
-  int row = 0;
-  for (; row + 4 <= rows; row += 4) add(std::integral_constant<int, 4>(), row);
-  if (row + 2 <= rows) {
-    add(std::integral_constant<int, 2>(), row);
-    row += 2;
-  }
-  if (row < rows) add(std::integral_constant<int, 1>(), row);
-}
-
-// An image of a call.
-struct ImageOf {
-  int side;       // 0 for an image of x1, 1 for one of x2
-  int64_t index;  // the number of the image in x1 or x2
-};
-
-// Pools the stripes (rows of windows) from `stripe` to before `end` of an image: of one channel, or
-// in channels_last memory of all. Writes to the image's `cells` [C, Y', X']. Returns whether a
-// pixel is not finite, if values are checked and not every window is written.
-template <typename Team>
-PUZZLEMIX_HD bool pool_stripes(Team& team, const PuzzleCall& call, const ImageOf& image,
-                               int channel, int stripe, int end, double* line, double* cells) {
-  const bool last = call.channels_last;
-  const int length = call.columns * (last ? call.channels : 1);
-  const int64_t pixels = int64_t{call.channels} * call.rows * call.columns;
-  const int64_t first =
-      image.index * pixels + (last ? 0 : int64_t{channel} * call.rows * call.columns);
-  bool wrong = false;
-  with_elements<Team>(image.side == 0 ? call.x1 : call.x2, first, [&](const auto& pixel) {
-    for (int s = stripe; s < end; ++s) {
-      const int64_t start = int64_t{s} * call.window_rows * length;
-      add_rows(team, accepting<Team>(pixel), start, length, call.window_rows, length, line);
-      if (Team::kChecked && !call.all_windows()) wrong |= !all_finite(team, length, line);
-      write_windows(team, call, channel, s, line, cells);
-    }
-  });
-  return wrong;
-}
-
-// Writes the windows of a stripe, given the sums of its pixels' columns.
-template <typename Team>
-PUZZLEMIX_HD void write_windows(Team& team, const PuzzleCall& call, int channel, int stripe,
-                                const double* line, double* cells) {
-  const bool last = call.channels_last;
-  const int above = stripe % call.block_rows, blocks = call.block_columns;
-  const bool boundary = above == 0 || above == call.block_rows - 1;
-  // Inside a block only its first and last window of a row are on a boundary.
-  const bool all = boundary || blocks <= 2 || !call.boundaries_only();
-  const int count = all ? call.cell_columns : 2 * call.width;
-  const int stride = last ? call.channels : 1, std_count = call.std_count;
-  with_constant(call.window_columns, [&](auto known) {
-    constexpr int kColumns = decltype(known)::value;
-    const int columns = call.window_columns;
-    for (int c = last ? 0 : channel; c < (last ? call.channels : channel + 1); ++c) {
-      const double factor = std_count == 0 ? 1.0 : call.std_of(c);
-      const double* const from = line + (last ? c : 0);
-      double* const out = cells + c * call.plane_of_cells() + stripe * call.cell_columns;
-      team.for_each(count, [=](int i) {
-        const int k = all ? i : i / 2 * blocks + i % 2 * (blocks - 1);
-        const int wide = kColumns > 0 ? kColumns : columns;
-        const double sum = add_columns(from + k * wide * stride, wide, stride);
-        out[k] = std_count == 0 ? sum : sum * factor;
-      });
-    }
-  });
-}
-
-// Pools rows of the transport's blocks, from `row` to before `end`, of a saliency map. Returns, if
-// values are checked, whether one is negative or not finite.
-template <typename Team>
-PUZZLEMIX_HD bool pool_saliency(Team& team, const PuzzleCall& call, const ImageOf& image, int row,
-                                int end, double* line, double* sums) {
-  const bool first = image.side == 0;
-  const int rows = first ? call.saliency_rows1 : call.saliency_rows2;
-  const int columns = first ? call.saliency_columns1 : call.saliency_columns2;
-  const int tall = rows / call.fine_height, wide = columns / call.fine_width;
-  bool wrong = false;
-  with_elements<Team>(
-      first ? call.saliency1 : call.saliency2, image.index * rows * columns,
-      [&](const auto& value) {
-        const auto in = value;
-        const int64_t start = int64_t{row} * tall * columns;
-        if (Team::kChecked) {
-          // |x| - x is 0 for finite x >= 0, positive for x < 0, and NaN for infinity and NaN.
-          const auto excess = [=](int i) { return fabs(in[start + i]) - in[start + i]; };
-          wrong = team.reduce((end - row) * tall * columns, 0.0, excess, Sum()) != 0;
-        }
-        for (int r = row; r < end; ++r) {
-          add_rows(team, accepting_capacities<Team>(value), int64_t{r} * tall * columns, columns,
-                   tall, columns, line);
-          double* const out = sums + r * call.fine_width;
-          team.for_each(call.fine_width,
-                        [=](int k) { out[k] = add_columns(line + k * wide, wide); });
-        }
-      });
-  return wrong;
-}
+// ---- Shares of saliency -------------------------------------------------------------------------
 
 // Turns the sums of blocks into their shares of the total; equal shares if that is 0 or not finite.
 template <typename Team>
@@ -476,8 +214,8 @@ struct Strips {
 
 // The distances d11, d12, d21 and d22 across `count` neighbouring edges, not yet divided by the
 // number of pixels. kNext: strips.next as a constant, or 0. kMoved: windows are read through
-// view.shift.
-template <int kMost, int kNext, bool kMoved>
+// view.shift. There are kChannels channels at least, whose loads need not wait for each other.
+template <int kMost, int kNext, bool kMoved, int kChannels>
 PUZZLEMIX_HD void measure_strips(const PuzzleCall& call, const View& view, const Strips& strips,
                                  int count, double (&d)[4][kMost]) {
   const int next = kNext > 0 ? kNext : strips.next, places = call.fine_cells();
@@ -507,10 +245,20 @@ PUZZLEMIX_HD void measure_strips(const PuzzleCall& call, const View& view, const
       }
     };
     add(0, std::true_type());
-    for (int c = 1; c < call.channels; ++c) add(c, std::false_type());
+    PUZZLEMIX_UNROLL
+    for (int c = 1; c < kChannels; ++c) add(c, std::false_type());
+    PUZZLEMIX_NO_UNROLL
+    for (int c = kChannels; c < call.channels; ++c) add(c, std::false_type());
   };
-  measure_place(0, d);
-  for (int s = 1; s < strips.length; ++s) {
+  int s = 0;
+  if (kMost > 1) {
+    measure_place(s++, d);
+  } else {  // on a device, where this code is not to stand twice
+    PUZZLEMIX_UNROLL
+    for (int q = 0; q < 4; ++q) d[q][0] = -0.0;  // to which adding a number gives that number
+  }
+  PUZZLEMIX_NO_UNROLL
+  for (; s < strips.length; ++s) {
     double e[4][kMost];
     measure_place(s, e);
     PUZZLEMIX_UNROLL
@@ -543,12 +291,23 @@ PUZZLEMIX_HD void measure_row(const PuzzleCall& call, const View& view, bool dow
            : Strips{y * rows * line + (x + 1) * columns - 1, line, 1, columns, rows, Most()(run, 1),
                     y * tall * fine + (x + 1) * wide - 1,    fine, 1, wide};
   double d[4][kMost];
-  if (view.shift) {
-    measure_strips<kMost, 0, true>(call, view, strips, count, d);
-  } else if (kMost > 1 && columns == 1) {
-    measure_strips<kMost, 1, false>(call, view, strips, count, d);
+  const auto measure = [&](auto next, auto moved, auto channels) {
+    measure_strips<kMost, decltype(next)::value, decltype(moved)::value, decltype(channels)::value>(
+        call, view, strips, count, d);
+  };
+  using Zero = std::integral_constant<int, 0>;
+  using One = std::integral_constant<int, 1>;
+  using Three = std::integral_constant<int, 3>;
+  if constexpr (kMost > 1) {  // on the CPU, where cells are side by side in vectors
+    view.shift     ? measure(Zero(), std::true_type(), One())
+    : columns == 1 ? measure(One(), std::false_type(), One())
+                   : measure(Zero(), std::false_type(), One());
+  } else if (call.channels < 3) {
+    view.shift ? measure(Zero(), std::true_type(), One())
+               : measure(Zero(), std::false_type(), One());
   } else {
-    measure_strips<kMost, 0, false>(call, view, strips, count, d);
+    view.shift ? measure(Zero(), std::true_type(), Three())
+               : measure(Zero(), std::false_type(), Three());
   }
   const EdgePlanes to = out.from(y * call.width + x);
   double* const __restrict base = to.base;
@@ -575,19 +334,19 @@ PUZZLEMIX_HD void measure(Team& team, const PuzzleCall& call, const View& seen,
   constexpr int kWide = Team::kWide;
   const PuzzleCall* const p = &call;
   const View view = seen;
-  const EdgePlanes down = down_planes, right = right_planes;
+  const EdgePlanes down_edges = down_planes, right_edges = right_planes;
   const int height = call.height, width = call.width;
-  team.for_each(height + 1, (width + kWide - 1) / kWide, [=](int line, int strip) {
-    const int y = line - 1, x = strip * kWide, count = cells_wide<Team>(width - x);
+  // First the edges down, then those to the right, from the row before the first cell on.
+  team.for_each(2 * (height + 1), (width + kWide - 1) / kWide, [=](int line, int strip) {
+    const bool down = line <= height;
+    const EdgePlanes planes = down ? down_edges : right_edges;
+    const int y = (down ? line : line - height - 1) - 1;
+    const int x = strip * kWide, count = cells_wide<Team>(width - x);
     const int i = y * width + x;  // negative in the row before the first cell
-    const int edges = y < 0 ? 0 : Least()(count, width - 1 - x);
-    if (y < 0 || y + 1 == height) {
-      for (int k = 0; k < count; ++k) down.clear(i + k);
-    } else {
-      measure_row<Team>(*p, view, true, y, x, count, down);
-    }
-    if (edges > 0) measure_row<Team>(*p, view, false, y, x, cells_wide<Team>(edges), right);
-    for (int k = edges; k < count; ++k) right.clear(i + k);
+    const int beyond = down ? (y + 1 < height ? count : 0) : Least()(count, width - 1 - x);
+    const int edges = y < 0 ? 0 : beyond;
+    if (edges > 0) measure_row<Team>(*p, view, down, y, x, cells_wide<Team>(edges), planes);
+    for (int k = edges; k < count; ++k) planes.clear(i + k);
   });
 }
 
