@@ -163,33 +163,24 @@ def _is_plain(arguments: tuple[Any, ...]) -> bool:
     """Whether a kernel may have these arguments as they are: no mode or transform of PyTorch is to
     see the call, no profiler records this thread, and each tensor's memory holds its values (it is
     no subclass, no wrapper, and not lazily negated)."""
-    if _thread_keys() != _PLAIN_THREAD or torch._C._len_torch_function_stack():
+    if not _TELLS_KEYS or _keys_of_thread().raw_repr() != _PLAIN_THREAD:
         return False
-    if torch._C._autograd._profiler_enabled():
+    if torch._C._len_torch_function_stack() or torch._C._autograd._profiler_enabled():
         return False
     for each in arguments:
         if isinstance(each, Tensor):
             is_tensor = type(each) is Tensor or type(each) is Parameter
-            if not is_tensor or _keys_of(each) not in _PLAIN_TENSORS:
+            if not is_tensor or _keys_of(each).raw_repr() not in _PLAIN_TENSORS:
                 return False
     return True
 
 
 # The keys by which PyTorch's dispatcher chooses what to call, as the bits of a number: those of the
-# thread, which modes and transforms set, and those of a tensor.
-
-
-def _bits(keys: Any) -> int:
-    # Where PyTorch doesn't tell the bits, no call is plain.
-    return keys.raw_repr() if hasattr(keys, "raw_repr") else -1
-
-
-def _thread_keys() -> int:
-    return _bits(torch._C._dispatch_tls_local_include_set())
-
-
-def _keys_of(tensor: Tensor) -> int:
-    return _bits(torch._C._dispatch_keys(tensor))
+# thread, which modes and transforms set, and those of a tensor. Where PyTorch doesn't tell the
+# bits, no call is plain.
+_TELLS_KEYS = hasattr(DispatchKeySet, "raw_repr")
+_keys_of_thread: Callable[[], Any] = torch._C._dispatch_tls_local_include_set
+_keys_of: Callable[[Tensor], Any] = torch._C._dispatch_keys
 
 
 def _bits_of(*names: str) -> int:
@@ -197,7 +188,7 @@ def _bits_of(*names: str) -> int:
     keys = DispatchKeySet(first)
     for other in others:
         keys = keys.add(other)
-    return max(_bits(keys), 0)
+    return keys.raw_repr() if _TELLS_KEYS else 0
 
 
 _PLAIN_THREAD = _bits_of("BackendSelect", "ADInplaceOrView")
