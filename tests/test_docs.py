@@ -258,6 +258,30 @@ def test_the_saliency_page_says_what_was_measured():
     assert stored["settings"]["training"].startswith("30 epochs")
 
 
+def test_the_settings_page_says_what_was_measured():
+    rows = json.loads(SALIENCY.read_text())["rows"]
+    errors = {row["name"][0]: row["values"]["top-1 error, %"] for row in rows}
+    words = " ".join((ROOT / "docs/settings.md").read_text().split())
+
+    def less(other: str, than: str) -> list[float]:
+        return [a - b for a, b in zip(errors[than], errors[other], strict=True)]
+
+    gradient = less("gradient, ξ 0.05, η 0.05", "gradient")
+    both, alone = (
+        less(name, "spectral residual") for name in ("spectral, ξ 0.05, η 0.05", "spectral, ξ 0.05")
+    )
+    assert len(gradient) == 5
+    assert f"left {told(gradient)} points less error than the published weights" in words
+    assert min(gradient) > 0
+    assert f"made no difference ({told(both)})" in words
+    assert f"left {told(alone)} points less, in four of the five" in words
+    assert sum(points > 0 for points in alone) == 4
+
+
+def told(points: list[float]) -> str:
+    return f"{mean(points):.2f} ± {stdev(points):.2f}"
+
+
 def test_every_public_name_is_in_the_reference():
     pages = "".join(page.read_text() for page in sorted((ROOT / "docs/reference").glob("*.md")))
     shown = set(re.findall(r"^::: puzzlemix\.([\w.]+)$", pages, re.MULTILINE))
