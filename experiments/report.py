@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import mean, stdev
+from textwrap import fill
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -169,8 +170,10 @@ def figure(table: Table) -> Figure:
     """A panel a column: each seed a dot, the mean a bar."""
     columns = [c for c in table.columns if any(c in row.values for row in table.rows)]
     columns = columns or table.columns[:1]
+    names = [", ".join(row.name) for row in table.rows]
+    beside = max(2.2, 0.062 * max(map(len, names)))  # inches for the names
     sheet = Figure(
-        figsize=(2.2 + 1.9 * len(columns), 1.0 + 0.2 * len(table.rows)), layout="constrained"
+        figsize=(beside + 1.9 * len(columns), 1.0 + 0.2 * len(table.rows)), layout="constrained"
     )
     panels: Sequence[Axes] = sheet.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     for panel, column in zip(panels, columns, strict=True):
@@ -181,11 +184,10 @@ def figure(table: Table) -> Figure:
                 panel.plot(mean(values), place, "|", color=color, markersize=9, markeredgewidth=2)
             if len(row.name) > 1 and place and row.name[0] != table.rows[place - 1].name[0]:
                 panel.axhline(place - 0.5, color=QUIET, linewidth=0.4)
-        panel.set_title(column, fontsize=8)
+        panel.set_title(fill(column, 24), fontsize=8)
         panel.tick_params(labelsize=7)
         panel.grid(axis="x", linewidth=0.4)
         panel.spines[["top", "right"]].set_visible(False)
-    names = [", ".join(row.name) for row in table.rows]
     panels[0].set_yticks(range(len(names)), names)
     panels[0].set_ylim(len(names) - 0.5, -0.5)
     sheet.legend(handles=_legend(), loc="outside lower right", ncols=3, fontsize=7, frameon=False)
