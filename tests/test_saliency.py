@@ -607,3 +607,9 @@ def test_spectral_of_empty_batches_and_refusals() -> None:
 def test_refusals(images: Any, labels: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         gradient_saliency(make_model(), images, labels)
+
+
+@pytest.mark.parametrize("model", [None, lambda images: images.flatten(1)])
+def test_a_model_that_is_no_module_is_refused(model: Any) -> None:
+    with pytest.raises(TypeError, match=r"^model: expected an nn\.Module, got "):
+        gradient_saliency(model, torch.rand(2, 3, 8, 8), torch.tensor([0, 1]))
