@@ -34,6 +34,7 @@ from .validate.puzzle import (
     expect_dividing,
     expect_grids,
     expect_images,
+    expect_numbers,
     expect_options,
     expect_saliency,
     grid_of,
@@ -449,6 +450,8 @@ class PuzzleMix(Mixer):
             cycles,
         )
         expect_options(self.options)
+        expect_numbers("mean", mean)
+        expect_numbers("std", std, positive=True)
         self.transport_grid = transport_grid
         self.saliency = saliency
         # Of the default grids those are taken that fit.

@@ -147,7 +147,7 @@ def assignment(cost: Tensor, method: str) -> None:
 def masked_transport(saliency: Tensor, mask: Tensor, xi: float, weight: str, method: str) -> None:
     """Check the arguments of `masked_transport`."""
     shape = _grid("masked_transport", "saliency", saliency, 3)
-    _expect_dense("saliency", saliency, FLOATS)
+    _expect_type("saliency", saliency, FLOATS)
     _follows("masked_transport", "mask", mask, shape, FLOATS, ("saliency", saliency))
     expect_number("xi", xi, least=0)
     expect_one_of("weight", weight, WEIGHTS)
@@ -164,7 +164,7 @@ def mix(
 ) -> None:
     """Check the arguments of `mix`."""
     rows, columns = _sizes("mix", "x1", x1, 4)[2:]
-    _expect_dense("x1", x1, FLOATS)
+    _expect_type("x1", x1, FLOATS)
     if x1.is_cuda and rows * columns > MAX_CUDA_PIXELS:
         raise ValueError(
             f"x1: expected at most {MAX_CUDA_PIXELS} pixels a channel on CUDA, got {rows}x{columns}"
@@ -211,7 +211,7 @@ _First = tuple[str, Tensor]
 
 def _costs(name: str, tensor: Tensor) -> tuple[torch.dtype, ...]:
     """The types that a call's other costs may have, given one: all floats, or all integers."""
-    _expect_dense(name, tensor, FLOATS + WHOLE)
+    _expect_type(name, tensor, FLOATS + WHOLE)
     return WHOLE if tensor.dtype in WHOLE else FLOATS
 
 
@@ -263,7 +263,7 @@ def _follows(
         and tensor.layout is torch.strided
     ):
         return
-    _expect_dense(name, tensor, dtypes, first)
+    _expect_type(name, tensor, dtypes, first)
     if tensor.shape != shape:
         layout = TENSORS[function][name].layout
         raise ValueError(
@@ -277,7 +277,7 @@ def _expect_blocks(
     name: str, grid: Tensor, dtypes: tuple[torch.dtype, ...], images: Tensor
 ) -> None:
     """Check a tensor [B, h, w] whose grid must divide the images x1 [B, C, Y, X]."""
-    _expect_dense(name, grid, dtypes)
+    _expect_type(name, grid, dtypes)
     batch, height, width = _sizes("mix", name, grid, 3)
     whole, _, rows, columns = images.shape
     if batch != whole:
@@ -287,7 +287,7 @@ def _expect_blocks(
     expect_device(name, grid, "x1", images)
 
 
-def _expect_dense(
+def _expect_type(
     name: str, tensor: Tensor, dtypes: tuple[torch.dtype, ...], first: _First | None = None
 ) -> None:
     """Check for a dense tensor of one of these types; errors show the first argument's type too."""

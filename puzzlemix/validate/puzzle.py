@@ -62,9 +62,7 @@ class PuzzleOptions(NamedTuple):
 
 
 def expect_options(options: PuzzleOptions) -> None:
-    """Check all of the options that can be checked without images."""
-    _numbers("mean", options.mean)
-    _numbers("std", options.std, positive=True)
+    """Check the options but for ``mean`` and ``std``, which `expect_per_channel` checks."""
     expect_integer("labels", options.labels, least=2, most=MAX_LABELS)
     for name in ("beta", "gamma", "eta"):
         expect_number(name, getattr(options, name), least=0)
@@ -273,7 +271,7 @@ def expect_per_channel(
     name: str, value: PerChannel | None, of: str, images: Tensor, *, positive: bool = False
 ) -> Sequence[float] | Tensor | None:
     """Check one number for all channels or one for each; numbers are returned as a list."""
-    numbers = _numbers(name, value, positive=positive)
+    numbers = expect_numbers(name, value, positive=positive)
     if isinstance(numbers, Tensor):
         _expect_channels(name, numbers.numel(), images, f"shape {list(numbers.shape)}")
         expect_device(name, numbers, of, images)
@@ -282,7 +280,7 @@ def expect_per_channel(
     return numbers
 
 
-def _numbers(
+def expect_numbers(
     name: str, value: PerChannel | None, *, positive: bool = False
 ) -> Sequence[float] | Tensor | None:
     """Check what is one number or several, for any number of channels."""
