@@ -7,8 +7,8 @@ from functools import partial
 
 from .lab import Case, Lab, OutOfTimeError, Task
 from .methods import CUTMIX, PUZZLE, VANILLA, partnered
-from .report import Row, Table
-from .saliency import ERROR, KINDS, UNIFORM, error, paired
+from .report import Table, seeds_of
+from .saliency import ERROR, KINDS, UNIFORM, error, with_gains
 from .sizes import Recipe
 from .tasks import cifar, network, tiny_imagenet
 
@@ -52,13 +52,12 @@ def build(lab: Lab) -> Table:
         condition, name = row.name
         if condition not in begun:
             continue
-        gains = {
-            column: paired(by_name[condition, other], row, ERROR)
+        others = {
+            column: by_name[condition, other]
             for other, column in BELOW.items()
             if other != name and ("partners'" not in column or "overlap" in name)
         }
-        given = row.values | {column: gain for column, gain in gains.items() if gain}
-        rows.append(Row(row.name, given, {}, row.origins))
+        rows.append(with_gains(row, others, ERROR))
     first, *_others = conditions.values()
     return Table(
         title="Saliency and partners under other conditions",
@@ -78,7 +77,7 @@ def build(lab: Lab) -> Table:
             "other labels": "as few partners of one class as there can be",
         },
         notes=[],
-        seeds=sorted({origin.seed for row in rows for origin in row.origins}),
+        seeds=seeds_of(rows),
         seconds=surveyed.seconds,
     )
 

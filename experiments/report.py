@@ -61,6 +61,11 @@ class Table:
     shares it."""
 
 
+def seeds_of(rows: Sequence[Row]) -> list[int]:
+    """The seeds that at least one row has."""
+    return sorted({origin.seed for row in rows for origin in row.origins})
+
+
 def spread(
     rows: Sequence[Row],
     groups: Sequence[str],

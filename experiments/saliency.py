@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -63,11 +64,7 @@ METHODS = BESIDE | KINDS | SETTINGS
 def build(lab: Lab) -> Table:
     """Train by every kind, and compare each network with the one of the same seed by none."""
     task = cifar(lab, lab.size.cifar)
-    mapped = with_maps(lab, task)
-    cases = [
-        Case([name], mapped if "precomputed" in name else task, method)
-        for name, method in METHODS.items()
-    ]
+    cases = cases_of(lab, task, METHODS)
     rows, training = lab.survey("error", cases, error, {})
     vanilla = [Case([VANILLA.name], task, VANILLA)]
     count, rounds = lab.size.pairs, lab.size.timed
@@ -108,6 +105,15 @@ def build(lab: Lab) -> Table:
 def error(trained: Trained) -> dict[str, float]:
     """The test error after the last epoch."""
     return {ERROR: trained.rows[-1]["top1_error"]}
+
+
+def cases_of(lab: Lab, task: Task, methods: Mapping[str, Method]) -> list[Case]:
+    """A row for each method; those by precomputed saliency get its maps."""
+    mapped = with_maps(lab, task)
+    return [
+        Case([name], mapped if "precomputed" in name else task, method)
+        for name, method in methods.items()
+    ]
 
 
 def with_maps(lab: Lab, task: Task) -> Task:
@@ -153,13 +159,19 @@ def paired(other: Row, own: Row, column: str) -> list[float]:
     return [theirs[seed] - value for seed, value in ours.items() if seed in theirs]
 
 
+def with_gains(row: Row, others: Mapping[str, Row], column: str) -> Row:
+    """The row with further columns: how far its values in a column lie below those of others."""
+    gains = {name: paired(other, row, column) for name, other in others.items()}
+    given = row.values | {name: gain for name, gain in gains.items() if gain}
+    return Row(row.name, given, {}, row.origins)
+
+
 def _row(row: Row, mixes: dict[str, list[float]], timed: dict[str, list[float]], none: Row) -> Row:
     (name,) = row.name
     values = {
         STEP: timed.get(name, []),
         KEPT: mixes.get(name, []),
         ERROR: row.values.get(ERROR, []),
-        GAIN: paired(none, row, ERROR),
     }
     given = {column: every for column, every in values.items() if every}
-    return Row(row.name, given, {}, row.origins)
+    return with_gains(Row(row.name, given, {}, row.origins), {GAIN: none}, ERROR)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import speed
-from .lab import Case, Lab, Task, Trained
+from .lab import Lab, Task, Trained
 from .methods import ADV, CLEAN, CUTMIX, HALF, INPUT, MANIFOLD, VANILLA, partnered
-from .report import Row, Table
-from .saliency import KINDS, paired, setting, with_maps
+from .report import Table, seeds_of
+from .saliency import KINDS, cases_of, setting, with_gains
 from .tasks import cifar, tiny_imagenet
 
 SPEED, LOSS = "images a second", "training loss"
@@ -30,17 +30,12 @@ METHODS = {
 def build(lab: Lab, *, name: str) -> Table:
     """Train by every method on one of ``TASKS``, as far as the minutes go."""
     title, task = TASKS[name](lab)
-    surveyed = lab.survey("short", _cases(lab, task), measure, {})
+    surveyed = lab.survey("short", cases_of(lab, task, METHODS), measure, {})
     by_name = {row.name[0]: row for row in surveyed.rows}
     rows = []
     for row in surveyed.rows:
-        gains = {
-            column: paired(by_name[other], row, ERRORS[0])
-            for other, column in BELOW.items()
-            if other != row.name[0]
-        }
-        given = row.values | {column: gain for column, gain in gains.items() if gain}
-        rows.append(Row(row.name, given, {}, row.origins))
+        others = {column: by_name[other] for other, column in BELOW.items() if other != row.name[0]}
+        rows.append(with_gains(row, others, ERRORS[0]))
     return Table(
         title=title,
         heads=["method"],
@@ -52,7 +47,7 @@ def build(lab: Lab, *, name: str) -> Table:
             "below": "the other's top-1 error less this one, network by network of the same seed",
         },
         notes=[],
-        seeds=sorted({origin.seed for row in rows for origin in row.origins}),
+        seeds=seeds_of(rows),
         seconds=surveyed.seconds,
     )
 
@@ -75,7 +70,7 @@ def estimate(lab: Lab, name: str, minutes: float | None, plain: float | None) ->
             here only tell the multiples; None: this is the device.
     """
     _, task = TASKS[name](lab)
-    cases = _cases(lab, task)
+    cases = cases_of(lab, task, METHODS)
     steps = speed.steps(lab, cases, lab.size.timed)
     if plain is not None:
         steps = [speed.Step(plain / 1000 * step.of_plain, step.of_plain) for step in steps]
@@ -96,11 +91,3 @@ TASKS: dict[str, Callable[[Lab], tuple[str, Task]]] = {
     "generalisation": _cifar,
 }
 """By table: its title and what is trained on."""
-
-
-def _cases(lab: Lab, task: Task) -> list[Case]:
-    mapped = with_maps(lab, task)
-    return [
-        Case([name], mapped if "precomputed" in name else task, method)
-        for name, method in METHODS.items()
-    ]
