@@ -17,7 +17,7 @@ namespace {
 
 // ---- Checks: the first entry that is not allowed ------------------------------------------------
 
-// Screens look at bits, as comparisons of doubles don't vectorise. Adding one to the exponent of an
+// Looks at bits, as comparisons of doubles don't vectorise. Adding one to the exponent of an
 // infinity or a NaN carries into the sign.
 constexpr uint64_t kSign = uint64_t{1} << 63, kExponentOne = uint64_t{1} << 52;
 
@@ -31,12 +31,6 @@ uint64_t bits_of(double x) {
 bool all_unsigned(const double* values, int count) {
   uint64_t wrong = 0;
   for (int i = 0; i < count; ++i) wrong |= bits_of(values[i]) | (bits_of(values[i]) + kExponentOne);
-  return (wrong & kSign) == 0;
-}
-
-bool all_finite(const double* values, int count) {
-  uint64_t wrong = 0;
-  for (int i = 0; i < count; ++i) wrong |= (bits_of(values[i]) & ~kSign) + kExponentOne;
   return (wrong & kSign) == 0;
 }
 
@@ -61,9 +55,10 @@ Status check_edges(const GivenEdges& edges, GridShape shape, int64_t b, int firs
 
 Status check_labeling(const GivenLabeling& given, GridShape shape, int labels, int64_t b,
                       int unary_argument) {
+  PlainTeam team;
   bool finite = true;
   for (int l = 0; l < labels; ++l) {
-    finite = finite && all_finite(given.unary + l * given.plane, shape.cells());
+    finite = finite && all_finite(team, shape.cells(), given.unary + l * given.plane);
   }
   for (int e = 0; !finite && e < shape.cells() * labels; ++e) {
     const double x = given.unary[e % labels * given.plane + e / labels];

@@ -157,24 +157,14 @@ struct alignas(sizeof(T) * Wide) Chunk {
 // rows of `length` elements are aligned, else of one element.
 template <typename Body>
 PUZZLEMIX_HD auto with_chunks(const Array& array, int64_t first, int length, const Body& body) {
-  const auto typed = [&](auto zero) {
+  return with_float_type(array.dtype, [&](auto zero) {
     using T = decltype(zero);
     constexpr int kWide = 16 / sizeof(T);
     const T* const from = static_cast<const T*>(array.data) + first;
     const bool aligned = reinterpret_cast<uintptr_t>(from) % 16 == 0 && length % kWide == 0;
     return aligned ? body(reinterpret_cast<const Chunk<T, kWide>*>(from))
                    : body(reinterpret_cast<const Chunk<T, 1>*>(from));
-  };
-  switch (array.dtype) {
-    case Dtype::float16:
-      return typed(Half{});
-    case Dtype::bfloat16:
-      return typed(BFloat16{});
-    case Dtype::float32:
-      return typed(float{});
-    default:
-      return typed(double{});
-  }
+  });
 }
 
 // Adds up columns, a chunk of them for each item, in one phase. Returns the binary logarithm of the
