@@ -324,6 +324,7 @@ def measured() -> Iterator[list[int]]:
         ("races", "thread"),
         ("pool_races", "thread"),
         ("pool_races", "address,undefined"),
+        ("block", ""),
     ],
 )
 def test_threads_do_not_race(program: str, sanitizers: str, tmp_path: Path) -> None:
