@@ -35,12 +35,8 @@
 // all sinks in it too, and no such arcs, so all cells from which a sink is reached. The visited
 // cells are the smallest sink side of any minimum cut, the canonical one.
 //
-// So any flow will do to start from. Where much is to flow, sweeps go first (sweep_rows,
-// sweep_columns): every cell of a row passes its excess to the next one, a sink its lack, as far as
-// the edge carries it, which makes a maximum flow of each row by itself. Four of them, right, down,
-// left and up, leave a third of the pushes at 16x16 and a tenth at 8x8. This is coordinate ascent
-// on the dual problem, chain by chain (Kolmogorov, Convergent Tree-Reweighted Message Passing,
-// PAMI 2006), which does not reach the optimum, but comes near it.
+// So any flow will do to start from. Where much is to flow, sweeps along rows and columns find most
+// of it first (sweeps.h).
 //
 // And either side may push. Where there are fewer sinks than sources, all arcs are turned round,
 // and what the sinks lack is pushed to the sources. Few have short ways to many.
@@ -73,8 +69,8 @@
 
 #include "graphcut/bits.h"
 #include "graphcut/integers.h"
+#include "graphcut/sweeps.h"
 #include "interrupt.h"
-#include "packs.h"
 
 namespace puzzlemix {
 
@@ -246,10 +242,12 @@ class GridCut {
     limit<kRight>(active, edges, multiplier);
     limit<kDown>(active, edges, multiplier);
     multiplier_ = 1;
-    sweep_rows<1>();
-    sweep_columns<1>();
-    sweep_rows<-1>();
-    sweep_columns<-1>();
+    const AxisFlow rows{capacity_[kRight], capacity_[kLeft], flow_->values(kRight)};
+    const AxisFlow columns{capacity_[kDown], capacity_[kUp], flow_->values(kDown)};
+    sweep_rows<1, kCells>(rows, excess_.data());
+    sweep_columns<1>(columns, height_, width(), excess_.data());
+    sweep_rows<-1, kCells>(rows, excess_.data());
+    sweep_columns<-1>(columns, height_, width(), excess_.data());
     find_arcs<kRight>();
     find_arcs<kDown>();
   }
@@ -278,72 +276,6 @@ class GridCut {
       for (int i = 0; i < kCells - offset(D); ++i) excess[i + offset(D)] += flow[i];
     }
     flow_->moved[D] = both;
-  }
-
-  // To the right (kStep 1) or to the left (-1). A plane is cut into four chains of whole rows, if
-  // these are enough, which go side by side; an edge between two chains is left out.
-  template <int kStep>
-  void sweep_rows() {
-    constexpr int kChains = 4, kLength = kCells / kChains;
-    const int32_t* const __restrict there = capacity_[kRight];
-    const int32_t* const __restrict back = capacity_[kLeft];
-    int32_t* const __restrict flow = flow_->values(kRight);
-    int32_t* const __restrict excess = excess_.data();
-    int32_t carried[kChains] = {};
-    for (int k = 0; k + 1 < kLength; ++k) {
-      for (int c = 0; c < kChains; ++c) {
-        const int i = c * kLength + (kStep > 0 ? k : kLength - 1 - k), e = kStep > 0 ? i : i - 1;
-        const int32_t all = excess[i] + carried[c];
-        carried[c] = passed<kStep>(all, there[e], back[e], flow[e]);
-        flow[e] += kStep * carried[c];
-        excess[i] = all - carried[c];
-      }
-    }
-    for (int c = 0; c < kChains; ++c) {
-      excess[c * kLength + (kStep > 0 ? kLength - 1 : 0)] += carried[c];
-    }
-  }
-
-  // Down (kStep 1) or up (-1).
-  template <int kStep>
-  void sweep_columns() {
-    constexpr int kMany = kPacked<int32_t>;
-    for (int y = 0; y + 1 < height_; ++y) {
-      const int row = (kStep > 0 ? y : height_ - 2 - y) * width();
-      int x = row;
-      for (; x + kMany <= row + width(); x += kMany) pass_column<kStep, Pack<int32_t>>(x);
-      for (; x < row + width(); ++x) pass_column<kStep, int32_t>(x);
-    }
-  }
-
-  // Along a vertical edge, or as many side by side as a T holds.
-  template <int kStep, typename T>
-  void pass_column(int edge) {
-    int32_t* const flow = flow_->values(kDown) + edge;
-    int32_t* const from = excess_.data() + (kStep > 0 ? edge : edge + width());
-    int32_t* const to = excess_.data() + (kStep > 0 ? edge + width() : edge);
-    const T amount = passed<kStep>(load<T>(from), load<T>(capacity_[kDown] + edge),
-                                   load<T>(capacity_[kUp] + edge), load<T>(flow));
-    unpack(kStep > 0 ? load<T>(flow) + amount : load<T>(flow) - amount, flow);
-    unpack(load<T>(from) - amount, from);
-    unpack(load<T>(to) + amount, to);
-  }
-
-  template <typename T>
-  static T load(const int32_t* at) {
-    T x;
-    std::memcpy(&x, at, sizeof x);
-    return x;
-  }
-
-  // How much of an amount, which may be negative, an edge with this flow carries on: along it if
-  // kStep is 1, against it if -1.
-  template <int kStep, typename T>
-  static T passed(T amount, T there, T back, T flow) {
-    const T forwards = there - flow, backwards = back + flow;
-    const T most = kStep > 0 ? forwards : backwards;
-    const T least = T{} - (kStep > 0 ? backwards : forwards);
-    return puzzlemix::least(puzzlemix::most(amount, least), most);
   }
 
   // Finds the arcs of axis D that have residual capacity.
