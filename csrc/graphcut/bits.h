@@ -23,6 +23,14 @@ inline int lowest_bit(uint64_t word) {
 #endif
 }
 
+inline int bit_count(uint64_t word) {
+  constexpr uint64_t kPairs = 0x5555555555555555, kFours = 0x3333333333333333;
+  word -= word >> 1 & kPairs;
+  word = (word & kFours) + (word >> 2 & kFours);
+  word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0f;
+  return static_cast<int>(word * 0x0101010101010101 >> 56);
+}
+
 // A shift of a bit mask by up to 64 places: a number of whole words and a rest below 64.
 struct Shift {
   explicit Shift(int places) : words(places / 64), rest(places % 64) {}
@@ -39,6 +47,11 @@ struct Bits {
     uint64_t all = 0;
     for (uint64_t w : word) all |= w;
     return all != 0;
+  }
+  int count() const {
+    int sum = 0;
+    for (uint64_t w : word) sum += bit_count(w);
+    return sum;
   }
   bool has(int i) const { return word[i >> 6] >> (i & 63) & 1; }
   void set(int i) { word[i >> 6] |= uint64_t{1} << (i & 63); }
@@ -97,6 +110,11 @@ struct Padded {
   void operator=(const Bits<Words>& bits) {
     for (int w = 0; w < Words; ++w) (*this)[w] = bits.word[w];
   }
+  bool any() const {
+    uint64_t all = 0;
+    for (int w = 0; w < Words; ++w) all |= (*this)[w];
+    return all != 0;
+  }
   // Word w of the set shifted as by Bits::lower and Bits::higher.
   uint64_t lower(int w, Shift by) const {
     if constexpr (Words == 1) return words[kPad] >> by.rest;
@@ -112,6 +130,25 @@ template <int Words, typename Body>
 inline void for_each_bit(const Bits<Words>& bits, const Body& body) {
   for (int w = 0; w < Words; ++w) {
     for (uint64_t rest = bits.word[w]; rest; rest &= rest - 1) body(w * 64 + lowest_bit(rest));
+  }
+}
+
+// out[i] = values[i] * factor for the cells in `set`, 0 for all others.
+template <int Words>
+inline void keep_in(const Bits<Words>& set, const int32_t* __restrict values, int32_t factor,
+                    int32_t* __restrict out) {
+  constexpr int kHalf = 32;
+  static constexpr struct Table {
+    constexpr Table() : bit() {
+      for (int k = 0; k < kHalf; ++k) bit[k] = uint32_t{1} << k;
+    }
+    uint32_t bit[kHalf];
+  } kTable;  // SSE2 has no shift by another number for each entry
+  for (int at = 0; at < Words * 64; at += kHalf) {
+    const auto half = static_cast<uint32_t>(set.word[at / 64] >> at % 64);
+    for (int k = 0; k < kHalf; ++k) {
+      out[at + k] = ((half & kTable.bit[k]) != 0 ? values[at + k] : 0) * factor;
+    }
   }
 }
 

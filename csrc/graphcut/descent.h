@@ -232,7 +232,8 @@ class Descent {
     const int n = cells();
     std::copy_n(&slopes[low * kPlane], n, cut_.excess());
     std::fill(room_.begin(), room_.begin() + n, 1);
-    const Set high = cut_.solve(positive<Words>(room_.data()), sample_edges_, cost_(0, 1), flow_);
+    const Set high = cut_.solve(positive<Words>(room_.data()), sample_edges_, cost_(0, 1), flow_,
+                                /*sweeps=*/true);
     std::fill_n(label_.begin(), cells(), low);
     for_each_bit(high, [&](int i) { ++label_[i]; });
   }
@@ -266,12 +267,12 @@ class Descent {
     for (int i = 0; i < n; ++i) excess[i] = slope[std::min(low[i], last) * kPlane + i];
     if (quadratic_) {
       for (int d = 0; d < Cut::kLeft; ++d) add_quadratic_edges(active, d);
-      return cut_.solve(active, sample_edges_, cost_(0, 1), flow_);
+      return cut_.solve(active, sample_edges_, cost_(0, 1), flow_, /*sweeps=*/true);
     }
     for (int d = 0; d < Cut::kLeft; ++d) add_edges(active, d);
     const auto edges = cut_.edges(capacity_[0].data(), capacity_[1].data(), capacity_[2].data(),
                                   capacity_[3].data());
-    return cut_.solve(active, edges, 1, flow_);
+    return cut_.solve(active, edges, 1, flow_, /*sweeps=*/true);
   }
 
   // Fills in the capacities of the edges in direction d, and what they add to the excess.

@@ -94,7 +94,7 @@ class MinCut {
     std::copy_n(integers.excess, n, cut_.excess());
     flow_.clear();
     const auto edges = cut_.edges(integers.right, integers.down, integers.right, integers.down);
-    const Bits<Words> sink_side = cut_.solve(all_, edges, 1, flow_);
+    const Bits<Words> sink_side = cut_.solve(all_, edges, 1, flow_, /*sweeps=*/true);
     bool* const segment = p.segment + b * n;
     for (int i = 0; i < n; ++i) segment[i] = sink_side.has(i);
     p.flow[b] = cut_capacity(team, given, shape_, [=](int i) { return segment[i]; });

@@ -8,10 +8,11 @@
 
 #include "batch.h"
 #include "element.h"
+#include "packs.h"
 #include "transport/cost_scale.h"
 #include "transport/deferred_acceptance.h"
 #include "transport/jonker_volgenant.h"
-#include "transport/packs.h"
+#include "transport/lane_minima.h"
 #include "transport/transport.h"
 
 namespace puzzlemix {

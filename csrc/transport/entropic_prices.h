@@ -24,8 +24,8 @@
 #include <vector>
 
 #include "interrupt.h"
+#include "packs.h"
 #include "transport/blocks.h"
-#include "transport/packs.h"
 
 namespace puzzlemix {
 

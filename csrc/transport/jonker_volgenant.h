@@ -52,7 +52,7 @@
 
 #include "interrupt.h"
 #include "rounding.h"
-#include "transport/packs.h"
+#include "transport/lane_minima.h"
 #include "transport/path_search.h"
 
 namespace puzzlemix {
