@@ -33,7 +33,7 @@ from .validate.puzzle import (
     PuzzleOptions,
     expect_dividing,
     expect_grids,
-    expect_images,
+    expect_image_shape,
     expect_numbers,
     expect_options,
     expect_saliency,
@@ -117,7 +117,7 @@ class Mixer(nn.Module):
             New images like the old, and weights [N, K] float32.
         """
         plan = self.plan(images, labels, saliency)
-        return plan.images(images), plan.labels(labels)
+        return plan._images_of_its_batch(images), plan.labels(labels)
 
     def collate(self, samples: list[Any]) -> tuple[Tensor, Tensor]:
         """Mix samples (image, label) or (image, label, saliency) of a data set as one batch.
@@ -476,7 +476,7 @@ class PuzzleMix(Mixer):
         return ", ".join([super().extra_repr(), *told])
 
     def _expect(self, images: Tensor, saliency: Tensor | None) -> list[tuple[Grid, Grid]]:
-        expect_images("images", images)
+        expect_image_shape("images", images)
         if saliency is None and self.saliency is None:
             raise ValueError(
                 "saliency: expected [N, Y, X] as the third argument, or a callable given to the "

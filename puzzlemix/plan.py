@@ -172,8 +172,13 @@ class Plan:
     def _as_batch(self) -> Plan:
         return self._map(lambda tensor: tensor[None])
 
-    def _mixed(self, x: Tensor, whole: Tensor | None) -> Tensor:
-        given = self.mask, self.source1, self.source2, self.index
+    def _images_of_its_batch(self, x: Tensor) -> Tensor:
+        """`images` of the floating batch that a mixer has just made this plan for: the values of
+        mask, permutations and index aren't checked again."""
+        return self._mixed(x, None if self.index is None else x, trusted=True)
+
+    def _mixed(self, x: Tensor, whole: Tensor | None, trusted: bool = False) -> Tensor:
+        given = self.mask, self.source1, self.source2, self.index, trusted
         if x.dim() == 4:
             return mix_tensors(x, whole, *given)
         mixed = mix_tensors(_planes(x), None if whole is None else _planes(whole), *given)

@@ -55,11 +55,13 @@ def mix_tensors(
     source1: Tensor | None,
     source2: Tensor | None,
     partner: Tensor | None,
+    trusted: bool = False,
 ) -> Tensor:
-    """`mix` for callers within the package, which have no NumPy arrays."""
+    """`mix` for callers within the package, which have no NumPy arrays; ``trusted``: the values of
+    mask, sources and partner are known to be valid."""
     contracts.mix(x1, x2, mask, source1, source2, partner)
     mask = mask.double() if x1.dtype is torch.float64 else mask.float()
-    return mixed(x1, x2, mask, source1, source2, partner, False)
+    return mixed(x1, x2, mask, source1, source2, partner, trusted)
 
 
 def mixing_dtype(images: Tensor) -> torch.dtype:

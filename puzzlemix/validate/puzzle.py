@@ -193,7 +193,12 @@ def expect_images(name: str, images: Tensor) -> None:
     """Check images [B, C, Y, X] of a floating dtype."""
     expect_tensor(name, images)
     expect_dtype(name, images, FLOATS)
-    if images.dim() != 4 or min(images.shape[1:]) < 1:
+    expect_image_shape(name, images)
+
+
+def expect_image_shape(name: str, images: Tensor) -> None:
+    """Check for the shape [B, C, Y, X]."""
+    if images.dim() != 4 or 0 in images.shape[1:]:
         raise ValueError(f"{name}: expected shape [B, C, Y, X], got {list(images.shape)}")
 
 
@@ -243,21 +248,22 @@ def mixing_ratio(lam: float | Tensor, x1: Tensor) -> float | Tensor:
     if not isinstance(lam, Tensor):
         expect_number("lam", lam, least=0, most=1)
         return float(lam)
-    batch = len(x1)
+    batch = x1.shape[0]
     expect_dtype("lam", lam, FLOATS)
-    if lam.dim() > 1 or (lam.dim() == 1 and len(lam) != batch):
+    if lam.dim() > 1 or (lam.dim() == 1 and lam.shape[0] != batch):
         raise ValueError(
             f"lam: expected a number or shape [B] with B = {batch}, as in x1, got {list(lam.shape)}"
         )
-    if lam.device.type != "cpu":
+    if not lam.is_cpu:
         expect_device("lam", lam, "x1", x1)
-    lam = lam.detach()
+    if lam.requires_grad:
+        lam = lam.detach()
     if lam.device != x1.device:
         if reads_values(lam):
             expect_range("lam", lam, Range(0, 1))
         # Non-blocking, so that lambda drawn on the CPU doesn't wait for the device.
         lam = lam.to(x1.device, non_blocking=True)
-    return lam.expand(batch)
+    return lam if lam.dim() == 1 else lam.expand(batch)
 
 
 def per_channel(
