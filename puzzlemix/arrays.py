@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from itertools import chain
 from types import NoneType
-from typing import Any, ParamSpec, TypeVar, cast, get_args, get_origin
+from typing import Any, ParamSpec, TypeVar, cast, get_args
 
 import numpy as np
 import torch
@@ -34,22 +34,25 @@ def accepts_numpy(function: Callable[P, R]) -> Callable[P, R]:
     """
     signature = inspect.signature(function, eval_str=True)
     names = tuple(signature.parameters)
-    # By parameter that takes arrays, the types that it takes beside them.
-    takes: dict[str, tuple[type, ...]] = {}
+    # By parameter, whether it takes nothing but an array (or None, where that is allowed).
+    strict: dict[str, bool] = {}
+    optional: set[str] = set()
     for name, parameter in signature.parameters.items():
         kinds = get_args(parameter.annotation) or (parameter.annotation,)
         if Tensor in kinds:
-            takes[name] = tuple(get_origin(kind) or kind for kind in kinds)
-    by_place = [takes.get(name, (object,)) for name in names]
+            strict[name] = set(kinds) <= {Tensor, NoneType}
+            if NoneType in kinds:
+                optional.add(name)
+    usual = Tensor if all(strict.values()) else (Tensor, float)
 
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        # The usual call has no arrays. By index, as zip would take a microsecond more.
-        for place, value in enumerate(args[: len(by_place)]):
-            if not isinstance(value, by_place[place]):
+        # The usual call: tensors (or a number) by position, and no arrays among the options.
+        for value in args:
+            if not isinstance(value, usual):
                 return call_with_any(*args, **kwargs)
-        for name, value in kwargs.items():
-            if name in takes and not isinstance(value, takes[name]):
+        for name in kwargs:
+            if name in strict:
                 return call_with_any(*args, **kwargs)
         return function(*args, **kwargs)
 
@@ -58,13 +61,13 @@ def accepts_numpy(function: Callable[P, R]) -> Callable[P, R]:
         # Names are cut to the number of arguments, as the compiler of PyTorch 2.4 needs equal
         # lengths.
         for name, value in chain(zip(names[: len(args)], args, strict=False), kwargs.items()):
-            if name not in takes:
+            if name not in strict or (value is None and name in optional):
                 continue
             if isinstance(value, Tensor):
                 has_tensor = True
             elif isinstance(value, np.ndarray):
                 has_array = True
-            elif not isinstance(value, takes[name]) and set(takes[name]) <= {Tensor, NoneType}:
+            elif strict[name]:
                 raise TypeError(
                     f"{name}: expected a tensor or a NumPy array, got {type(value).__name__}"
                 )
@@ -78,7 +81,7 @@ def accepts_numpy(function: Callable[P, R]) -> Callable[P, R]:
         tensors = {
             name: _to_tensor(name, value)
             for name, value in given.items()
-            if name in takes and isinstance(value, np.ndarray)
+            if name in strict and isinstance(value, np.ndarray)
         }
         positional = [
             tensors.get(name, value) for name, value in zip(names[: len(args)], args, strict=False)
