@@ -1,10 +1,10 @@
 """What the kernels are made of: `python -m bench.kernels [FILE]`, no GPU needed.
 
 Reads the machine code of an extension with CUDA (the installed one), or of an object, by cuobjdump:
-registers, stack frame and code of each kernel, and of the loop in which a warp cuts
-(csrc/graphcut/warp_cut.h) the instructions and an estimate of the cycles. The estimate lets every
+registers, stack frame and code of each kernel, and of the loop in which one warp cuts, or four
+(csrc/graphcut/warp_cut.h), the instructions and an estimate of the cycles. The estimate lets every
 instruction wait for what it reads, one a cycle at most, with latencies that others have measured;
-it knows nothing of other warps. Prints Markdown.
+of other warps it knows only what a barrier with them is taken for. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pathlib import Path
 
 from puzzlemix import _core
 
-# Cycles from issue to result on Hopper: a shuffle, a load from shared memory, a vote, all else; and
-# what a branch that is taken costs.
+# Cycles from issue to result on Hopper: a shuffle, a load from shared memory, a vote, all else;
+# what a branch that is taken costs, and a barrier of four warps until the next instruction.
 LATENCIES = {"SHFL": 24, "LDS": 30, "VOTE": 13}
-ARITHMETIC, BRANCH = 5, 8
+ARITHMETIC, BRANCH, BARRIER = 5, 8, 40
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class CutLoops:
 
     @classmethod
     def of(cls, program: list[Instruction]) -> CutLoops | None:
-        pushing = [body for body in loops(program) if _count(body, "VIADDMNMX.RELU") >= 14]
+        pushing = [body for body in loops(program) if _count(body, "VIADDMNMX.RELU") >= 28]
         if not pushing:
             return None
         whole = min(pushing, key=len)
@@ -143,6 +143,7 @@ def _cycles(body: list[Instruction]) -> int:
         reads = names if instruction.target is not None else [n for n in names if n not in results]
         reads += results if operands.count(results[0] if results else "") > 1 else []
         now = max(now + 1, *(ready[name] for name in reads), 0)
+        now += BARRIER if instruction.name == "BAR" else 0
         for name in results:
             ready[name] = now + LATENCIES.get(instruction.name, ARITHMETIC)
         if instruction.target is not None and instruction.target <= instruction.address:

@@ -1,10 +1,10 @@
 """How many phases the algorithms of the device take: `python -m bench.phases`, no GPU needed.
 
 A phase ends with a barrier, so their number is what a sample's latency is made of on CUDA; but a
-grid of up to 16x16 is cut in one phase, by one warp, whose lanes wait for numbers of each other
-(shuffles) and for votes. All are counted on host teams, whose every answer is compared with the
-CPU's. Prints a Markdown table of the median, the 99th percentile and the most over the samples, of
-shuffles and votes median and most.
+grid of up to 16x16, or of up to 32x32 with few labels, is cut in one phase, by one warp or four,
+whose lanes wait for numbers of each other (shuffles) and for votes. All are counted on host teams,
+whose every answer is compared with the CPU's. Prints a Markdown table of the median, the 99th
+percentile and the most over the samples, of shuffles and votes median and most.
 """
 
 from __future__ import annotations

@@ -6,17 +6,26 @@
 // - solve(team, work, problem, b): solves sample b. It ends with a phase, and reads only what the
 //   caller gave or what it has written itself.
 // - items(problem): how many items a phase typically has.
+// - lanes(problem), if it cuts: by how many lanes (lanes.h), or 0.
 //
 // launch.cuh runs an algorithm on CUDA.
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "shuffled_team.h"
 #include "team.h"
 
 namespace puzzlemix {
+
+template <typename Algorithm, typename = void>
+constexpr bool kCuts = false;
+template <typename Algorithm>
+constexpr bool kCuts<Algorithm, std::void_t<decltype(Algorithm::lanes(
+                                    std::declval<const typename Algorithm::Problem&>()))>> = true;
 
 struct Footprint {
   int64_t fast, slow;  // bytes a sample needs in CUDA's shared memory, and in PyTorch's memory
@@ -32,11 +41,11 @@ Footprint footprint(const typename Algorithm::Problem& problem) {
 // Where samples need slow memory, each block has its own, so the number of blocks is limited: to
 // two for each multiprocessor of the largest devices, or to what fits into kSlowBytes.
 constexpr int64_t kMostBlocks = 288, kSlowBytes = int64_t{1} << 28;
+constexpr int64_t kMostBlocksOfALaunch = (int64_t{1} << 31) - 1;
 
 template <typename Algorithm>
 int64_t block_count(const typename Algorithm::Problem& problem, const Footprint& bytes) {
-  constexpr int64_t kLimit = (int64_t{1} << 31) - 1;  // the most blocks that a launch may have
-  if (bytes.slow == 0) return std::min(problem.batch, kLimit);
+  if (bytes.slow == 0) return std::min(problem.batch, kMostBlocksOfALaunch);
   return std::min({problem.batch, kMostBlocks, std::max<int64_t>(kSlowBytes / bytes.slow, 1)});
 }
 

@@ -11,7 +11,7 @@
 namespace puzzlemix {
 
 // How often threads of a device would wait for each other: at phases, each of which ends with a
-// barrier, and, in phases that one warp does alone, at shuffles and votes.
+// barrier, and, in phases that some warps do alone, at shuffles and votes.
 struct Waits {
   int64_t phases = 0, shuffles = 0, votes = 0;
 };
@@ -20,6 +20,8 @@ class ShuffledTeam {
  public:
   static constexpr bool kChecked = false;
   static constexpr int kWide = 1;
+  template <int kLanes>
+  static constexpr bool kHasLanes = true;
 
   explicit ShuffledTeam(uint64_t seed) : random_(seed) {}
 
@@ -89,10 +91,10 @@ class ShuffledTeam {
     ++waits_.phases;
   }
 
-  template <typename F>
-  void warp(F f) {
+  template <int kLanes, typename F>
+  void lanes(F f) {
     expect_values_captured(f);
-    HostLanes lanes;
+    HostLanes<kLanes> lanes;
     f(lanes);
     waits_.shuffles += lanes.shuffles();
     waits_.votes += lanes.votes();

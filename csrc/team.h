@@ -29,7 +29,8 @@
 //   rows(m, n, none, f, op, g) calls g(r, all f(r, i) combined by op) for each of m rows; on CUDA a
 //                              warp does a row.
 //   add(n, f)                  the sum of doubles f(i), in an order that the team's size fixes.
-//   warp(f)                    f(lanes), once, by 32 threads in lockstep (lanes.h).
+//   kHasLanes<n>               whether there is
+//   lanes<n>(f)                f(lanes), once, by n threads in lockstep (lanes.h), 32 or 128.
 //
 // Functors capture by value: what a reference captures would be shared on the host and private to
 // each thread on the device. The teams refuse them, as a closure with references has no standard
@@ -78,12 +79,18 @@ struct Sum {
 
 // A thread block, whose size is a multiple of the warp's. A phase has one barrier: reductions write
 // to two arrays in turn, so that no warp overwrites what another one still reads.
+template <typename Lanes>
 class BlockTeam {
  public:
   static constexpr bool kChecked = false;
   static constexpr int kWide = 1;
-  struct Shared {
+  // The team cuts by these lanes alone: code for others would take registers from theirs.
+  template <int kLanes>
+  static constexpr bool kHasLanes = kLanes == Lanes::kLanes;
+
+  union Shared {
     unsigned long long value[2][kWarp];
+    typename Lanes::Shared lanes;
   };
 
   __device__ explicit BlockTeam(Shared& shared) : shared_(shared) {}
@@ -154,12 +161,14 @@ class BlockTeam {
     __syncthreads();
   }
 
-  template <typename F>
-  __device__ void warp(F f) {
+  template <int kLanes, typename F>
+  __device__ void lanes(F f) {
     expect_values_captured(f);
+    // Until here a warp may read what a reduction has left where lanes write.
+    if constexpr (kLanes > kWarp) __syncthreads();
     // The shuffle makes the condition the same in all lanes, which the compiler then knows.
-    if (__shfl_sync(kAll, threadIdx.x / kWarp, 0) == 0) {
-      WarpLanes lanes;
+    if (__shfl_sync(kAll, threadIdx.x / kWarp, 0) < kLanes / kWarp) {
+      Lanes lanes(shared_.lanes);
       f(lanes);
     }
     __syncthreads();

@@ -28,7 +28,7 @@ from puzzlemix.ops import border
 
 ROOT = Path(__file__).parents[1]
 SIDES = st.integers(1, 9)
-# Grids that a warp can hold, and larger ones.
+# Grids that one warp can hold, and those that four can.
 SHAPES = st.one_of(
     st.tuples(SIDES, SIDES),
     st.tuples(st.integers(1, 16), st.integers(1, 16)),
@@ -102,29 +102,43 @@ def same_total(solve: Callable[..., Any], *args: Any, seed: int, **options: Any)
     torch.testing.assert_close(teams[0].total, total, rtol=1e-12, atol=slack)
 
 
-@pytest.mark.parametrize("side", range(1, 17))
-def test_every_grid_of_a_warp(side: int) -> None:
-    """Every shape up to 16x16, with up to the largest number of labels."""
+@pytest.mark.parametrize("side", range(1, 33))
+def test_every_grid_of_a_warp_or_four(side: int) -> None:
+    """Every shape up to 16x16, with up to the largest number of labels, and a third of those up to
+    32x32."""
     kinds = [*sorted(problems.COSTS), "puzzle"]
-    for other in range(1, 17):
+    for other in range(1, 17) if side <= 16 else range(1 + side % 3, 33, 3):
         kind, labels = kinds[(side + other) % len(kinds)], 2 + (3 * side + other) % 15
-        size = {"seed": 16 * side + other, "height": side, "width": other}
+        size = {"seed": 32 * side + other, "height": side, "width": other, "batch": 1}
         agree(ops.grid_min_cut, *problems.cut(kind if kind != "puzzle" else "uniform", **size))
         problem = problems.labeling(kind, "quadratic", labels=labels, **size)
         agree(ops.alpha_beta_swap, *problem)
         agree(ops.exact_labeling, *problem)
 
 
-def test_a_warp_cuts_small_grids() -> None:
-    """Shuffles show it: lanes of a warp exchange numbers, the threads of a block don't."""
-    for height, width in ((1, 1), (16, 16), (16, 1), (17, 1), (2, 17)):
-        problem = problems.labeling("puzzle", height=height, width=width)
-        cut = problems.cut("uniform", height=height, width=width)
-        calls = ((ops.alpha_beta_swap, problem), (ops.exact_labeling, problem))
-        for solve, arguments in (*calls, (ops.grid_min_cut, cut)):
-            with Team(0) as team:
-                solve(*arguments)
-            assert (team.votes > 0 and team.shuffles > 0) == (height <= 16 and width <= 16)
+@pytest.mark.parametrize(
+    ("height", "width", "labels", "by_lanes"),
+    [
+        (1, 1, 3, (True, True, True)),
+        (16, 16, 16, (True, True, True)),
+        (17, 1, 7, (True, True, True)),
+        (32, 32, 3, (True, True, True)),
+        (32, 32, 8, (False, True, True)),  # shared memory holds planes of 7 labels, or of 8
+        (2, 17, 9, (False, False, True)),
+        (1, 33, 3, (False, False, False)),
+    ],
+)
+def test_lanes_cut_small_grids(
+    height: int, width: int, labels: int, by_lanes: tuple[bool, bool, bool]
+) -> None:
+    """Shuffles show it: lanes of warps exchange numbers, the threads of a block don't."""
+    problem = problems.labeling("puzzle", height=height, width=width, labels=labels, batch=1)
+    cut = problems.cut("uniform", height=height, width=width, batch=1)
+    calls = ((ops.alpha_beta_swap, problem), (ops.exact_labeling, problem), (ops.grid_min_cut, cut))
+    for (solve, arguments), expected in zip(calls, by_lanes, strict=True):
+        with Team(0) as team:
+            solve(*arguments)
+        assert (team.votes > 0 and team.shuffles > 0) == expected
 
 
 def test_pairs_are_tried_again() -> None:
@@ -152,10 +166,10 @@ def linear_cost() -> torch.Tensor:
     return (step[:, None] - step).abs()
 
 
-def test_a_warp_ends_on_a_snake() -> None:
+@pytest.mark.parametrize("side", [16, 32])
+def test_lanes_end_on_a_snake(side: int) -> None:
     """One path through all cells, from a source to a sink at its other end: it takes many levels
     and many searches, as two pushes carry excess over a few rows only."""
-    side = 16
     path = [(y, x if y % 2 == 0 else side - 1 - x) for y in range(side) for x in range(side)]
     source, sink = torch.zeros(2, 1, side, side)
     vertical, horizontal = torch.zeros(1, side - 1, side), torch.zeros(1, side, side - 1)
@@ -166,7 +180,9 @@ def test_a_warp_ends_on_a_snake() -> None:
     agree(ops.grid_min_cut, source, sink, vertical, horizontal)
 
 
-@pytest.mark.parametrize(("height", "width"), [(16, 16), (20, 20), (33, 40), (64, 64), (1, 64)])
+@pytest.mark.parametrize(
+    ("height", "width"), [(16, 16), (20, 20), (32, 32), (33, 40), (64, 64), (1, 64)]
+)
 def test_sizes_that_fill_fast_memory_and_spill(height: int, width: int) -> None:
     labels = 3 if height == 64 else 5
     problem = problems.labeling("puzzle", height=height, width=width, labels=labels, batch=1)
@@ -304,11 +320,19 @@ def measured() -> Iterator[list[int]]:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++ for its sanitizers")
 @pytest.mark.parametrize(
     ("program", "sanitizers"),
-    [("races", "thread"), ("pool_races", "thread"), ("pool_races", "address,undefined")],
+    [
+        ("races", "thread"),
+        ("pool_races", "thread"),
+        ("pool_races", "address,undefined"),
+        ("block", ""),
+    ],
 )
 def test_threads_do_not_race(program: str, sanitizers: str, tmp_path: Path) -> None:
+    """Real threads; in "block" those of CUDA's block, emulated."""
     sources = [ROOT / f"tests/team/{program}.cpp", ROOT / "csrc/pool.cpp"]
-    flags = ["-std=c++17", "-O1", "-g", f"-fsanitize={sanitizers}", "-ffp-contract=off", "-pthread"]
+    flags = ["-std=c++17", "-O1", "-g", "-ffp-contract=off", "-pthread"]
+    if sanitizers:
+        flags.append(f"-fsanitize={sanitizers}")
     folders = [f"-I{ROOT / folder}" for folder in ("csrc", "tests/team")]
     built = tmp_path / program
     subprocess.run(["g++", *flags, *folders, *sources, "-o", built], check=True, timeout=300)

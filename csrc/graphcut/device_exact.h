@@ -1,7 +1,7 @@
 // The lowest optimal labelling by a team of threads. Where label cost and unary costs are convex,
-// by steepest descent: one warp of the team for grids of up to 16x16 (warp_exact.h), all threads
-// for larger ones. Otherwise by one minimum cut in Ishikawa's graph. descent.h and ishikawa.h
-// explain both.
+// by steepest descent: one warp of the team for grids of up to 16x16, four for those of up to 32x32
+// with few labels (warp_exact.h), all threads for larger ones. Otherwise by one minimum cut in
+// Ishikawa's graph. descent.h and ishikawa.h explain both.
 #pragma once
 
 #include "graphcut/device_cut.h"
@@ -71,20 +71,26 @@ struct LayeredGraph {
 
 class DeviceExactEngine {
  public:
+  // How many lanes descend, or 0 if all threads do.
+  PUZZLEMIX_HD static int lanes(GridShape shape, int labels) {
+    return lanes_for<WarpDescentEngine>(shape, labels);
+  }
+
   // The two algorithms share the memory, as a sample is solved by one of them.
   struct Work {
     PUZZLEMIX_HD Work(Arena& arena, GridShape shape, int labels)
-        : Work(arena, arena, WarpGrid::fits(shape), shape.cells(), labels) {}
+        : Work(arena, arena, lanes(shape, labels), shape.cells(), labels) {}
 
-    WarpDescentEngine::Work warp;  // used for grids that fit a warp
-    int32_t *there, *back;         // for larger grids, the capacities of change_by_one, by axis
+    // Lanes read it as shared memory: it is to be the first that is taken from an arena.
+    int32_t* warp;
+    int32_t *there, *back;  // where all threads descend, the capacities of change_by_one, by axis
     DeviceCut cut;
 
    private:
-    PUZZLEMIX_HD Work(Arena& arena, Arena same, bool small, int cells, int labels)
-        : warp(same, small ? labels : 0),
-          there(arena.take<int32_t>(small ? 0 : 2 * cells)),
-          back(arena.take<int32_t>(small ? 0 : 2 * cells)),
+    PUZZLEMIX_HD Work(Arena& arena, Arena same, int lanes, int cells, int labels)
+        : warp(take_for_lanes<WarpDescentEngine>(same, lanes, labels)),
+          there(arena.take<int32_t>(lanes > 0 ? 0 : 2 * cells)),
+          back(arena.take<int32_t>(lanes > 0 ? 0 : 2 * cells)),
           cut(arena, (labels - 1) * cells, LayeredGraph::axis_count(labels - 1)) {
       arena.go_beyond(same);
     }
@@ -97,9 +103,8 @@ class DeviceExactEngine {
     DeviceExactEngine exact(work, sample, cost, label);
     if (!exact.descent_applies(team)) {
       exact.cut_layers(team);
-    } else if (WarpGrid::fits(sample.shape)) {
-      WarpDescentEngine::solve(team, work.warp, sample, cost, label);
-    } else {
+    } else if (!solve_by_lanes<WarpDescentEngine>(team, lanes(sample.shape, sample.labels),
+                                                  work.warp, sample, cost, label)) {
       exact.descend(team);
     }
   }

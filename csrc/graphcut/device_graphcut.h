@@ -33,6 +33,9 @@ struct DeviceLabeling {
   };
 
   static int items(const Problem& p) { return p.height * p.width; }
+  static int lanes(const Problem& p) {
+    return Engine::lanes(GridShape(p.height, p.width), p.labels);
+  }
 
   template <typename Team>
   PUZZLEMIX_HD static void solve(Team& team, const Work& work, const Problem& problem, int64_t b) {
@@ -58,23 +61,25 @@ struct DeviceMinCut {
   using Problem = MinCutProblem;
 
   struct Work {
-    PUZZLEMIX_HD Work(Arena& arena, const Problem& p)
-        : Work(arena, WarpGrid::fits(GridShape(p.height, p.width)), p.height * p.width) {}
+    PUZZLEMIX_HD Work(Arena& arena, const Problem& p) : Work(arena, lanes(p), p.height * p.width) {}
 
-    WarpMinCut::Work warp;  // used for grids that fit a warp
-    DeviceCut cut;          // used for larger grids
+    int32_t* warp;  // used where lanes solve a sample, which read it as shared memory
+    DeviceCut cut;  // used where all threads do
     IntegerCut integers;
     GivenCut given;
 
    private:
-    PUZZLEMIX_HD Work(Arena& arena, bool small, int cells)
-        : warp(arena, small),
-          cut(arena, small ? 0 : cells, GridGraph::axes),
+    PUZZLEMIX_HD Work(Arena& arena, int lanes, int cells)
+        : warp(take_for_lanes<WarpMinCut>(arena, lanes, 2)),
+          cut(arena, lanes > 0 ? 0 : cells, GridGraph::axes),
           integers(arena, cells),
           given(arena, cells) {}
   };
 
   static int items(const Problem& p) { return p.height * p.width; }
+  PUZZLEMIX_HD static int lanes(const Problem& p) {
+    return lanes_for<WarpMinCut>(GridShape(p.height, p.width), 2);
+  }
 
   template <typename Team>
   PUZZLEMIX_HD static void solve(Team& team, const Work& work, const Problem& problem, int64_t b) {
@@ -82,11 +87,9 @@ struct DeviceMinCut {
     read_cut(team, problem, b, work.given);
     round_cut(team, work.given, shape, problem.integers, work.integers);
     bool* const segment = problem.segment + b * shape.cells();
-    if (WarpGrid::fits(shape)) {
-      WarpMinCut::solve(team, work.warp, shape, work.integers, segment);
-    } else {
-      cut(team, work, shape, segment);
-    }
+    const bool solved =
+        solve_by_lanes<WarpMinCut>(team, lanes(problem), work.warp, shape, work.integers, segment);
+    if (!solved) cut(team, work, shape, segment);
     double* const flows = problem.flow + b;
     const double flow = cut_capacity(team, work.given, shape, [=](int i) { return segment[i]; });
     team.for_each(1, [=](int) { *flows = flow; });

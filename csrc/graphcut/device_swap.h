@@ -1,6 +1,7 @@
 // Alpha-beta swap by a team of threads (Boykov, Veksler and Zabih, PAMI 2001, section 4; swap.h
-// explains it). A grid of up to 16x16 is solved by one warp of the team (warp_swap.h), larger ones
-// by all threads, one minimum cut after the other (device_cut.h).
+// explains it). A grid of up to 16x16 is solved by one warp of the team, one of up to 32x32 with
+// few labels by four (warp_swap.h), larger ones by all threads, one minimum cut after the other
+// (device_cut.h).
 #pragma once
 
 #include "graphcut/device_cut.h"
@@ -31,27 +32,34 @@ class TriedLabelPairs {
 
 class DeviceSwapEngine {
  public:
+  // How many lanes solve a sample, or 0 if all threads do.
+  PUZZLEMIX_HD static int lanes(GridShape shape, int labels) {
+    return lanes_for<WarpSwapEngine>(shape, labels);
+  }
+
   struct Work {
     PUZZLEMIX_HD Work(Arena& arena, GridShape shape, int labels)
-        : Work(arena, WarpGrid::fits(shape), shape.cells(), labels) {}
+        : Work(arena, lanes(shape, labels), shape.cells(), labels) {}
 
-    WarpSwapEngine::Work warp;
+    // Lanes read it as shared memory: it is to be the first that is taken from an arena.
+    int32_t* warp;
     DeviceCut cut;
     int32_t* terminal;  // what beta costs a cell more than alpha, edges to other labels included
 
    private:
-    PUZZLEMIX_HD Work(Arena& arena, bool small, int cells, int labels)
-        : warp(arena, small ? labels : 0),
-          cut(arena, small ? 0 : cells, GridGraph::axes),
-          terminal(arena.take<int32_t>(small ? 0 : cells)) {}
+    PUZZLEMIX_HD Work(Arena& arena, int lanes, int cells, int labels)
+        : warp(take_for_lanes<WarpSwapEngine>(arena, lanes, labels)),
+          cut(arena, lanes > 0 ? 0 : cells, GridGraph::axes),
+          terminal(arena.take<int32_t>(lanes > 0 ? 0 : cells)) {}
   };
 
   // max_cycles: the most sweeps; negative: no limit.
   template <typename Team>
   PUZZLEMIX_HD static void solve(Team& team, const Work& work, const IntegerLabeling& sample,
                                  const LabelCost* cost, int64_t max_cycles, int32_t* label) {
-    if (WarpGrid::fits(sample.shape)) {
-      return WarpSwapEngine::solve(team, work.warp, sample, cost, max_cycles, label);
+    if (solve_by_lanes<WarpSwapEngine>(team, lanes(sample.shape, sample.labels), work.warp, sample,
+                                       cost, max_cycles, label)) {
+      return;
     }
     DeviceSwapEngine swap(work, sample, cost, label);
     start_from_cheapest(team, sample, label);

@@ -1,23 +1,28 @@
-// The lowest optimal labelling of a grid of up to 16x16 by one warp, where label cost and unary
-// costs are convex: steepest descent (descent.h explains it), each minimum cut by WarpCut
-// (warp_cut.h).
+// The lowest optimal labelling of a grid of up to 16x16 by one warp, of up to 32x32 by four, where
+// label cost and unary costs are convex: steepest descent (descent.h explains it), each minimum cut
+// by WarpCut (warp_cut.h).
 #pragma once
 
 #include "graphcut/warp_cut.h"
 
 namespace puzzlemix {
 
+template <int kLanes>
 class WarpDescentEngine {
-  static constexpr int kPlane = WarpGrid::kPlane;
+  using Grid = WarpGrid<kLanes>;
+  static constexpr int kPlane = Grid::kPlane;
+
+  // Where a sample's memory has what, in words: see Work.
+  static constexpr int kTable = 3 * kPlane, kUnary = kTable + 6 * kMaxLabels;
 
  public:
-  // The memory of a sample: planes by place (see warp_cut.h), 0 where the grid has no cell. One
-  // pointer, as registers are few. Lanes read it as shared memory, so it is to be the first that is
-  // taken from an arena.
-  struct Work {
-    PUZZLEMIX_HD Work(Arena& arena, int labels)
-        : memory(arena.take<int32_t>(labels > 0 ? kUnary + labels * kPlane : 0)) {}
+  PUZZLEMIX_HD static constexpr int64_t bytes(int labels) {
+    return int64_t{4} * (kUnary + labels * kPlane);
+  }
 
+  // The memory of a sample, bytes() of CUDA's shared memory: planes by place (see warp_cut.h), 0
+  // where the grid has no cell. One pointer, as registers are few.
+  struct Work {
     PUZZLEMIX_HD int32_t* right() const { return memory; }
     PUZZLEMIX_HD int32_t* down() const { return memory + kPlane; }
     PUZZLEMIX_HD int32_t* label() const { return memory + 2 * kPlane; }
@@ -31,27 +36,24 @@ class WarpDescentEngine {
     PUZZLEMIX_HD int32_t* back() const { return there() + 2 * kMaxLabels; }
     PUZZLEMIX_HD int32_t* rise() const { return back() + 2 * kMaxLabels; }
 
-   private:
-    static constexpr int kTable = 3 * kPlane, kUnary = kTable + 6 * kMaxLabels;
-
     int32_t* memory;
   };
 
   // The label cost must be a convex function of the distance, unary costs convex in the label.
   template <typename Team>
-  PUZZLEMIX_HD static void solve(Team& team, const Work& given, const IntegerLabeling& sample,
+  PUZZLEMIX_HD static void solve(Team& team, int32_t* memory, const IntegerLabeling& sample,
                                  const LabelCost* label_cost, int32_t* label) {
-    const Work work = given;
+    const Work work{memory};
     load(team, work, sample);
     tabulate(team, work, label_cost, sample.labels);
-    const GridShape shape = sample.shape;
     const int labels = sample.labels;
-    team.warp([=](auto& lanes) {
+    team.template lanes<kLanes>([=](auto& lanes) {
       using Lanes = std::remove_reference_t<decltype(lanes)>;
       Solver<Lanes>(lanes, work, labels).solve();
     });
-    team.for_each(WarpGrid::kPlane, [=](int place) {
-      if (WarpGrid::inside(shape, place)) label[WarpGrid::cell(shape, place)] = work.label()[place];
+    const GridShape shape = sample.shape;
+    team.for_each(Grid::kPlane, [=](int place) {
+      if (Grid::inside(shape, place)) label[Grid::cell(shape, place)] = work.label()[place];
     });
   }
 
@@ -60,9 +62,9 @@ class WarpDescentEngine {
   PUZZLEMIX_HD static void load(Team& team, const Work& work, const IntegerLabeling& sample) {
     const Work to = work;
     const IntegerLabeling in = sample;
-    team.for_each(WarpGrid::kPlane, [=](int place) {
-      const bool inside = WarpGrid::inside(in.shape, place);
-      const int i = WarpGrid::cell(in.shape, place);
+    team.for_each(Grid::kPlane, [=](int place) {
+      const bool inside = Grid::inside(in.shape, place);
+      const int i = Grid::cell(in.shape, place);
       to.right()[place] = inside ? in.right[i] : 0;
       to.down()[place] = inside ? in.down[i] : 0;
       int cheapest = 0;  // the cheapest label, the lowest on a tie
@@ -100,7 +102,7 @@ class WarpDescentEngine {
     using Cut = WarpCut<Lanes>;
     using Int = typename Lanes::Int;
     using Bits = typename Lanes::Bits;
-    static constexpr int kCells = WarpGrid::kCells;
+    static constexpr int kCells = Grid::kCells;
 
     PUZZLEMIX_INLINE Solver(Lanes& lanes, const Work& work, int labels)
         : lanes_(lanes), work_(work), labels_(labels), cut_(lanes) {}
@@ -139,8 +141,8 @@ class WarpDescentEngine {
         low[i] = low[i] + Lanes::keep(moves, i, Int(direction > 0 ? 0 : -1));
         // A cell at the highest label has no label above it. It doesn't move: any value will do.
         const Int at = Lanes::least(low[i], Int(labels_ - 2)) * Int(kPlane) + cut_.lane();
-        cut_.excess[i] = Lanes::load(work_.unary(1) + i * kWarp, at) -
-                         Lanes::load(work_.unary(0) + i * kWarp, at);
+        cut_.excess[i] = Lanes::load(work_.unary(1) + i * kLanes, at) -
+                         Lanes::load(work_.unary(0) + i * kLanes, at);
       }
       fill_edges(low, moves);
       PUZZLEMIX_UNROLL
@@ -150,8 +152,8 @@ class WarpDescentEngine {
       const Bits changed = direction > 0 ? moves & high : moves & ~high;
       PUZZLEMIX_UNROLL
       for (int i = 0; i < kCells; ++i) {
-        const Int before = Lanes::load(work_.label() + i * kWarp, cut_.lane());
-        Lanes::store(work_.label() + i * kWarp, cut_.lane(),
+        const Int before = Lanes::load(work_.label() + i * kLanes, cut_.lane());
+        Lanes::store(work_.label() + i * kLanes, cut_.lane(),
                      before + Lanes::keep(changed, i, Int(direction)));
       }
       return lanes_.any(changed);
@@ -161,7 +163,7 @@ class WarpDescentEngine {
     PUZZLEMIX_INLINE void fill_edges(const Int (&low)[kCells], const Bits& moves) {
       Bits others[Cut::kDirections];
       cut_.neighbours(moves, others);
-      const Int beside = cut_.from_beside(low[0]);
+      const Int beside = lanes_.from_right(low[0]);
       // Of the edge between the last cell and this one: the capacity of the arc back, and what it
       // adds to the excess of this one.
       Int back(0), to_next(0);
@@ -173,14 +175,14 @@ class WarpDescentEngine {
         fill_edge<Cut::kRight>(work_.right(), low[i] - next, i, moves, others[Cut::kRight], back,
                                to_next);
       }
-      cut_.left[Cut::kLeft][0] = cut_.from_beside(back);
-      cut_.excess[0] = cut_.excess[0] + cut_.from_beside(to_next);
+      cut_.left[Cut::kLeft][0] = lanes_.from_left(back);
+      cut_.excess[0] = cut_.excess[0] + lanes_.from_left(to_next);
       PUZZLEMIX_UNROLL
       for (int i = 0; i < kCells; ++i) {
-        fill_edge<Cut::kDown>(work_.down(), low[i] - cut_.from_below(low[i]), i, moves,
+        fill_edge<Cut::kDown>(work_.down(), low[i] - lanes_.from_below(low[i]), i, moves,
                               others[Cut::kDown], back, to_next);
-        cut_.left[Cut::kUp][i] = cut_.from_above(back);
-        cut_.excess[i] = cut_.excess[i] + cut_.from_above(to_next);
+        cut_.left[Cut::kUp][i] = lanes_.from_above(back);
+        cut_.excess[i] = cut_.excess[i] + lanes_.from_above(to_next);
       }
     }
 
@@ -191,7 +193,7 @@ class WarpDescentEngine {
     PUZZLEMIX_INLINE void fill_edge(const int32_t* weights, const Int& gap, int i,
                                     const Bits& moves, const Bits& others, Int& back,
                                     Int& to_other) {
-      const Int weight = Lanes::load(weights + i * kWarp, cut_.lane());
+      const Int weight = Lanes::load(weights + i * kLanes, cut_.lane());
       const Int at = gap + Int(labels_);
       const Int there = weight * Lanes::load(work_.there(), at);
       const Int rise = weight * Lanes::load(work_.rise(), at);

@@ -1,5 +1,5 @@
-// Alpha-beta swap of a grid of up to 16x16 by one warp (Boykov, Veksler and Zabih, PAMI 2001,
-// section 4; swap.h explains it), each minimum cut by WarpCut (warp_cut.h).
+// Alpha-beta swap of a grid of up to 16x16 by one warp, of up to 32x32 by four (Boykov, Veksler and
+// Zabih, PAMI 2001, section 4; swap.h explains it), each minimum cut by WarpCut (warp_cut.h).
 //
 // Whether a move lowers the energy needs no sums: it does if the present labels of the pair are not
 // a minimum cut, which the residual capacities tell. A pair's cut starts from the flow that its
@@ -11,67 +11,78 @@
 
 namespace puzzlemix {
 
+template <int kLanes>
 class WarpSwapEngine {
-  static constexpr int kPlane = WarpGrid::kPlane, kFlow = 2 * kPlane;
+  using Grid = WarpGrid<kLanes>;
+  static constexpr int kPlane = Grid::kPlane, kFlow = 2 * kPlane;
 
-  // The flows of this many pairs are kept, 2 KB each: all pairs of up to 4 labels.
-  static constexpr int kKept = 6;
-  PUZZLEMIX_HD static int kept(int labels) { return Least()(labels * (labels - 1) / 2, kKept); }
+  // Where a sample's memory has what, in words: see Work.
+  static constexpr int kCost = 2 * kPlane, kJoined = kCost + kMaxLabels * kMaxLabels,
+                       kPairs = kJoined + 4 * kLanes, kLabels = kPairs + 2 * kLanes,
+                       kLabel = kPlane + kLanes;
+
+  // The flows of this many pairs are kept: of all pairs of up to 4 labels, where they have room.
+  PUZZLEMIX_HD static constexpr int kept(int labels) {
+    const int pairs = labels * (labels - 1) / 2, most = pairs < 6 ? pairs : 6;
+    if (kLanes == kWarp) return most;
+    const int room = (static_cast<int>(kFastBytes / 4) - kLabels - labels * kLabel) / kFlow;
+    return room < most ? Most()(room, 0) : most;
+  }
 
  public:
-  // The memory of a sample: planes by place (see warp_cut.h), 0 where the grid has no cell. One
-  // pointer, as registers are few. Lanes read it as shared memory, so it is to be the first that is
-  // taken from an arena.
-  struct Work {
-    PUZZLEMIX_HD Work(Arena& arena, int labels)
-        : memory(arena.take<int32_t>(labels > 0 ? kUnary + labels * kPlane + kept(labels) * kFlow
-                                                : 0)) {}
+  PUZZLEMIX_HD static constexpr int64_t bytes(int labels) {
+    return int64_t{4} * (kLabels + labels * kLabel + kept(labels) * kFlow);
+  }
 
+  // The memory of a sample, bytes() of CUDA's shared memory: planes by place (see warp_cut.h), 0
+  // where the grid has no cell. One pointer, as registers are few.
+  struct Work {
     PUZZLEMIX_HD int32_t* right() const { return memory; }
     PUZZLEMIX_HD int32_t* down() const { return memory + kPlane; }
     PUZZLEMIX_HD int32_t* cost() const { return memory + kCost; }
     // Sets of cells, a word for each lane: those with an edge of positive weight in a direction,
     // and those with a label.
-    PUZZLEMIX_HD uint32_t* joined(int direction) const { return set(kJoined, direction); }
-    PUZZLEMIX_HD uint32_t* cells(int label) const { return set(kCells, label); }
-    PUZZLEMIX_HD int32_t* unary(int label) const { return memory + kUnary + label * kPlane; }
+    PUZZLEMIX_HD uint32_t* joined(int direction) const { return set(kJoined + direction * kLanes); }
+    PUZZLEMIX_HD uint32_t* cells(int label) const { return set(kLabels + label * kLabel + kPlane); }
+    // Sets of pairs of labels, a < b as bit b of lane a: all, and those to be tried, as their cut
+    // may differ from when they were last tried.
+    PUZZLEMIX_HD uint32_t* pairs() const { return set(kPairs); }
+    PUZZLEMIX_HD uint32_t* untried() const { return set(kPairs + kLanes); }
+    PUZZLEMIX_HD int32_t* unary(int label) const { return memory + kLabels + label * kLabel; }
     // Two planes: what flowed to the right and down after the last cut of a pair of labels.
     PUZZLEMIX_HD int32_t* flow(int labels, int pair) const {
-      return memory + kUnary + labels * kPlane + pair * kFlow;
-    }
-
-   private:
-    static constexpr int kCost = 2 * kPlane, kJoined = kCost + kMaxLabels * kMaxLabels,
-                         kCells = kJoined + 4 * kWarp, kUnary = kCells + kMaxLabels * kWarp;
-
-    PUZZLEMIX_HD uint32_t* set(int first, int number) const {
-      return reinterpret_cast<uint32_t*>(memory + first + number * kWarp);
+      return memory + kLabels + labels * kLabel + pair * kFlow;
     }
 
     int32_t* memory;
+
+   private:
+    PUZZLEMIX_HD uint32_t* set(int first) const {
+      return reinterpret_cast<uint32_t*>(memory + first);
+    }
   };
 
   // max_cycles: the most sweeps; negative: no limit.
   template <typename Team>
-  PUZZLEMIX_HD static void solve(Team& team, const Work& given, const IntegerLabeling& sample,
+  PUZZLEMIX_HD static void solve(Team& team, int32_t* memory, const IntegerLabeling& sample,
                                  const LabelCost* label_cost, int64_t max_cycles, int32_t* label) {
-    const Work work = given;
+    const Work work{memory};
     load(team, work, sample, label_cost);
     const GridShape shape = sample.shape;
     const int labels = sample.labels;
     // Each sweep but the last lowers the energy, an integer below 2^30: more sweeps don't happen.
     const int cycles = static_cast<int>(Least()(max_cycles, int64_t{1} << 30));
-    team.warp([=](auto& lanes) {
+    team.template lanes<kLanes>([=](auto& lanes) {
       using Lanes = std::remove_reference_t<decltype(lanes)>;
       Solver<Lanes>(lanes, work, labels).solve(shape, cycles);
     });
-    team.for_each(WarpGrid::kPlane, [=](int place) {
-      if (!WarpGrid::inside(shape, place)) return;
+    team.for_each(Grid::kPlane, [=](int place) {
+      if (!Grid::inside(shape, place)) return;
       int32_t found = 0;
       for (int l = 1; l < labels; ++l) {
-        if (WarpGrid::has(work.cells(l), place)) found = l;
+        if (Grid::has(work.cells(l), place)) found = l;
       }
-      label[WarpGrid::cell(shape, place)] = found;
+      label[Grid::cell(shape, place)] = found;
     });
   }
 
@@ -81,9 +92,9 @@ class WarpSwapEngine {
                                 const LabelCost* label_cost) {
     const Work to = work;
     const IntegerLabeling in = sample;
-    team.for_each(WarpGrid::kPlane, [=](int place) {
-      const bool inside = WarpGrid::inside(in.shape, place);
-      const int i = WarpGrid::cell(in.shape, place);
+    team.for_each(Grid::kPlane, [=](int place) {
+      const bool inside = Grid::inside(in.shape, place);
+      const int i = Grid::cell(in.shape, place);
       to.right()[place] = inside ? in.right[i] : 0;
       to.down()[place] = inside ? in.down[i] : 0;
       for (int l = 0; l < in.labels; ++l) {
@@ -102,24 +113,22 @@ class WarpSwapEngine {
     using Cut = WarpCut<Lanes>;
     using Int = typename Lanes::Int;
     using Bits = typename Lanes::Bits;
-    static constexpr int kCells = WarpGrid::kCells;
+    static constexpr int kCells = Grid::kCells;
 
     PUZZLEMIX_INLINE Solver(Lanes& lanes, const Work& work, int labels)
         : lanes_(lanes), work_(work), labels_(labels), cut_(lanes) {}
 
     PUZZLEMIX_INLINE void solve(GridShape shape, int max_cycles) {
       start(shape);
-      for (int cycle = 0; cycle != max_cycles; ++cycle) {
-        bool moved = false;
-        int pair = 0;
+      for (int left = max_cycles; left != 0 && lanes_.any(untried()); --left) {
         for (int a = 0; a < labels_; ++a) {
-          for (int b = a + 1; b < labels_; ++b, ++pair) {
-            if (lanes_.any(Lanes::in(1u << a, tried_ >> b & Bits(1)))) continue;
-            if (move(a, b, pair)) moved = true;
-            tried_ = tried_ | Lanes::in(1u << a, Bits(1u << b));
+          for (int b = a + 1; b < labels_; ++b) {
+            const Bits pair = Lanes::in(1u << a, Bits(1u << b));
+            if (!lanes_.any(untried() & pair)) continue;
+            move(a, b);
+            set_untried(untried() & ~pair);
           }
         }
-        if (!moved) break;
       }
     }
 
@@ -130,7 +139,7 @@ class WarpSwapEngine {
       PUZZLEMIX_UNROLL
       for (int i = kCells - 1; i >= 0; --i) {
         // Both differences, and so their AND, are negative where the grid has a cell.
-        const Int y = cut_.lane() >> 1, x = ((cut_.lane() & Int(1)) << 3) + Int(i);
+        const Int y = cut_.row(), x = cut_.column() + Int(i);
         unassigned = Lanes::push_sign(unassigned, (y - Int(shape.height)) & (x - Int(shape.width)));
       }
       PUZZLEMIX_NO_UNROLL
@@ -142,7 +151,13 @@ class WarpSwapEngine {
         unassigned = unassigned & costly;
       }
       join();
-      tried_ = Bits(0);
+      Bits pairs(0);
+      PUZZLEMIX_NO_UNROLL
+      for (int a = 0; a < labels_; ++a) {
+        pairs = pairs | Lanes::in(1u << a, Bits((1u << labels_) - (2u << a)));
+      }
+      Lanes::store(work_.pairs(), cut_.lane(), pairs);
+      set_untried(pairs);
     }
 
     // Finds the cells with an edge of positive weight in each direction.
@@ -157,23 +172,22 @@ class WarpSwapEngine {
       }
     }
 
-    // Tries the move of alpha and beta; returns whether the energy fell.
-    PUZZLEMIX_INLINE bool move(int alpha, int beta, int pair) {
+    // Tries the move of alpha and beta.
+    PUZZLEMIX_INLINE void move(int alpha, int beta) {
       const Bits active = cells(alpha) | cells(beta);
-      if (!lanes_.any(active)) return false;
+      if (!lanes_.any(active)) return;
       fill(alpha, beta, active);
       bound(active, cost(alpha, beta));
-      if (pair < kKept) resume(active, work_.flow(labels_, pair));
+      if (pair(alpha, beta) < kept(labels_)) resume(active, flow(alpha, beta));
       cut_.solve();
-      if (pair < kKept) keep(alpha, beta, work_.flow(labels_, pair));
+      if (pair(alpha, beta) < kept(labels_)) keep(alpha, beta, flow(alpha, beta));
       // Loaded again, so that they take no registers while the cut is solved.
       const Bits in_alpha = cells(alpha), in_beta = cells(beta);
-      if (!cut_.improves(in_alpha, in_beta)) return false;
+      if (!cut_.improves(in_alpha, in_beta)) return;
       const Bits sink_side = cut_.on_sink_side();
       forget(in_beta ^ sink_side, 1u << alpha | 1u << beta);
       Lanes::store(work_.cells(alpha), cut_.lane(), (in_alpha | in_beta) & ~sink_side);
       Lanes::store(work_.cells(beta), cut_.lane(), sink_side);
-      return true;
     }
 
     // Fills in the swap's cut: an active cell's excess is its cost under beta less that under
@@ -226,9 +240,9 @@ class WarpSwapEngine {
       PUZZLEMIX_UNROLL
       for (int i = 0; i < kCells; ++i) {
         right[i] =
-            Lanes::keep(at[Cut::kRight] & active, i, Lanes::load(flows + i * kWarp, cut_.lane()));
+            Lanes::keep(at[Cut::kRight] & active, i, Lanes::load(flows + i * kLanes, cut_.lane()));
         down[i] = Lanes::keep(at[Cut::kDown] & active, i,
-                              Lanes::load(flows + kPlane + i * kWarp, cut_.lane()));
+                              Lanes::load(flows + kPlane + i * kLanes, cut_.lane()));
       }
       cut_.send(right, down);
     }
@@ -241,13 +255,13 @@ class WarpSwapEngine {
       cut_.neighbours(active, at);
       PUZZLEMIX_UNROLL
       for (int i = 0; i < kCells; ++i) {
-        const Int right = Lanes::load(work_.right() + i * kWarp, cut_.lane());
-        const Int down = Lanes::load(work_.down() + i * kWarp, cut_.lane());
-        Lanes::store(flows + i * kWarp, cut_.lane(),
+        const Int right = Lanes::load(work_.right() + i * kLanes, cut_.lane());
+        const Int down = Lanes::load(work_.down() + i * kLanes, cut_.lane());
+        Lanes::store(flows + i * kLanes, cut_.lane(),
                      Lanes::keep(at[Cut::kRight] & active, i, right * Int(price)) +
                          cut_.left[Cut::kRight][i]);
         Lanes::store(
-            flows + kPlane + i * kWarp, cut_.lane(),
+            flows + kPlane + i * kLanes, cut_.lane(),
             Lanes::keep(at[Cut::kDown] & active, i, down * Int(price)) + cut_.left[Cut::kDown][i]);
       }
     }
@@ -265,14 +279,26 @@ class WarpSwapEngine {
       for (int l = 0; l < labels_; ++l) {
         if (lanes_.any(cells(l) & around)) touched |= 1u << l;
       }
-      tried_ = Lanes::in(~touched, tried_ & ~Bits(touched));
+      const Bits again = Lanes::in(touched, ~Bits(0)) | Bits(touched);
+      set_untried(untried() | (again & Lanes::load(work_.pairs(), cut_.lane())));
     }
 
+    // The number of a pair of labels in lexicographic order.
+    PUZZLEMIX_INLINE int pair(int alpha, int beta) const {
+      return alpha * (2 * labels_ - alpha - 3) / 2 + beta - 1;
+    }
+    PUZZLEMIX_INLINE int32_t* flow(int alpha, int beta) const {
+      return work_.flow(labels_, pair(alpha, beta));
+    }
+    PUZZLEMIX_INLINE Bits untried() const { return Lanes::load(work_.untried(), cut_.lane()); }
+    PUZZLEMIX_INLINE void set_untried(const Bits& pairs) {
+      Lanes::store(work_.untried(), cut_.lane(), pairs);
+    }
     PUZZLEMIX_INLINE Bits cells(int label) const {
       return Lanes::load(work_.cells(label), cut_.lane());
     }
     PUZZLEMIX_INLINE Int unary(int label, int i) const {
-      return Lanes::load(work_.unary(label) + i * kWarp, cut_.lane());
+      return Lanes::load(work_.unary(label) + i * kLanes, cut_.lane());
     }
     PUZZLEMIX_INLINE int32_t cost(int a, int b) const {
       return Lanes::load_one(work_.cost(), a * labels_ + b);
@@ -282,7 +308,6 @@ class WarpSwapEngine {
     const Work work_;
     const int labels_;
     Cut cut_;
-    Bits tried_;  // lane a, bit b: whether the cut of (a, b) would be the same as when last tried
   };
 };
 

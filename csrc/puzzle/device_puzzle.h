@@ -115,9 +115,20 @@ struct DecideProblem : PuzzleCall {
   LabelCost cost;
 };
 
-// The engines that decide() calls, on a device.
+// The engines that decide() calls, on a device. They share memory: each is called anew for its
+// problem, after the other has written its answer.
 template <typename CutEngine, typename TransportEngine>
 struct DeviceEngines {
+  // `same`: a copy of `arena`. Where blocks stay, no transport is solved, and its engine needs no
+  // memory.
+  PUZZLEMIX_HD DeviceEngines(Arena& arena, Arena same, const PuzzleCall& call)
+      : cut_work(arena, call.shape(), call.labels),
+        transport_engine(same, call.transport == Transport::none ? 0 : call.fine_height,
+                         call.transport == Transport::none ? 0 : call.fine_width),
+        cost(nullptr) {
+    arena.go_beyond(same);
+  }
+
   template <typename Team>
   PUZZLEMIX_HD void cut(Team& team, const IntegerLabeling& integers, int32_t* label) const {
     CutEngine::solve(team, cut_work, integers, cost, -1, label);
@@ -143,9 +154,7 @@ struct DeviceDecide {
 
   struct Work {
     PUZZLEMIX_HD Work(Arena& arena, const Problem& p)
-        : engines{typename CutEngine::Work(arena, p.shape(), p.labels),
-                  TransportEngine(arena, moves(p) ? p.fine_height : 0, moves(p) ? p.fine_width : 0),
-                  nullptr},
+        : engines(arena, arena, p),
           cost(arena.take<LabelCost>(1)),
           pair(arena.take<Pair>(1)),
           decision(arena, p, p.cells()),
@@ -160,13 +169,10 @@ struct DeviceDecide {
     DecisionWork decision;
     Blocks blocks;
     double* shares[2];
-
-   private:
-    // Where blocks stay, no transport is solved, and its engine needs no memory.
-    PUZZLEMIX_HD static bool moves(const Problem& p) { return p.transport != Transport::none; }
   };
 
   static int items(const Problem& p) { return std::max(p.cells(), p.fine_cells()); }
+  static int lanes(const Problem& p) { return CutEngine::lanes(p.shape(), p.labels); }
 
   template <typename Team>
   PUZZLEMIX_HD static void solve(Team& team, const Work& work, const Problem& p, int64_t b) {

@@ -17,6 +17,8 @@ class ThreadedTeam {
  public:
   static constexpr bool kChecked = false;
   static constexpr int kWide = 1;
+  template <int kLanes>
+  static constexpr bool kHasLanes = true;
 
   class Meeting {
    public:
@@ -107,11 +109,11 @@ class ThreadedTeam {
     meeting_.wait();
   }
 
-  template <typename F>
-  void warp(F f) {
+  template <int kLanes, typename F>
+  void lanes(F f) {
     expect_values_captured(f);
     if (index_ == 0) {
-      HostLanes lanes;
+      HostLanes<kLanes> lanes;
       f(lanes);
     }
     meeting_.wait();
