@@ -35,19 +35,26 @@ thread_local const std::atomic<bool>* called_off = nullptr;
 
 std::atomic<Interruption> interruption{nullptr};
 
-// One call of parallel_for. Threads take chunks from `next_` on until none is left.
+// One call of parallel_for. Threads take chunks from `next_` on until none is left. Each is one of
+// `parts` equal parts of what is left, or `largest` (guided self-scheduling; Polychronopoulos and
+// Kuck, 1987): long ones first, as neighbouring samples may share work, and single samples last, so
+// that the threads end together.
 class Job {
  public:
-  Job(int64_t count, int64_t chunk, const std::function<void(int64_t, int64_t)>& body)
-      : count_(count), chunk_(chunk), body_(body) {}
+  Job(int64_t count, int64_t largest, int64_t parts,
+      const std::function<void(int64_t, int64_t)>& body)
+      : count_(count), largest_(largest), parts_(parts), body_(body) {}
 
   void work() {
     for (bool first = true;; first = false) {
-      const int64_t begin = next_.fetch_add(chunk_, std::memory_order_relaxed);
-      if (begin >= count_) return;
+      int64_t begin = next_.load(std::memory_order_relaxed), end;
+      do {
+        if (begin >= count_) return;
+        end = begin + std::clamp<int64_t>((count_ - begin) / parts_, 1, largest_);
+      } while (!next_.compare_exchange_weak(begin, end, std::memory_order_relaxed));
       attempt([&] {
         if (!first) check_interruption();
-        body_(begin, std::min(begin + chunk_, count_));
+        body_(begin, end);
       });
     }
   }
@@ -79,7 +86,7 @@ class Job {
     }
   }
 
-  const int64_t count_, chunk_;
+  const int64_t count_, largest_, parts_;
   const std::function<void(int64_t, int64_t)>& body_;
   std::atomic<int64_t> next_{0};
   std::atomic<bool> failed_{false};
@@ -182,15 +189,12 @@ void parallel_for(int64_t count, int64_t grain, int threads,
   const int helpers = static_cast<int>(std::min<int64_t>(threads, count / grain)) - 1;
   Shared& mine = *shared;
   if (helpers < 1 || !mine.busy.try_lock()) {
-    Job job(count, largest, body);
+    Job job(count, largest, 1, body);
     job.work();
     return job.rethrow();
   }
   const std::lock_guard<std::mutex> lock(mine.busy, std::adopt_lock);
-  // Several chunks for each thread, because samples differ in cost; the atomic operation that takes
-  // one is cheap beside a sample.
-  const int64_t chunk = std::max<int64_t>(1, count / (int64_t{8} * (helpers + 1)));
-  Job job(count, std::min(chunk, largest), body);
+  Job job(count, largest, int64_t{2} * (helpers + 1), body);
   mine.pool.run(job, helpers);
   job.rethrow();
 }

@@ -39,13 +39,14 @@ class Partnered(PuzzleMix):
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, partners={self.partners!r}"
 
-    def _decide(self, images: Tensor, rng: Any, labels: Any, saliency: Any) -> Plan:
+    def _decide(self, images: Tensor, rng: Any, labels: Any, saliency: Any, found: Any) -> Plan:
         if saliency is None:
             assert self.saliency is not None
             with torch.no_grad():
                 saliency = self.saliency(images, labels)
+            found = self._dividing(images, saliency)
         self._index = PARTNERS[self.partners](saliency, labels)
-        return super()._decide(images, rng, labels, saliency)
+        return super()._decide(images, rng, labels, saliency, found)
 
     def _drawn(self, images: Tensor, rng: Any, choices: int = 0) -> Any:
         _random, *others = super()._drawn(images, rng, choices)

@@ -43,12 +43,13 @@ def accepts_numpy(function: Callable[P, R]) -> Callable[P, R]:
             strict[name] = set(kinds) <= {Tensor, NoneType}
             if NoneType in kinds:
                 optional.add(name)
+    usual = Tensor if all(strict.values()) else (Tensor, float)
 
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        # The usual call: tensors by position, and no arrays among the options.
+        # The usual call: tensors (or a number) by position, and no arrays among the options.
         for value in args:
-            if not isinstance(value, Tensor):
+            if not isinstance(value, usual):
                 return call_with_any(*args, **kwargs)
         for name in kwargs:
             if name in strict:

@@ -33,7 +33,7 @@ from .validate.puzzle import (
     PuzzleOptions,
     expect_dividing,
     expect_grids,
-    expect_images,
+    expect_image_shape,
     expect_numbers,
     expect_options,
     expect_saliency,
@@ -117,7 +117,7 @@ class Mixer(nn.Module):
             New images like the old, and weights [N, K] float32.
         """
         plan = self.plan(images, labels, saliency)
-        return plan.images(images), plan.labels(labels)
+        return plan._images_of_its_batch(images), plan.labels(labels)
 
     def collate(self, samples: list[Any]) -> tuple[Tensor, Tensor]:
         """Mix samples (image, label) or (image, label, saliency) of a data set as one batch.
@@ -134,15 +134,15 @@ class Mixer(nn.Module):
         """Draw a plan without applying it; the arguments are those of the call."""
         expect_tensor("images", images)
         expect_dtype("images", images, FLOATS)
-        self._expect(images, saliency)
+        found = self._expect(images, saliency)
         if labels is not None:
-            expect_labels("labels", labels, self.num_classes, len(images))
+            expect_labels("labels", labels, self.num_classes, images.shape[0])
         rng = None
         if not self._is_traced():
             rng = self._rng()
             if not self._takes(rng):
                 return self._one_block(None, images, 1.0)
-        return self._decide(images, rng, labels, saliency)
+        return self._decide(images, rng, labels, saliency, found)
 
     def get_extra_state(self) -> Tensor | None:
         """The generator's state."""
@@ -202,19 +202,20 @@ class Mixer(nn.Module):
         elif self.generator is None and key in missing_keys:
             missing_keys.remove(key)
 
-    def _expect(self, images: Tensor, saliency: Tensor | None) -> None:
-        """Refuse images and labels that can't be mixed, before any draw."""
+    def _expect(self, images: Tensor, saliency: Tensor | None) -> Any:
+        """Refuse images and saliency that can't be mixed, before any draw; returns what `_decide`
+        is to know of them."""
         raise NotImplementedError
 
     def _decide(
-        self, images: Tensor, rng: Rng, labels: Tensor | None, saliency: Tensor | None
+        self, images: Tensor, rng: Rng, labels: Tensor | None, saliency: Tensor | None, found: Any
     ) -> Plan:
         raise NotImplementedError
 
     def _one_block(self, index: Tensor | None, images: Tensor, lam: float | Tensor) -> Plan:
         """The plan whose mask has one block, of value lambda."""
         lam = _numbers(lam, images)
-        mask = lam.view(len(images), 1, 1)
+        mask = lam.view(images.shape[0], 1, 1)
         return Plan(index, lam, mask, num_classes=self.num_classes)
 
     def _rng(self) -> Rng:
@@ -238,9 +239,9 @@ class Mixer(nn.Module):
         device of the images."""
         drawn: Drawn
         if self._is_traced():
-            drawn = draws.by_operator(self._key, len(images), choices)
+            drawn = draws.by_operator(self._key, images.shape[0], choices)
         else:
-            drawn = self._draw(len(images), rng, choices)
+            drawn = self._draw(images.shape[0], rng, choices)
         index, lam, more = drawn
         if not self._pairs:
             return None, lam, more
@@ -289,7 +290,7 @@ class MixUp(Mixer):
         if images.dim() == 0:
             raise ValueError("images: expected shape [N, ...], got []")
 
-    def _decide(self, images: Tensor, rng: Rng, *_: Tensor | None) -> Plan:
+    def _decide(self, images: Tensor, rng: Rng, *_: Any) -> Plan:
         index, lam, _more = self._drawn(images, rng)
         return self._one_block(index, images, lam)
 
@@ -301,7 +302,7 @@ class _Box(Mixer):
         if images.dim() < 3:
             raise ValueError(f"images: expected shape [N, ..., Y, X], got {list(images.shape)}")
 
-    def _decide(self, images: Tensor, rng: Rng, *_: Tensor | None) -> Plan:
+    def _decide(self, images: Tensor, rng: Rng, *_: Any) -> Plan:
         index, lam, centre = self._drawn(images, rng)
         box = self._boxes if isinstance(lam, Tensor) else self._box
         return Plan(index, *box(images, lam, centre), num_classes=self.num_classes)
@@ -322,7 +323,7 @@ class _Box(Mixer):
         mask = torch.ones((height, width), dtype=_real(images), device=images.device)
         mask[top:bottom, left:right] = 0
         ratio = 1 - (bottom - top) * (right - left) / max(height * width, 1)
-        return _numbers(ratio, images), mask.expand(len(images), -1, -1)
+        return _numbers(ratio, images), mask.expand(images.shape[0], -1, -1)
 
     def _boxes(self, images: Tensor, lam: Any, centre: Tensor) -> tuple[Tensor, Tensor]:
         """Ratio [N] and mask [N, Y, X] for a box for each sample."""
@@ -474,14 +475,14 @@ class PuzzleMix(Mixer):
                 told.append(f"{name}={given[name]!r}")
         return ", ".join([super().extra_repr(), *told])
 
-    def _expect(self, images: Tensor, saliency: Tensor | None) -> None:
-        expect_images("images", images)
+    def _expect(self, images: Tensor, saliency: Tensor | None) -> list[tuple[Grid, Grid]]:
+        expect_image_shape("images", images)
         if saliency is None and self.saliency is None:
             raise ValueError(
                 "saliency: expected [N, Y, X] as the third argument, or a callable given to the "
                 "constructor as saliency=..., got neither"
             )
-        self._dividing(images, saliency)
+        return self._dividing(images, saliency)
 
     def _dividing(self, images: Tensor, saliency: Tensor | None) -> list[tuple[Grid, Grid]]:
         """The grids that divide the images, and their saliency if that is given."""
@@ -496,24 +497,25 @@ class PuzzleMix(Mixer):
         return self.grids
 
     def _decide(
-        self, images: Tensor, rng: Rng, labels: Tensor | None, saliency: Tensor | None
+        self, images: Tensor, rng: Rng, labels: Tensor | None, saliency: Tensor | None, found: Any
     ) -> Plan:
-        with torch.no_grad():
-            if saliency is None:
-                assert self.saliency is not None
+        grids: list[tuple[Grid, Grid]] = found
+        if saliency is None:
+            assert self.saliency is not None
+            with torch.no_grad():
                 saliency = self.saliency(images, labels)
             grids = self._dividing(images, saliency)
-            index, lam, choice = self._drawn(images, rng, len(grids))
-            grid, fine = grids[int(choice) if len(grids) > 1 else 0]
-            maps = saliency, saliency
-            plan = _in_words_of_a_mixer(
-                planned, images, images, *maps, lam, index, grid, fine, self.options, False
-            )
-        return Plan(index, plan.ratio, *plan[:1], *plan[2:4], num_classes=self.num_classes)
+        index, lam, choice = self._drawn(images, rng, len(grids))
+        grid, fine = grids[int(choice) if len(grids) > 1 else 0]
+        maps = saliency, saliency
+        mask, ratio, source1, source2, _ = _in_words_of_a_mixer(
+            planned, images, images, *maps, lam, index, grid, fine, self.options, False
+        )
+        return Plan(index, ratio, mask, source1, source2, self.num_classes)
 
     def _is_traced(self) -> bool:
         # torch.compile needs one shape of mask, and a solve in every call.
-        return self.prob == 1 and len(self.grids) == 1 and super()._is_traced()
+        return torch.compiler.is_compiling() and self.prob == 1 and len(self.grids) == 1
 
     def _draw_more(self, lam: float | Tensor, rng: Rng, choices: int) -> Any:
         return torch.randint(choices, (), generator=rng, device="cpu")
@@ -566,7 +568,7 @@ def _numbers(value: float | Tensor, images: Tensor) -> Tensor:
     """A number or a tensor [N], as a tensor [N] on the images' device."""
     if isinstance(value, Tensor):
         return value.to(images.device, _real(images), non_blocking=True)
-    return torch.full((len(images),), value, dtype=_real(images), device=images.device)
+    return torch.full((images.shape[0],), value, dtype=_real(images), device=images.device)
 
 
 def _ends(centre: float, reach: float, size: int) -> tuple[int, int]:

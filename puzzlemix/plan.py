@@ -172,8 +172,13 @@ class Plan:
     def _as_batch(self) -> Plan:
         return self._map(lambda tensor: tensor[None])
 
-    def _mixed(self, x: Tensor, whole: Tensor | None) -> Tensor:
-        given = self.mask, self.source1, self.source2, self.index
+    def _images_of_its_batch(self, x: Tensor) -> Tensor:
+        """`images` of the floating batch that a mixer has just made this plan for: the values of
+        mask, permutations and index aren't checked again."""
+        return self._mixed(x, None if self.index is None else x, trusted=True)
+
+    def _mixed(self, x: Tensor, whole: Tensor | None, trusted: bool = False) -> Tensor:
+        given = self.mask, self.source1, self.source2, self.index, trusted
         if x.dim() == 4:
             return mix_tensors(x, whole, *given)
         mixed = mix_tensors(_planes(x), None if whole is None else _planes(whole), *given)
@@ -199,11 +204,12 @@ class Plan:
 
     def _mixed_classes(self, y: Tensor, whole: Tensor, name: str) -> Tensor:
         """The mixed weights of class numbers on the CPU, in one pass."""
-        count = expect_labels("y", y, self.num_classes)
+        count = _expect_layout("y", y, self.num_classes)
         if whole is not y:
             expect_labels(name, whole, self.num_classes)
-        weights = torch.empty((len(y), count), dtype=torch.float32, device="cpu")
+        weights = torch.empty(y.shape[0], count, dtype=torch.float32, device="cpu")
         if mix_labels(y, whole, self.ratio, self.index, weights) is not None:
+            _expect_classes("y", y, count)
             self._expect_partners(name, whole)
         return weights
 
@@ -234,7 +240,7 @@ class Plan:
             )
 
     def _expect_rows(self, name: str, x: Tensor) -> None:
-        if x.dim() == 0 or len(x) != len(self):
+        if x.dim() == 0 or x.shape[0] != self.ratio.shape[0]:
             raise ValueError(
                 f"{name}: expected {len(self)} rows, as many as the plan has samples, "
                 f"got shape {list(x.shape)}"
@@ -247,7 +253,7 @@ def weights_of(name: str, y: Tensor, num_classes: int | None) -> Tensor:
     if y.dim() == 2:
         return y.to(torch.float32)
     if _are_here(y):
-        weights = torch.empty((len(y), count), dtype=torch.float32, device="cpu")
+        weights = torch.empty(y.shape[0], count, dtype=torch.float32, device="cpu")
         mix_labels(y, None, None, None, weights)
         return weights
     # If values are unchecked, a class out of range gives a row of zeros.
@@ -260,8 +266,16 @@ def expect_labels(name: str, y: Tensor, num_classes: int | None, rows: int | Non
     Class numbers are checked unless that would wait for a device. ``rows`` is N, the number of
     images.
     """
+    count = _expect_layout(name, y, num_classes, rows)
+    if y.dim() == 1:
+        _expect_classes(name, y, count)
+    return count
+
+
+def _expect_layout(name: str, y: Tensor, num_classes: int | None, rows: int | None = None) -> int:
+    """Check all of labels but the values of class numbers; returns K."""
     expect_tensor(name, y)
-    if rows is not None and (y.dim() not in (1, 2) or len(y) != rows):
+    if rows is not None and (y.dim() not in (1, 2) or y.shape[0] != rows):
         raise ValueError(
             f"{name}: expected shape [N] or [N, K] with N = {rows}, as in images, "
             f"got {list(y.shape)}"
@@ -276,6 +290,11 @@ def expect_labels(name: str, y: Tensor, num_classes: int | None, rows: int | Non
         raise ValueError(
             f"{name}: expected weights [N, K] without num_classes, got integers {list(y.shape)}"
         )
+    return num_classes
+
+
+def _expect_classes(name: str, y: Tensor, num_classes: int) -> None:
+    """Check class numbers, unless that would wait for a device."""
     if _are_here(y):
         wrong = check_labels(y, num_classes) is not None
     else:
@@ -285,7 +304,6 @@ def expect_labels(name: str, y: Tensor, num_classes: int | None, rows: int | Non
             f"{name}: expected integers from 0 to {num_classes - 1}, "
             f"got {int(y.min())} to {int(y.max())}"
         )
-    return num_classes
 
 
 def _expect_weights(name: str, y: Tensor, num_classes: int | None) -> int:

@@ -260,7 +260,7 @@ def test_calls_of_one_size_need_one_amount_of_memory() -> None:
     needed: dict[object, set[int]] = {}
 
     def solve(
-        function: str, given: object, out: object, sizes: object, /, **problem: object
+        function: str, given: object, out: object, sizes: object, problem: dict[str, object]
     ) -> None:
         count = getattr(border._core, function).scratch_bytes(**problem)
         needed.setdefault((function, sizes), set()).add(count)

@@ -46,8 +46,7 @@ def solve(
     given: Sequence[Tensor | None],
     out: Tensor,
     sizes: tuple[object, ...],
-    /,
-    **problem: object,
+    problem: dict[str, object],
 ) -> None:
     """Solve a problem on the device of ``out``, or raise the error for a fault in its values.
 
@@ -58,7 +57,7 @@ def solve(
         function: the low-level function, which its operator in C++ is named after.
         given: the tensors of its signature, as the caller gave them.
         sizes: all that the operator's scratch memory on CUDA depends on.
-        problem: the fields of the struct that the operator takes.
+        problem: the fields of the struct that the operator takes, in its order.
     """
     operator = getattr(_core, function)
     xi: Any = problem.get("xi", 0.0)
@@ -168,10 +167,11 @@ def _is_plain(arguments: tuple[Any, ...]) -> bool:
     if torch._C._len_torch_function_stack() or torch._C._autograd._profiler_enabled():
         return False
     for each in arguments:
-        if isinstance(each, Tensor):
-            is_tensor = type(each) is Tensor or type(each) is Parameter
-            if not is_tensor or _keys_of(each).raw_repr() not in _PLAIN_TENSORS:
+        if type(each) is Tensor or type(each) is Parameter:
+            if _keys_of(each).raw_repr() not in _PLAIN_TENSORS:
                 return False
+        elif isinstance(each, Tensor):
+            return False
     return True
 
 

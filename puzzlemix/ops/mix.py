@@ -55,10 +55,13 @@ def mix_tensors(
     source1: Tensor | None,
     source2: Tensor | None,
     partner: Tensor | None,
+    trusted: bool = False,
 ) -> Tensor:
-    """`mix` for callers within the package, which have no NumPy arrays."""
+    """`mix` for callers within the package, which have no NumPy arrays; ``trusted``: the values of
+    mask, sources and partner are known to be valid."""
     contracts.mix(x1, x2, mask, source1, source2, partner)
-    return mixed(x1, x2, mask.to(mixing_dtype(x1)), source1, source2, partner, False)
+    mask = mask.double() if x1.dtype is torch.float64 else mask.float()
+    return mixed(x1, x2, mask, source1, source2, partner, trusted)
 
 
 def mixing_dtype(images: Tensor) -> torch.dtype:
@@ -139,27 +142,29 @@ def _mix(
         given,
         out,
         (),
-        dtype=DTYPES[out.dtype],
-        mask=mask.data_ptr(),
-        mask_stride=mask_stride,
-        mask_rows=mask_rows,
-        mask_cols=mask_cols,
-        source1=address(source1),
-        rows1=rows1,
-        cols1=cols1,
-        source2=address(source2),
-        rows2=rows2,
-        cols2=cols2,
-        partner=address(partner),
-        batch=batch,
-        others=0 if x2 is None else x2.shape[0],
-        channels=channels,
-        height=height,
-        width=width,
-        trusted=trusted,
-        x1=x1.data_ptr(),
-        x2=address(x2),
-        out=out.data_ptr(),
+        {
+            "dtype": DTYPES[out.dtype],
+            "mask": mask.data_ptr(),
+            "mask_stride": mask_stride,
+            "mask_rows": mask_rows,
+            "mask_cols": mask_cols,
+            "source1": address(source1),
+            "rows1": rows1,
+            "cols1": cols1,
+            "source2": address(source2),
+            "rows2": rows2,
+            "cols2": cols2,
+            "partner": address(partner),
+            "batch": batch,
+            "others": 0 if x2 is None else x2.shape[0],
+            "channels": channels,
+            "height": height,
+            "width": width,
+            "trusted": trusted,
+            "x1": x1.data_ptr(),
+            "x2": address(x2),
+            "out": out.data_ptr(),
+        },
     )
     return out
 
@@ -305,7 +310,7 @@ def mix_labels(
     """Mix class numbers into weights [N, K] float32, on the CPU; see csrc/mix/labels.h."""
     labels, others, partner = labels.long().contiguous(), _index(others), _index(partner)
     if ratio is not None:
-        ratio = ratio.to(torch.float32).contiguous()
+        ratio = ratio.float().contiguous()
     fault: Fault | None = _core.mix_labels(
         labels=labels.data_ptr(),
         others=address(others),

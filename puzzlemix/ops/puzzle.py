@@ -26,7 +26,7 @@ from .mix import memory_format, mixing_dtype
 
 __all__ = ["planned", "puzzle_plan"]
 
-Four = tuple[Tensor, Tensor, Tensor, Tensor]
+Results = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 @accepts_numpy
@@ -108,7 +108,7 @@ def planned(
     if isinstance(std, list) and len(std) > _MOST_NUMBERS:
         std = constants(std, x1.device)
     moves = options.transport is not None
-    mask, share, sources, objective = call(
+    mask, share, source1, source2, objective = call(
         "puzzle_plan",
         *_Arguments(
             x1,
@@ -122,7 +122,12 @@ def planned(
             std=std if isinstance(std, list) else [],
             grids=[*grid, *(fine if moves else grid)],
             labels=options.labels,
-            weights=[*map(float, (options.beta, options.gamma, options.eta, options.xi))],
+            weights=[
+                float(options.beta),
+                float(options.gamma),
+                float(options.eta),
+                float(options.xi),
+            ],
             neighborhood=min(options.neighborhood, 2**31 - 1),
             bilinear=options.smoothness == "bilinear",
             exact_cut=options.cut == "exact",
@@ -131,7 +136,8 @@ def planned(
             judged=judged,
         ),
     )
-    source1, source2 = sources.unbind(0) if moves else (None, None)
+    if not moves:
+        source1 = source2 = None
     return PuzzlePlan(mask, share, source1, source2, objective)
 
 
@@ -168,29 +174,34 @@ class _Arguments(NamedTuple):
     judged: bool
 
 
-def _like(*arguments: Any) -> Four:
-    given = _Arguments(*arguments)
+def _like(*arguments: Any) -> Results:
+    return _results(_Arguments(*arguments))
+
+
+def _results(given: _Arguments) -> Results:
     batch, device, real = given.x1.shape[0], given.x1.device, mixing_dtype(given.x1)
     height, width, fine_height, fine_width = given.grids
-    moved = (2, batch, fine_height, fine_width) if given.transport else (0,)
+    moved = (batch, fine_height, fine_width) if given.transport else (0,)
     return (
-        torch.empty((batch, height, width), dtype=real, device=device),
+        torch.empty(batch, height, width, dtype=real, device=device),
         torch.empty(batch, dtype=real, device=device),
-        torch.empty(moved, dtype=torch.int64, device=device),
+        torch.empty(*moved, dtype=torch.int64, device=device),
+        torch.empty(*moved, dtype=torch.int64, device=device),
         torch.empty(batch if given.judged else 0, dtype=torch.float64, device=device),
     )
 
 
-def _plan(*arguments: Any) -> Four:
-    given, results = _Arguments(*arguments), _like(*arguments)
+def _plan(*arguments: Any) -> Results:
+    given = _Arguments(*arguments)
+    results = _results(given)
     problem, sizes, alive = _problem(given, results)
-    solve("puzzle_plan", given[:6], results[0], sizes, **problem)
+    solve("puzzle_plan", given[:6], results[0], sizes, problem)
     del alive
     return results
 
 
 def _problem(
-    given: _Arguments, results: Four
+    given: _Arguments, results: Results
 ) -> tuple[dict[str, object], tuple[object, ...], object]:
     """The fields of PuzzleProblem (csrc/puzzle/puzzle.h), the sizes that scratch memory depends on,
     and tensors that must be kept alive until the problem is solved."""
@@ -201,11 +212,13 @@ def _problem(
     lam = None if given.lam is None else given.lam.contiguous()
     partner = None if given.partner is None else given.partner.long().contiguous()
     std_values = None if given.std_values is None else given.std_values.contiguous()
-    mask, ratio, sources, objective = results
+    mask, ratio, source1, source2, objective = results
     batch, channels, rows, columns = own.shape
+    count = others.shape[0]
+    _, *shape1 = map1.shape
+    _, *shape2 = map2.shape
     height, width, fine_height, fine_width = given.grids
     beta, gamma, eta, xi = given.weights
-    places = sources.data_ptr()
     problem: dict[str, object] = {
         "dtype": DTYPES[own.dtype],
         "x1": own.data_ptr(),
@@ -216,14 +229,14 @@ def _problem(
         "saliency2": map2.data_ptr(),
         "saliency2_dtype": DTYPES[map2.dtype],
         "batch": batch,
-        "others": others.shape[0],
+        "others": count,
         "channels": channels,
         "rows": rows,
         "columns": columns,
-        "saliency_rows1": map1.shape[1],
-        "saliency_columns1": map1.shape[2],
-        "saliency_rows2": map2.shape[1],
-        "saliency_columns2": map2.shape[2],
+        "saliency_rows1": shape1[0],
+        "saliency_columns1": shape1[1],
+        "saliency_rows2": shape2[0],
+        "saliency_columns2": shape2[1],
         "partner": address(partner),
         "lam": address(lam),
         "lam_dtype": 0 if lam is None else DTYPES[lam.dtype],
@@ -249,19 +262,20 @@ def _problem(
         "doubles": mask.dtype is torch.float64,
         "mask": mask.data_ptr(),
         "ratio": ratio.data_ptr(),
-        "source1": places,
-        "source2": places + 8 * batch * fine_height * fine_width if given.transport else places,
+        "source1": source1.data_ptr(),
+        "source2": source2.data_ptr(),
         "objective": objective.data_ptr() if given.judged else 0,
     }
     # As PuzzleCall::one_batch in csrc/puzzle/stages.h; the numbers of images are among the sizes.
     one = (
-        own.data_ptr() == others.data_ptr()
-        and map1.data_ptr() == map2.data_ptr()
-        and (map1.dtype, map1.shape[1:]) == (map2.dtype, map2.shape[1:])
+        problem["x1"] == problem["x2"]
+        and problem["saliency1"] == problem["saliency2"]
+        and map1.dtype is map2.dtype
+        and shape1 == shape2
     )
     sizes = (
-        (batch, others.shape[0], channels, rows, columns, one, format, own.dtype),
-        (*map1.shape[1:], *map2.shape[1:], map1.dtype, map2.dtype, *given.grids),
+        (batch, count, channels, rows, columns, one, format, own.dtype),
+        (*shape1, *shape2, map1.dtype, map2.dtype, *given.grids),
         (given.labels, given.neighborhood, given.exact_cut, given.transport, given.cycles > 1),
     )
     return problem, sizes, (own, others, map1, map2, lam, partner, std_values)
@@ -271,7 +285,7 @@ register(
     "puzzle_plan(Tensor x1, Tensor x2, Tensor saliency1, Tensor saliency2, Tensor? lam,"
     " Tensor? partner, Tensor? std_values, float lam_number, float[] std, SymInt[] grids,"
     " int labels, float[] weights, int neighborhood, bool bilinear, bool exact_cut, int transport,"
-    " int cycles, bool judged) -> (Tensor, Tensor, Tensor, Tensor)",
+    " int cycles, bool judged) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     _like,
     _plan,
 )

@@ -33,6 +33,8 @@ from .elementary import (
 WHOLE = (torch.int32, torch.int64)
 """Types of costs that are solved as given; values of int64 must fit into int32."""
 
+COSTS = FLOATS + WHOLE
+
 MAX_LABELS = 16
 MAX_ASSIGNMENT = 4096
 MAX_CUDA_PIXELS = 2**31 - 1
@@ -163,7 +165,7 @@ def mix(
     partner: Tensor | None = None,
 ) -> None:
     """Check the arguments of `mix`."""
-    rows, columns = _sizes("mix", "x1", x1, 4)[2:]
+    _, _, rows, columns = _sizes("mix", "x1", x1, 4)
     _expect_type("x1", x1, FLOATS)
     if x1.is_cuda and rows * columns > MAX_CUDA_PIXELS:
         raise ValueError(
@@ -211,7 +213,7 @@ _First = tuple[str, Tensor]
 
 def _costs(name: str, tensor: Tensor) -> tuple[torch.dtype, ...]:
     """The types that a call's other costs may have, given one: all floats, or all integers."""
-    _expect_type(name, tensor, FLOATS + WHOLE)
+    _expect_type(name, tensor, COSTS)
     return WHOLE if tensor.dtype in WHOLE else FLOATS
 
 

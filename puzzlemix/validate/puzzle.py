@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, NamedTuple
 
 import torch
@@ -20,6 +20,7 @@ from .contracts import MAX_LABELS, METHODS, expect_others, expect_partner
 from .elementary import (
     FLOATS,
     INDICES,
+    INTEGER_NUMBER,
     MAX_FLOAT,
     MAX_SIDE,
     Grid,
@@ -64,8 +65,9 @@ class PuzzleOptions(NamedTuple):
 def expect_options(options: PuzzleOptions) -> None:
     """Check the options but for ``mean`` and ``std``, which `expect_per_channel` checks."""
     expect_integer("labels", options.labels, least=2, most=MAX_LABELS)
-    for name in ("beta", "gamma", "eta"):
-        expect_number(name, getattr(options, name), least=0)
+    expect_number("beta", options.beta, least=0)
+    expect_number("gamma", options.gamma, least=0)
+    expect_number("eta", options.eta, least=0)
     # A move costs at most 2 * xi.
     expect_number("xi", options.xi, least=0, most=MAX_FLOAT / 2)
     expect_integer("neighborhood", options.neighborhood, least=1)
@@ -108,7 +110,7 @@ def grids_of(
 
 def grid_of(name: str, grid: int | Sequence[int]) -> Grid:
     """A grid given as a side or as (rows, columns), as (rows, columns)."""
-    if isinstance(grid, Integral):
+    if isinstance(grid, INTEGER_NUMBER):
         sides: tuple[Any, ...] = (grid, grid)
     elif isinstance(grid, Sequence) and not isinstance(grid, str) and len(grid) == 2:
         sides = tuple(grid)
@@ -123,8 +125,8 @@ def expect_grids(grid: Grid, fine: Grid, sizes: dict[str, Tensor], names: tuple[
     """Check the cut's grid and the transport's against images and saliency maps, given by name."""
     for of, tensor in sizes.items():
         rows, columns = tensor.shape[-2:]
-        for name, (height, width) in zip(names, (grid, fine), strict=True):
-            if min(height, width, rows, columns) < 1 or rows % height or columns % width:
+        for name, (height, width) in ((names[0], grid), (names[1], fine)):
+            if not (height and width and rows and columns) or rows % height or columns % width:
                 raise does_not_divide(name, (height, width), f"{of} of {rows}x{columns}")
     if fine[0] % grid[0] or fine[1] % grid[1]:
         raise ValueError(
@@ -191,7 +193,12 @@ def expect_images(name: str, images: Tensor) -> None:
     """Check images [B, C, Y, X] of a floating dtype."""
     expect_tensor(name, images)
     expect_dtype(name, images, FLOATS)
-    if images.dim() != 4 or min(images.shape[1:]) < 1:
+    expect_image_shape(name, images)
+
+
+def expect_image_shape(name: str, images: Tensor) -> None:
+    """Check for the shape [B, C, Y, X]."""
+    if images.dim() != 4 or 0 in images.shape[1:]:
         raise ValueError(f"{name}: expected shape [B, C, Y, X], got {list(images.shape)}")
 
 
@@ -227,9 +234,10 @@ def _expect_plane(
     """Check a tensor [B, h, w] on the device of the images named ``of``."""
     expect_tensor(name, values)
     expect_dtype(name, values, dtypes)
-    if values.dim() != 3 or len(values) != len(images):
+    batch = images.shape[0]
+    if values.dim() != 3 or values.shape[0] != batch:
         raise ValueError(
-            f"{name}: expected shape {layout} with B = {len(images)}, as in {of}, "
+            f"{name}: expected shape {layout} with B = {batch}, as in {of}, "
             f"got {list(values.shape)}"
         )
     expect_device(name, values, of, images)
@@ -240,21 +248,22 @@ def mixing_ratio(lam: float | Tensor, x1: Tensor) -> float | Tensor:
     if not isinstance(lam, Tensor):
         expect_number("lam", lam, least=0, most=1)
         return float(lam)
-    batch = len(x1)
+    batch = x1.shape[0]
     expect_dtype("lam", lam, FLOATS)
-    if lam.dim() > 1 or (lam.dim() == 1 and len(lam) != batch):
+    if lam.dim() > 1 or (lam.dim() == 1 and lam.shape[0] != batch):
         raise ValueError(
             f"lam: expected a number or shape [B] with B = {batch}, as in x1, got {list(lam.shape)}"
         )
-    if lam.device.type != "cpu":
+    if not lam.is_cpu:
         expect_device("lam", lam, "x1", x1)
-    lam = lam.detach()
+    if lam.requires_grad:
+        lam = lam.detach()
     if lam.device != x1.device:
         if reads_values(lam):
             expect_range("lam", lam, Range(0, 1))
         # Non-blocking, so that lambda drawn on the CPU doesn't wait for the device.
         lam = lam.to(x1.device, non_blocking=True)
-    return lam.expand(batch)
+    return lam if lam.dim() == 1 else lam.expand(batch)
 
 
 def per_channel(
