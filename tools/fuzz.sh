@@ -21,7 +21,7 @@ case $amount in
   *) limit=-runs=$amount ;;
 esac
 
-flags=(-std=c++17 -O2 -g -ffp-contract=off -pthread -Icsrc -Itests/fuzz
+flags=(-std=c++17 -O1 -g -ffp-contract=off -pthread -Icsrc -Itests/fuzz
        -fsanitize=fuzzer,address,undefined,float-cast-overflow
        -fno-sanitize-recover=all)
 for target in "${targets[@]}"; do
