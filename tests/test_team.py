@@ -6,14 +6,10 @@ sizes and values that matter to device algorithms only."""
 from __future__ import annotations
 
 import itertools
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import problems
@@ -26,7 +22,6 @@ from teams import Team
 from puzzlemix import ops
 from puzzlemix.ops import border
 
-ROOT = Path(__file__).parents[1]
 SIDES = st.integers(1, 9)
 # Grids that one warp can hold, and those that four can.
 SHAPES = st.one_of(
@@ -315,28 +310,3 @@ def measured() -> Iterator[list[int]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(border, "run_on_cpu", measure)
         yield needed
-
-
-@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++ for its sanitizers")
-@pytest.mark.parametrize(
-    ("program", "sanitizers"),
-    [
-        ("races", "thread"),
-        ("pool_races", "thread"),
-        ("pool_races", "address,undefined"),
-        ("block", ""),
-    ],
-)
-def test_threads_do_not_race(program: str, sanitizers: str, tmp_path: Path) -> None:
-    """Real threads; in "block" those of CUDA's block, emulated."""
-    sources = [ROOT / f"tests/team/{program}.cpp", ROOT / "csrc/pool.cpp"]
-    flags = ["-std=c++17", "-O1", "-g", "-ffp-contract=off", "-pthread"]
-    if sanitizers:
-        flags.append(f"-fsanitize={sanitizers}")
-    folders = [f"-I{ROOT / folder}" for folder in ("csrc", "tests/team")]
-    built = tmp_path / program
-    subprocess.run(["g++", *flags, *folders, *sources, "-o", built], check=True, timeout=300)
-    options = {"TSAN_OPTIONS": "halt_on_error=1", "ASAN_OPTIONS": "detect_leaks=0"}
-    environment = {**os.environ, **options}
-    run = subprocess.run([built], capture_output=True, text=True, timeout=300, env=environment)
-    assert run.returncode == 0, run.stdout + run.stderr[-3000:]

@@ -1,5 +1,5 @@
 // Runs every device algorithm on an emulated block of CUDA, and compares with a shuffled team.
-// Built by tests/test_team.py.
+// Built by tests/test_races.py.
 #include "emulated_block.h"
 // The block first: what follows is compiled for it.
 #include "every_algorithm.h"

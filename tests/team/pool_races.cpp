@@ -1,5 +1,5 @@
 // Tests the thread pool with concurrent and nested callers, bodies that throw, interruptions and
-// forked children. tests/test_team.py and tools/sanitize.sh build it with ThreadSanitizer and with
+// forked children. tests/test_races.py and tools/sanitize.sh build it with ThreadSanitizer and with
 // AddressSanitizer.
 #include <sys/wait.h>
 #include <unistd.h>

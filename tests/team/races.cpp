@@ -1,5 +1,5 @@
 // Runs every device algorithm on a team of real threads. Built with -fsanitize=thread by
-// tests/test_team.py: a missing barrier is a race that it reports.
+// tests/test_races.py: a missing barrier is a race that it reports.
 #include <thread>
 
 #include "every_algorithm.h"
