@@ -51,7 +51,7 @@ mkdir -p "$work/site/puzzlemix"
 cp "$work/build"/_core*.so "$work/site/puzzlemix/"
 
 # Left out: what limits memory itself, runs compilers, or takes hours with a sanitizer.
-tests=(tests --ignore=tests/test_bench.py --ignore=tests/test_paper.py --ignore=tests/test_fuzz.py
+tests=(tests --ignore=tests/test_bench.py --ignore=tests/test_fuzz.py
        --ignore=tests/test_examples.py --ignore=tests/test_faults.py --ignore=tests/test_divider.py
        --ignore=tests/test_crosscheck.py --ignore=tests/test_build.py --ignore=tests/test_races.py)
 if [ "$short" ]; then
