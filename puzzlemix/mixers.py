@@ -515,7 +515,7 @@ class PuzzleMix(Mixer):
 
     def _is_traced(self) -> bool:
         # torch.compile needs one shape of mask, and a solve in every call.
-        return torch.compiler.is_compiling() and self.prob == 1 and len(self.grids) == 1
+        return super()._is_traced() and self.prob == 1 and len(self.grids) == 1
 
     def _draw_more(self, lam: float | Tensor, rng: Rng, choices: int) -> Any:
         return torch.randint(choices, (), generator=rng, device="cpu")

@@ -60,8 +60,7 @@ def mix_tensors(
     """`mix` for callers within the package, which have no NumPy arrays; ``trusted``: the values of
     mask, sources and partner are known to be valid."""
     contracts.mix(x1, x2, mask, source1, source2, partner)
-    mask = mask.double() if x1.dtype is torch.float64 else mask.float()
-    return mixed(x1, x2, mask, source1, source2, partner, trusted)
+    return mixed(x1, x2, mask.to(mixing_dtype(x1)), source1, source2, partner, trusted)
 
 
 def mixing_dtype(images: Tensor) -> torch.dtype:
