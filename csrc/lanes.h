@@ -196,7 +196,7 @@ class FourWarpLanes : public DeviceLane {
   }
 
   __device__ __forceinline__ static bool any(Bits bits) {
-    return ptx::meet_any<kBarrier, kLanes>(bits != 0);
+    return ptx::meet_count<kBarrier, kLanes>(bits != 0) != 0;
   }
   // By one barrier, which counts: of each warp the first lane for x, the eight after it for y.
   __device__ __forceinline__ void from_rows_and_any(Bits x, Bits& above, Bits& below, Bits y,

@@ -33,22 +33,7 @@ template <int kBarrier, int threads>
 __device__ __forceinline__ void meet() {
   asm volatile("bar.sync %0, %1;" : : "n"(kBarrier), "n"(threads) : "memory");
 }
-// That barrier, and whether x is true in some of the threads, or in how many.
-template <int kBarrier, int threads>
-__device__ __forceinline__ bool meet_any(bool x) {
-  uint32_t some;
-  asm volatile(
-      "{\n\t"
-      ".reg .pred mine, some;\n\t"
-      "setp.ne.u32 mine, %1, 0;\n\t"
-      "bar.red.or.pred some, %2, %3, mine;\n\t"
-      "selp.u32 %0, 1, 0, some;\n\t"
-      "}"
-      : "=r"(some)
-      : "r"(uint32_t{x}), "n"(kBarrier), "n"(threads)
-      : "memory");
-  return some;
-}
+// That barrier, and in how many of the threads x is true.
 template <int kBarrier, int threads>
 __device__ __forceinline__ uint32_t meet_count(bool x) {
   uint32_t count;

@@ -111,13 +111,14 @@ class WarpCut {
   using Bits = typename Lanes::Bits;
   using Grid = WarpGrid<Lanes::kLanes>;
   static constexpr int kCells = Grid::kCells, kLanes = Lanes::kLanes;
+  static_assert(Grid::kAcross == Lanes::kAcross, "the rows of lanes are those of the grid");
   enum Direction { kRight, kDown, kLeft, kUp, kDirections };
 
   PUZZLEMIX_INLINE explicit WarpCut(Lanes& lanes) : lanes_(lanes), lane_(Lanes::number()) {}
 
   PUZZLEMIX_INLINE const Int& lane() const { return lane_; }
   // Of each lane's first cell.
-  PUZZLEMIX_INLINE Int row() const { return lane_ >> (Grid::kAcross / 2); }
+  PUZZLEMIX_INLINE Int row() const { return lane_ >> (Grid::kAcross == 2 ? 1 : 2); }
   PUZZLEMIX_INLINE Int column() const {
     return (lane_ & Int(Grid::kAcross - 1)) * Int(Grid::kCells);
   }

@@ -204,10 +204,6 @@ uint32_t meet_count(bool x) {
   return emulated::Block::current()->meet(kBarrier, threads, x);
 }
 template <int kBarrier, int threads>
-bool meet_any(bool x) {
-  return meet_count<kBarrier, threads>(x) != 0;
-}
-template <int kBarrier, int threads>
 void meet() {
   meet_count<kBarrier, threads>(false);
 }
