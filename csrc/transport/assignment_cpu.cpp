@@ -32,52 +32,50 @@ struct Matrix {
 
 // ---- Values -------------------------------------------------------------------------------------
 
-// The extremes of some costs. Those that are not finite are left out of the largest; `finite` says
-// whether none is.
 template <typename T>
 struct Extent {
   T least, most;
-  bool finite;
 };
 
+// The extremes of some costs. Adds the costs of each lane to `sum`, if they are floats: its lanes
+// are finite only if all costs are.
 template <typename T>
-Extent<T> extent(const T* values, int count) {
+Extent<T> extent(const T* values, int count, Pack<T>& sum) {
+  constexpr bool kFloat = !std::is_integral<T>::value;
   constexpr int kPacks = 4, kLanes = kPacks * kPacked<T>;
-  T least = values[0], most = values[0], nothing = 0;
-  const auto look = [&](T low, T high, T zero) {
-    least = low < least ? low : least;
-    most = high > most ? high : most;
-    nothing += zero * 0;  // 0 while all values are finite; infinity times 0 is not a number
-  };
+  T low = values[0], high = values[0];
   int i = 0;
   if (count >= kLanes) {
-    Pack<T> low[kPacks], high[kPacks], sum[kPacks];
-    const Pack<T> none = pack_of(T{0});
-    for (int k = 0; k < kPacks; ++k) {
-      low[k] = high[k] = pack(values + k * kPacked<T>);
-      sum[k] = low[k] * none;
-    }
-    for (i = kLanes; i + kLanes <= count; i += kLanes) {
+    Pack<T> lows[kPacks], highs[kPacks];
+    for (int k = 0; k < kPacks; ++k) lows[k] = highs[k] = pack(values + k * kPacked<T>);
+    for (; i + kLanes <= count; i += kLanes) {
+      Pack<T> x[kPacks];
       for (int k = 0; k < kPacks; ++k) {
-        const Pack<T> x = pack(values + i + k * kPacked<T>);
-        low[k] = puzzlemix::least(x, low[k]);
-        high[k] = puzzlemix::most(x, high[k]);
-        sum[k] = sum[k] + x * none;
+        x[k] = pack(values + i + k * kPacked<T>);
+        lows[k] = least(x[k], lows[k]);
+        highs[k] = most(x[k], highs[k]);
       }
+      if (kFloat) sum = sum + ((x[0] + x[1]) + (x[2] + x[3]));
     }
-    for (int half = kPacks / 2; half > 0; half /= 2) {
-      for (int k = 0; k < half; ++k) {
-        low[k] = puzzlemix::least(low[k + half], low[k]);
-        high[k] = puzzlemix::most(high[k + half], high[k]);
-        sum[k] = sum[k] + sum[k + half];
-      }
+    const Pack<T> lowest = least(least(lows[0], lows[1]), least(lows[2], lows[3]));
+    const Pack<T> highest = most(most(highs[0], highs[1]), most(highs[2], highs[3]));
+    for (int l = 0; l < kPacked<T>; ++l) {
+      low = least<T>(lowest[l], low);
+      high = most<T>(highest[l], high);
     }
-    for (int l = 0; l < kPacked<T>; ++l) look(low[0][l], high[0][l], sum[0][l]);
   }
-  for (; i < count; ++i) look(values[i], values[i], values[i]);
-  if (nothing == 0) return {least, most, true};
-  Extent<T> found{*std::min_element(values, values + count), std::numeric_limits<T>::lowest(),
-                  false};
+  for (; i < count; ++i) {
+    low = least<T>(values[i], low);
+    high = most<T>(values[i], high);
+    if (kFloat) sum[0] += values[i];
+  }
+  return {low, high};
+}
+
+// The extremes where some costs are infinite, which are left out of the largest.
+template <typename T>
+Extent<T> finite_extent(const T* values, int count) {
+  Extent<T> found{*std::min_element(values, values + count), std::numeric_limits<T>::lowest()};
   for (int i = 0; i < count; ++i) {
     if (values[i] <= std::numeric_limits<T>::max()) found.most = std::max(found.most, values[i]);
   }
@@ -189,34 +187,45 @@ class Workspace {
     return static_cast<const T*>(problem.cost.data) + b * count;
   }
 
-  // Leaves the least cost of each row in least_.
   Status check(const Matrix<T>& matrix, int64_t b) {
     constexpr T kMost = std::numeric_limits<T>::max(), kLowest = std::numeric_limits<T>::lowest();
-    const int64_t count = int64_t{rows_} * columns_;
-    const T* const costs = matrix.costs;
-    least_.resize(rows_);
-    T lowest = kMost, most = kLowest;
-    spread_ = 0;
     forbids_ = false;
-    for (int i = 0; i < rows_; ++i) {
-      const Extent<T> extent = puzzlemix::extent(matrix.row(i), columns_);
-      look(i, extent);
-      lowest = std::min(lowest, extent.least);
-      most = std::max(most, extent.most);
-      forbids_ = forbids_ || !extent.finite;
+    if (!measure(matrix)) {
+      const T *const begin = matrix.costs, *const end = begin + int64_t{rows_} * columns_;
+      const T* const wrong = std::find_if(begin, end, [](T x) { return !(x >= kLowest); });
+      if (wrong != end) return {Fault::value, 0, b, wrong - begin};
+      forbids_ = std::any_of(begin, end, [](T x) { return x > kMost; });
     }
-    if (forbids_) {
-      const T* const at = std::find_if(costs, costs + count, [](T x) { return !(x >= kLowest); });
-      if (at != costs + count) return {Fault::value, 0, b, at - costs};
-    }
-    lowest_ = static_cast<double>(lowest);
-    if (!(static_cast<double>(most) - lowest_ > DBL_MAX)) return {};
-    return {Fault::sum, 0, b, 0};
+    return finite_range_ ? Status() : Status{Fault::sum, 0, b, 0};
   }
 
-  void look(int i, const Extent<T>& extent) {
-    least_[i] = static_cast<double>(extent.least);
-    spread_ = std::max(spread_, static_cast<double>(extent.most) - least_[i]);
+  // Sets what is known of the rows of a matrix. Returns false if a cost may not be finite.
+  bool measure(const Matrix<T>& matrix) {
+    Pack<T> sum = pack_of(T{0});
+    measure(matrix, [&](const T* row) { return extent<T>(row, matrix.columns, sum); });
+    bool finite = true;
+    for (int l = 0; l < kPacked<T>; ++l) finite = finite && sum[l] - sum[l] == 0;
+    if (!finite) {
+      measure(matrix, [&](const T* row) { return finite_extent(row, matrix.columns); });
+    }
+    return finite;
+  }
+
+  template <typename Look>
+  void measure(const Matrix<T>& matrix, const Look& extent_of) {
+    double lowest = kInfinity, most = -kInfinity, spread = 0;
+    least_.resize(matrix.rows);
+    for (int i = 0; i < matrix.rows; ++i) {
+      const Extent<T> extent = extent_of(matrix.row(i));
+      const double low = static_cast<double>(extent.least), high = static_cast<double>(extent.most);
+      least_[i] = low;
+      lowest = std::min(lowest, low);
+      most = std::max(most, high);
+      spread = std::max(spread, high - low);
+    }
+    lowest_ = lowest;
+    spread_ = spread;
+    finite_range_ = !(most - lowest > DBL_MAX);
   }
 
   // The status of an infinite total: a fault if the assignment has to contain a forbidden pair.
@@ -259,9 +268,7 @@ class Workspace {
       for (int j = 0; j < columns_; ++j) turned_[int64_t{rows_} * j + i] = matrix.at(i, j);
     }
     const Matrix<T> turned{turned_.data(), columns_, rows_};
-    least_.resize(columns_);
-    spread_ = 0;
-    for (int j = 0; j < columns_; ++j) look(j, extent(turned.row(j), rows_));
+    measure(turned);
     if (!refine(turned)) return false;
     for (int i = 0; i < rows_; ++i) {
       if (engine_.row(i) >= 0) source[engine_.row(i)] = i;
@@ -272,6 +279,7 @@ class Workspace {
   // Solves on finer and finer scales, until the total is as near to the least as is promised.
   bool refine(const Matrix<T>& matrix) {
     constexpr bool kInteger = std::is_integral<T>::value;
+    if (*std::max_element(least_.begin(), least_.end()) == kInfinity) return false;
     int bits = 45;
     for (int n = 1; n < matrix.columns + 2; n *= 2) --bits;
     CostScale scale = kInteger ? CostScale() : CostScale(spread_, bits);
@@ -297,7 +305,8 @@ class Workspace {
   // Of the rows of what is assigned: the least cost of each, and the most that one is above that.
   std::vector<double> least_;
   double spread_ = 0;
-  bool forbids_ = false;  // whether a pair is forbidden
+  bool finite_range_ = true;  // whether the costs' range is a number
+  bool forbids_ = false;      // whether a pair is forbidden
   std::vector<double> unpacked_;
   std::vector<T> turned_;
   DeferredAcceptance<T> matching_;

@@ -16,15 +16,14 @@
 // same columns, and by the second no other columns do better. So once all rows are assigned, the
 // assignment is optimal, and the prices are its certificate. The steps:
 //
-// Column reduction, where every column will be taken: prices take the columns' minima off, of the
-// costs or of the costs less each row's minimum, whichever has the larger dual value on a sample of
-// the rows: an offset of the rows spoils the first, an offset of the columns the second, a
-// hundredfold. Where the cheapest columns of most rows differ anyway, those rows have them, and all
-// prices are 0.
+// Augmenting row reduction: a row bids for its cheapest column, that is takes it and raises its
+// price by the advantage over the second cheapest; the row that had the column is evicted, and bids
+// again when all that wait have done so. 10 of 1024 rows with uniform costs are left over.
 //
-// Augmenting row reduction: a row takes its cheapest column and raises the price by its advantage
-// over the second cheapest; who had the column bids next. 10 of 1024 rows with uniform costs are
-// left over.
+// Column reduction, where every column will be taken and bids at prices of 0 evict many: prices
+// take the columns' minima off, of the costs or of the costs less each row's minimum, whichever has
+// the larger dual value on a sample of the rows: an offset of the rows spoils the first, an offset
+// of the columns the second, a hundredfold. Then rows bid anew.
 //
 // Augmentation: from each row that is left, Dijkstra's algorithm over the reduced costs
 // c[i, j] + p[j] - u[i], which are not negative, to the nearest free column. A row is scanned as a
@@ -69,11 +68,11 @@ class JonkerVolgenant {
   template <typename Costs>
   int solve(int rows, int columns, Costs& costs) {
     resize(rows, columns);
-    const int barred = take_least(costs);
-    if (barred >= 0) return barred;
-    const bool few_left = 10 * waiting_.size() < 3 * static_cast<size_t>(rows);
-    if (!few_left && rows == columns) reduce_columns(costs);
-    reduce_rows(costs);
+    const int few = rows <= kSmall ? kNone : rows / 16;
+    if (!reduce_rows(costs, rows < columns ? kAny : few)) {
+      reduce_columns(costs);
+      reduce_rows(costs, kAny);
+    }
     return augment(costs);
   }
 
@@ -103,11 +102,13 @@ class JonkerVolgenant {
   static constexpr int kUncored = 128;  // columns, up to which rows have no core
   static constexpr int kCore = 12;      // columns of a core
   static constexpr int kLanes = kMostLanes;
-  static constexpr int kUnlisted = -1;
-  static constexpr int kTagged = 64;     // columns, up to which a reduced cost names its column
-  static constexpr int kSmall = 32;      // rows, for which a choice takes as long as it gains
-  static constexpr int kSampled = 4;     // rows, for the choice of a column reduction
-  static constexpr int kBids = 4;        // a row, before the rest is left to searches
+  static constexpr int kUnlisted = -1, kUnseen = -2;
+  static constexpr int kTagged = 64;   // columns, up to which a reduced cost names its column
+  static constexpr int kSmall = 32;    // rows, for which a choice takes as long as it gains
+  static constexpr int kSampled = 4;   // rows, for the choice of a column reduction
+  static constexpr int kBids = 2;      // a row, before the rest is left to searches
+  static constexpr int kCoreBids = 4;  // where a bid from the core is cheap
+  static constexpr int kNone = -1, kAny = std::numeric_limits<int>::max();  // evictions
   static constexpr int kRowsOpened = 8;  // by a search over cores, before it gives up
   static constexpr int kGivenUp = 4;     // searches, before cores are given up
   static constexpr int kPatience = 48;   // scans a row, before searches are given up
@@ -135,22 +136,17 @@ class JonkerVolgenant {
     for (int j = 0; j < padded_; ++j) seen_[j] = j * tag_;
     distance_.resize(padded_);
     open_.resize(padded_);
-    waiting_.resize(rows);
+    waiting_.resize(static_cast<size_t>(most_bids()) + rows + 2);
     if (!cored_) return;
     search_.resize(rows, columns);
-    listed_.assign(rows, kUnlisted);
+    listed_.assign(rows, kUnseen);
     rest_.resize(rows);
     cores_.resize(static_cast<size_t>(rows) * kCore);
     candidates_.resize(columns);
     reduced_.resize(padded_);
   }
 
-  void give(int i, int j, double dual) {
-    matching_.row[j] = i;
-    matching_.column[i] = j;
-    matching_.dual[i] = dual;
-    seen_[j] = tagged_price(j);
-  }
+  int most_bids() const { return (cored_ ? kCoreBids : kBids) * rows_; }
 
   // ---- Tags ----
 
@@ -168,35 +164,6 @@ class JonkerVolgenant {
 
   // ---- Column reduction ----
 
-  // Rows take a column that costs them nothing, if it is free. Leaves in waiting_ those that don't.
-  // Returns a row that may have no column, or -1.
-  template <typename Costs>
-  int take_least(Costs& costs) {
-    waiting_.clear();
-    for (int i = 0; i < rows_; ++i) {
-      const double* const cost = costs.row(i);
-      // The diagonal first, lest all rows take the same column where many cost nothing.
-      const int j = cost[i] == 0 ? i : first_of_least(cost);
-      if (j >= columns_) return i;
-      if (matching_.row[j] < 0) {
-        give(i, j, 0);
-      } else {
-        waiting_.push_back(i);
-      }
-    }
-    return -1;
-  }
-
-  int first_of_least(const double* cost) const {
-    int j = 0;
-    while (j < padded_ && least_of_eight(cost + j) > 0) j += 8;
-    while (j < columns_ && cost[j] != 0) ++j;
-    return j;
-  }
-  static double least_of_eight(const double* x) {
-    return lane_minima<8>(8, [=](int j) { return pack(x + j); }).minimum();
-  }
-
   template <typename Costs>
   void reduce_columns(Costs& costs) {
     double* const minima = distance_.data();
@@ -210,9 +177,7 @@ class JonkerVolgenant {
       matching_.row[j] = -1;
       seen_[j] = tagged_price(j);
     }
-    std::fill(matching_.column.begin(), matching_.column.end(), -1);
-    waiting_.resize(rows_);
-    std::iota(waiting_.begin(), waiting_.end(), 0);
+    std::fill(listed_.begin(), listed_.end(), kUnlisted);  // their bounds hold as prices rise only
   }
 
   // Of every step-th row, offsets added or not.
@@ -224,10 +189,10 @@ class JonkerVolgenant {
     }
   }
 
-  void lower(double* __restrict minima, const double* __restrict costs, double shift) const {
-    for (int j = 0; j < padded_; ++j) {
-      const double x = costs[j] + shift;
-      minima[j] = x < minima[j] ? x : minima[j];
+  void lower(double* minima, const double* costs, double shift) const {
+    const Pack<double> shifts = pack_of(shift);
+    for (int j = 0; j < padded_; j += kPacked<double>) {
+      unpack(least(pack(costs + j) + shifts, pack(minima + j)), minima + j);
     }
   }
 
@@ -248,35 +213,55 @@ class JonkerVolgenant {
 
   // ---- Augmenting row reduction ----
 
-  // Leaves in waiting_ the rows without a column.
+  // Leaves in left_ the rows without a column. Gives up, and returns false, where it evicts more
+  // than so many.
+  //
+  // Two rows look at their columns at a time, as a bid takes longer to come out than to compute: 40
+  // rather than 80 ns with 16 columns. The second row may not know what the first one's bid has
+  // raised. That does no harm unless it wants the same column, as prices only rise: what it takes
+  // for the second cheapest may cost more, so its bid is a valid one.
   template <typename Costs>
-  void reduce_rows(Costs& costs) {
+  bool reduce_rows(Costs& costs, int most_evicted) {
+    std::iota(waiting_.begin(), waiting_.begin() + rows_, 0);
     left_.clear();
-    int bids = kBids * rows_;
-    for (size_t next = 0; next < waiting_.size(); ++next) {
-      int i = waiting_[next];
-      while (i >= 0) {
-        if (--bids < 0) {
-          left_.push_back(i);
-          break;
-        }
-        const Offer offer = best_offer(costs, i);
-        const int j = offer.column, loser = matching_.row[j];
-        const double first = whole(offer.first), second = whole(offer.second);
-        // A row that may have one column alone could raise its price for ever.
-        const bool pays = second > first && second < kInfinity;
-        if (!pays && loser >= 0) {
-          // Without a price to keep it off, the loser could only take the column back.
-          left_.push_back(i);
-          break;
-        }
-        if (pays) matching_.price[j] += second - first;
-        if (loser >= 0) matching_.column[loser] = -1;
-        give(i, j, pays ? second : first);
-        i = loser;
+    end_ = rows_;
+    int next = 0;
+    for (const int most = most_bids(); next < end_ && next < most;) {
+      if (end_ - rows_ > most_evicted) return false;
+      const int i = waiting_[next++], k = waiting_[next];
+      const Offer offer = best_offer(costs, i);
+      if (next == end_) {
+        bid(i, offer);
+        continue;
       }
+      Offer other = best_offer(costs, k);
+      ++next;
+      bid(i, offer);
+      if (other.column == offer.column) other = best_offer(costs, k);
+      bid(k, other);
     }
-    waiting_.swap(left_);
+    left_.insert(left_.end(), waiting_.begin() + next, waiting_.begin() + end_);
+    for (int j = 0; j < columns_; ++j) {
+      if (matching_.row[j] >= 0) matching_.column[matching_.row[j]] = j;
+    }
+    return true;
+  }
+
+  // Without branches, which would be mispredicted once a bid.
+  void bid(int i, const Offer& offer) {
+    const int j = offer.column, holder = matching_.row[j];
+    const double first = whole(offer.first), second = whole(offer.second);
+    // A row that may have one column alone could raise its price for ever.
+    const bool raises = (second > first) & (second < kInfinity), held = holder >= 0;
+    // Without a price to keep it off, an evicted row could only take the column back.
+    const bool takes = raises | !held;
+    matching_.price[j] += raises ? second - first : 0;
+    matching_.dual[i] = raises ? second : first;
+    matching_.row[j] = takes ? i : holder;
+    seen_[j] = tagged_price(j);
+    waiting_[end_] = holder;
+    end_ += takes & held;
+    if (!takes) left_.push_back(i);
   }
 
   // On a tie, a free column goes first.
@@ -340,12 +325,17 @@ class JonkerVolgenant {
 
   template <typename Costs>
   Offer best_of_core(Costs& costs, int i) {
-    if (listed_[i] == kUnlisted) list(costs, i);
-    Offer offer = best_listed(i);
+    if (listed_[i] == kUnseen) {
+      listed_[i] = kUnlisted;
+      return best_of_row(costs.row(i));
+    }
     // A free column beyond the core may do as well as a taken one.
-    if (offer.first <= rest_[i]) return offer;
+    if (listed_[i] > 0) {
+      const Offer offer = best_listed(i);
+      if (offer.first <= rest_[i]) return offer;
+    }
     list(costs, i);
-    offer = best_listed(i);
+    const Offer offer = best_listed(i);
     return offer.first <= rest_[i] ? offer : best_of_row(costs.row(i));
   }
 
@@ -409,7 +399,8 @@ class JonkerVolgenant {
 
   template <typename Costs>
   bool open_core(Costs& costs, int i, PathSearch& search) {
-    if (listed_[i] == kUnlisted) list(costs, i);
+    if (listed_[i] < 0) list(costs, i);
+    if (listed_[i] == 0) return false;  // too many are equally cheap
     const double base = search.base(i);
     const Entry* const entries = &cores_[static_cast<size_t>(i) * kCore];
     for (int k = 0; k < listed_[i]; ++k) {
@@ -441,7 +432,7 @@ class JonkerVolgenant {
     Cored<Costs> cores{*this, costs};
     int given_up = cored_ ? 0 : kGivenUp;
     scans_ = 0;
-    for (int i : waiting_) {
+    for (int i : left_) {
       rows_opened_ = 0;
       if (given_up < kGivenUp && search_.assign(cores, matching_, i)) continue;
       ++given_up;
@@ -544,8 +535,8 @@ class JonkerVolgenant {
     seen_ = matching_.price;
     double epsilon = last;
     for (const double range = this->range(costs); 16 * epsilon <= range;) epsilon *= 2;
-    for (; epsilon > last; epsilon = std::max(last, epsilon / 8)) bid(costs, epsilon);
-    bid(costs, last);
+    for (; epsilon > last; epsilon = std::max(last, epsilon / 8)) bid_all(costs, epsilon);
+    bid_all(costs, last);
   }
 
   template <typename Costs>
@@ -559,7 +550,7 @@ class JonkerVolgenant {
   }
 
   template <typename Costs>
-  void bid(Costs& costs, double epsilon) {
+  void bid_all(Costs& costs, double epsilon) {
     std::fill(matching_.row.begin(), matching_.row.end(), -1);
     for (int i = 0; i < rows_; ++i) {
       for (int bidder = i; bidder >= 0;) {
@@ -578,12 +569,13 @@ class JonkerVolgenant {
     double base, length;
   };
 
-  int rows_ = 0, columns_ = 0, padded_ = 0;
+  int rows_ = 0, columns_ = 0, padded_ = 0, end_ = 0;
   bool cored_ = false;
   Matching matching_;
-  std::vector<double> seen_;         // prices to bidders, tagged
-  double tag_ = 0;                   // of column 1: 1/256, or 0 where columns are too many
-  std::vector<int> waiting_, left_;  // rows without a column
+  std::vector<double> seen_;  // prices to bidders, tagged
+  double tag_ = 0;            // of column 1: 1/256, or 0 where columns are too many
+  std::vector<int> waiting_;  // a queue of rows that are to bid, of which end_ have entered
+  std::vector<int> left_;     // rows that are left to searches
   // The core of a row: its cheapest entries, by which searches go first.
   std::vector<Entry> cores_;  // [rows, kCore]
   std::vector<int> listed_;   // the number of entries in each core, or kUnlisted
