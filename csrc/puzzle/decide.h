@@ -176,7 +176,7 @@ PUZZLEMIX_HD int64_t move(Team& team, const PuzzleCall& call, const Blocks& give
       }
     }
   });
-  blocks.scale(team, call.xi);
+  blocks.scale(team, call.xi, true);
   return engines.transport(team, blocks, source);
 }
 

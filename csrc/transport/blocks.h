@@ -38,18 +38,20 @@ class Blocks {
   PUZZLEMIX_HD double* saliency() const { return saliency_; }
   PUZZLEMIX_HD double* weight() const { return weight_; }
 
-  // Makes the integers of the sample, in three phases.
+  // Makes the integers of the sample, in three phases. binary: whether weights are known to be 0 or
+  // 1.
   template <typename Team>
-  PUZZLEMIX_HD void scale(Team& team, double xi) {
+  PUZZLEMIX_HD void scale(Team& team, double xi, bool binary) {
     const int n = cells();
     const double *const s = saliency_, *const w = weight_;
-    const double most = team.reduce(n, 0.0, [=](int i) { return s[i]; }, Most());
+    binary_ = binary;
+    most_ = team.reduce(n, 0.0, [=](int i) { return s[i]; }, Most());
     lightest_ = team.reduce(n, 1.0, [=](int i) { return w[i]; }, Least());
     heaviest_ = team.reduce(n, 0.0, [=](int i) { return w[i]; }, Most());
     const int longest = Most()(height_, width_) - 1;
     unit_ = longest > 0 ? xi / (static_cast<double>(longest) * longest) : 0.0;
     const double furthest = (height_ - 1) * (height_ - 1) + (width_ - 1) * (width_ - 1);
-    const double largest = unit_ * furthest + most;
+    const double largest = unit_ * furthest + most_;
     // If `largest` overflows, all integers become 0.
     scale_ = largest - largest == 0 ? power_scale(largest) : 0.0;
     move_cost_ = largest - largest == 0 ? round_even(scale_ * unit_) : 0.0;
@@ -63,6 +65,7 @@ class Blocks {
 
   // D, the integer cost of a squared distance of one: what a move by one block costs.
   PUZZLEMIX_HD double move_cost() const { return move_cost_; }
+  PUZZLEMIX_HD double most_saliency() const { return most_; }
   PUZZLEMIX_HD double lightest() const { return lightest_; }
   PUZZLEMIX_HD double heaviest() const { return heaviest_; }
 
@@ -118,7 +121,7 @@ class Blocks {
   template <typename Team>
   PUZZLEMIX_HD bool shown_or_not(Team& team) const {
     const double *const w = weight_, heaviest = heaviest_;
-    return !team.any(cells(), [=](int j) { return (w[j] != 0) & (w[j] != heaviest); });
+    return binary_ || !team.any(cells(), [=](int j) { return (w[j] != 0) & (w[j] != heaviest); });
   }
 
   // For an answer in which block_in(place) goes to each place: the sum of squared distances, and
@@ -134,7 +137,8 @@ class Blocks {
   template <typename Team, typename BlockIn>
   PUZZLEMIX_HD double total(Team& team, int64_t squared, BlockIn block_in) const {
     const double *const s = saliency_, *const w = weight_;
-    const double shown = team.add(cells(), [=](int j) { return s[block_in(j)] * w[j]; });
+    const double shown =
+        team.reduce(cells(), 0.0, [=](int j) { return s[block_in(j)] * w[j]; }, Sum());
     return unit_ * static_cast<double>(squared) - shown;
   }
 
@@ -144,7 +148,8 @@ class Blocks {
   int height_, width_;
   double unit_ = 0;  // c, the cost of a squared distance of one in the caller's unit
   double scale_ = 1, move_cost_ = 0;
-  double lightest_ = 0, heaviest_ = 0;
+  double most_ = 0, lightest_ = 0, heaviest_ = 0;
+  bool binary_ = false;
 };
 
 }  // namespace puzzlemix

@@ -204,7 +204,7 @@ class DeviceTransport {
     Blocks blocks = work.blocks;
     blocks.lay_out(team);
     load(team, blocks, problem, b);
-    blocks.scale(team, problem.xi);
+    blocks.scale(team, problem.xi, problem.indicator);
     const Engine engine = work.engine;
     engine.solve(team, blocks);
     const auto row = [=](int j) { return engine.row(j); };

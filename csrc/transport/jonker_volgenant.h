@@ -18,7 +18,7 @@
 //
 // Augmenting row reduction: a row bids for its cheapest column, that is takes it and raises its
 // price by the advantage over the second cheapest; the row that had the column is evicted, and bids
-// again when all that wait have done so. 10 of 1024 rows with uniform costs are left over.
+// again when all that wait have done so. 13 of 1024 rows with uniform costs are left over.
 //
 // Column reduction, where every column will be taken and bids at prices of 0 evict many: prices
 // take the columns' minima off, of the costs or of the costs less each row's minimum, whichever has

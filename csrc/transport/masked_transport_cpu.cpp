@@ -33,7 +33,13 @@ class Workspace {
     Blocks& blocks = *blocks_;
     const Status status = load(problem, b);
     if (!status.ok()) return status;
-    blocks.scale(team, problem.xi);
+    blocks.scale(team, problem.xi, problem.indicator);
+    // A move costs at most 2 * xi. The contract states this bound, which doesn't depend on the
+    // grid.
+    if (!(2 * problem.xi + blocks.most_saliency() <= std::numeric_limits<double>::max())) {
+      const double* const s = blocks.saliency();
+      return {Fault::sum, kSaliency, b, std::max_element(s, s + blocks.cells()) - s};
+    }
     int64_t* const source = problem.source + b * blocks.cells();
     const int64_t squared = engine_.solve(blocks, source);
     problem.total[b] = blocks.total(team, squared, [=](int j) { return source[j]; });
@@ -51,14 +57,7 @@ class Workspace {
     puzzlemix::load(problem.saliency, b * n, n, s);
     puzzlemix::load(problem.mask, b * n, n, w);
     if (!allowed(s, w, n)) return first_fault(s, w, n, b);
-    PlainTeam team;
-    const double most = team.reduce(n, 0.0, [=](int i) { return s[i]; }, Most());
-    // A move costs at most 2 * xi. The contract states this bound, which doesn't depend on the
-    // grid.
-    if (!(2 * problem.xi + most <= std::numeric_limits<double>::max())) {
-      return {Fault::sum, kSaliency, b, std::max_element(s, s + n) - s};
-    }
-    if (problem.indicator) team.for_each(n, [=](int i) { w[i] = w[i] > 0 ? 1.0 : 0.0; });
+    if (problem.indicator) PlainTeam().for_each(n, [=](int i) { w[i] = w[i] > 0 ? 1.0 : 0.0; });
     return {};
   }
 

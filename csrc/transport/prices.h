@@ -8,9 +8,14 @@
 // level as blocks of the upper level would rather have the money and leave. (The price that leaves
 // the fewest blocks to assign leaves them all on one side; each of them then changes the price of a
 // whole group in a search over all of it, which takes ten times the work at xi = 0.01.)
+//
+// Where there are two levels and nobody would pay what another one wants, a price in between proves
+// that every block stays: with masks from cuts and xi = 0.8, seven samples of eight at 16x16, half
+// of them at 32x32.
 #pragma once
 
 #include <cmath>
+#include <cstring>
 
 #include "transport/blocks.h"
 
@@ -23,6 +28,8 @@ namespace puzzlemix {
 class NearestAcross {
  public:
   static constexpr int kReach = 7;
+  // Stands for no cell found. kFar + 2 * kReach^2 still fits a byte.
+  static constexpr uint8_t kFar = 128;
 
   PUZZLEMIX_HD NearestAcross(Arena& arena, int height, int width) : height_(height), width_(width) {
     const int64_t bytes = Planes(height, width, kReach).bytes();
@@ -30,35 +37,32 @@ class NearestAcross {
     rows_ = arena.take<uint8_t>(bytes);
   }
 
-  // Calls look(i, the squared distance of cell i) in the last of 3 + 2 * reach phases. upper: the
-  // class of each cell, 0 or 1. Cells more than `reach` rows or columns away are not found; without
-  // any nearer one the result is larger than 2 * kReach^2.
-  template <typename Team, typename Look>
-  PUZZLEMIX_HD void find(Team& team, const uint8_t* upper, int reach, Look look) const {
+  // Calls look(i, the squared distance of cell i) in the last of 3 + 2 * reach phases. upper(i):
+  // kFar for a cell of the upper class, 0 for one of the lower. Cells more than `reach` rows or
+  // columns away are not found; without any nearer one the result is larger than 2 * kReach^2.
+  template <typename Team, typename Upper, typename Look>
+  PUZZLEMIX_HD void find(Team& team, const Upper& upper, int reach, Look look) const {
     const Planes planes(height_, width_, reach);
     uint8_t *const marks = marks_, *const rows = rows_;
     team.for_each(planes.bytes(), [=](int t) { marks[t] = kFar; });
     team.for_each(planes.bytes(), [=](int t) { rows[t] = kFar; });
-    // The first plane is 0 at cells of class 0, the second at cells of class 1.
+    // The first plane is 0 at cells of the lower class, the second at those of the upper.
     const int width = width_, stride = planes.stride, plane = planes.size;
     uint8_t* const first = marks + planes.margin;
     team.for_each(height_, width, [=](int y, int x) {
-      const uint8_t side = upper[y * width + x];
-      first[y * stride + x] = side ? kFar : 0;
-      first[plane + y * stride + x] = side ? 0 : kFar;
+      const uint8_t mark = upper(y * width + x);
+      first[y * stride + x] = mark;
+      first[plane + y * stride + x] = mark ^ kFar;
     });
     spread(team, planes, marks, rows, reach, stride);
     spread(team, planes, rows, marks, reach, 1);
     team.for_each(height_, width, [=](int y, int x) {
-      const uint8_t to_lower = first[y * stride + x], to_upper = first[plane + y * stride + x];
-      look(y * width + x, upper[y * width + x] ? to_lower : to_upper);
+      const int to_lower = first[y * stride + x], to_upper = first[plane + y * stride + x];
+      look(y * width + x, to_lower + to_upper);  // one of them is 0
     });
   }
 
  private:
-  // Stands for no cell found. kFar + 2 * kReach^2 still fits a byte.
-  static constexpr uint8_t kFar = 128;
-
   // Two planes of bytes, with `reach` columns between rows and `reach` rows between, before and
   // after the planes, which hold kFar: so windows need no check for the border.
   struct Planes {
@@ -98,13 +102,13 @@ class Prices {
  public:
   PUZZLEMIX_HD Prices(Arena& arena, int height, int width)
       : across_(arena, height, width),
-        upper_(arena.take<uint8_t>(height * width)),
         bid_(arena.take<double>(height * width)),
         ask_(arena.take<double>(height * width)) {}
 
   // Sets `price` of every place, integers, and for every block `least`, a lower bound on price
   // minus worth over all places. p(w) is computed at levels of weight and linear between them.
-  // Returns false and sets nothing if all weights are equal: then every block stays.
+  // Returns false, with nothing set, if every block stays: where all weights are equal, and where
+  // there are two of them and no bid exceeds an ask.
   template <typename Team>
   PUZZLEMIX_HD bool set(Team& team, const Blocks& sample, double* price, double* least) const {
     const Blocks blocks = sample;
@@ -116,13 +120,19 @@ class Prices {
     // rounding of either.
     const double slack = each ? 0 : 2;
     double low = blocks.lightest(), level = 0;
-    team.for_each(n, [=](int i) {
-      price[i] = 0;
-      least[i] = -slack - blocks.worth_of(i, low);
-    });
     for (int k = 1; k < levels; ++k) {
-      const double high = each ? next_weight(team, blocks, low) : spaced_level(blocks, k);
-      const double rise = clearing_price(team, blocks, low, high);
+      const double high = k == levels - 1 ? blocks.heaviest()
+                          : each          ? next_weight(team, blocks, low)
+                                          : spaced_level(blocks, k);
+      const Market market = meet(team, blocks, low, high);
+      if (count == 2 && market.complete && !market.trades()) return false;
+      if (k == 1) {
+        team.for_each(n, [=](int i) {
+          price[i] = 0;
+          least[i] = -slack - blocks.worth_of(i, low);
+        });
+      }
+      const double rise = clearing_price(team, n, market);
       level += rise;
       raise(team, blocks, {low, high, rise, level - slack}, price, least);
       low = high;
@@ -158,52 +168,68 @@ class Prices {
   }
   PUZZLEMIX_HD static double spaced_level(const Blocks& blocks, int k) {
     const double lightest = blocks.lightest(), heaviest = blocks.heaviest();
-    return k == kLevels - 1 ? heaviest : lightest + (heaviest - lightest) * k / (kLevels - 1);
+    return lightest + (heaviest - lightest) * k / (kLevels - 1);
   }
 
-  // The price difference of two levels at which as many blocks of the lower half would pay it to
-  // move to the nearest place of the upper half as blocks of the upper half would take it and
-  // leave.
+  // What blocks of the lower half between two levels would pay to move to the nearest place of the
+  // upper half, and blocks of the upper half want for leaving to the nearest place of the lower.
+  struct Market {
+    PUZZLEMIX_HD bool trades() const { return most_bid > least_ask; }
+
+    double most_bid, least_ask;
+    bool complete;  // whether no bid or ask is off for a distance that wasn't found
+  };
+
   template <typename Team>
-  PUZZLEMIX_HD double clearing_price(Team& team, const Blocks& sample, double low,
-                                     double high) const {
+  PUZZLEMIX_HD Market meet(Team& team, const Blocks& sample, double low, double high) const {
     const Blocks blocks = sample;
     const int n = blocks.cells();
     double *const bid = bid_, *const ask = ask_;
-    uint8_t* const upper = upper_;
     const double *const w = blocks.weight(), move_cost = blocks.move_cost();
-    const double most_gain = team.reduce(
-        n, -kInfinity,
-        [=](int i) { return bid[i] = blocks.worth_of(i, high) - blocks.worth_of(i, low); }, Most());
-    team.for_each(n, [=](int i) { upper[i] = w[i] - low > high - w[i]; });
-    // No block gains enough to pay for a longer move.
-    const double affordable = sqrt(most_gain / move_cost);
+    team.for_each(n, [=](int i) {
+      const double gain = blocks.worth_of(i, high) - blocks.worth_of(i, low);
+      const bool upper = w[i] - low > high - w[i];
+      bid[i] = upper ? -kInfinity : gain;
+      ask[i] = upper ? gain : kInfinity;
+    });
+    const double most_gain = team.reduce(n, 0.0, [=](int i) { return bid[i]; }, Most());
+    const double least_gain = team.reduce(n, kInfinity, [=](int i) { return ask[i]; }, Least());
+    // What is left to pay for moves when one block moves by one already.
+    const Market nearest{most_gain - move_cost, least_gain + move_cost, true};
+    if (!nearest.trades()) return nearest;
+    const double affordable = sqrt((most_gain - nearest.least_ask) / move_cost);
     constexpr double kLimit = NearestAcross::kReach;
     const int reach = static_cast<int>(Most()(1.0, Least()(affordable, kLimit)));
-    // The bid is the most that a block of the lower half would pay, the ask is the least that a
-    // block of the upper half would leave for.
-    across_.find(team, upper, reach, [=](int i, uint8_t squared) {
-      const double gain = bid[i], moving = move_cost * squared, side = upper[i];
-      bid[i] = side > 0 ? -kInfinity : gain - moving;
-      ask[i] = side > 0 ? gain + moving : kInfinity;
+    // The sign of a bid, without a comparison, as these turn no doubles into bytes in vectors.
+    const auto upper = [=](int i) {
+      uint64_t bits;
+      memcpy(&bits, &bid[i], sizeof bits);
+      return static_cast<uint8_t>(bits >> 56 & NearestAcross::kFar);
+    };
+    across_.find(team, upper, reach, [=](int i, int squared) {
+      bid[i] -= move_cost * squared;
+      ask[i] += move_cost * squared;
     });
-    return clear(team, n);
+    return {
+        team.reduce(
+            n, -kInfinity, [=](int i) { return bid[i]; }, Most()),
+        team.reduce(n, kInfinity, [=](int i) { return ask[i]; }, Least()), affordable < kLimit + 1};
   }
 
   // The price at which the number of bids above it equals the number of asks below it: among the
   // bids and asks together, the one whose rank is the number of bids. Bids below all asks and asks
   // above all bids are left out.
   template <typename Team>
-  PUZZLEMIX_HD double clear(Team& team, int n) const {
+  PUZZLEMIX_HD double clearing_price(Team& team, int n, const Market& given) const {
+    const Market market = given;
+    if (!market.trades()) return Most()(market.most_bid, 0.0);
     double* const bid = bid_;
     const double* const ask = ask_;
-    const double most_bid = team.reduce(n, -kInfinity, [=](int i) { return bid[i]; }, Most());
-    const double least_ask = team.reduce(n, kInfinity, [=](int i) { return ask[i]; }, Least());
-    if (most_bid <= least_ask) return Most()(most_bid, 0.0);
-    const int bids = team.reduce(n, 0, [=](int i) { return bid[i] > least_ask ? 1 : 0; }, Sum());
+    const int bids =
+        team.reduce(n, 0, [=](int i) { return bid[i] > market.least_ask ? 1 : 0; }, Sum());
     team.for_each(n, [=](int i) {
-      const double asked = ask[i] < most_bid ? ask[i] : kInfinity;
-      bid[i] = bid[i] > least_ask ? bid[i] : asked;
+      const double asked = ask[i] < market.most_bid ? ask[i] : kInfinity;
+      bid[i] = bid[i] > market.least_ask ? bid[i] : asked;
     });
     return select_value(team, n, bids - 1, bid);
   }
@@ -224,7 +250,6 @@ class Prices {
   }
 
   NearestAcross across_;
-  uint8_t* upper_;  // by cell, whether its weight is nearer to the upper of two levels
   double *bid_, *ask_;
 };
 
