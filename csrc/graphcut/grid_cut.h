@@ -106,7 +106,9 @@ class Flow {
 
   void clear() {
     for (int axis = 0; axis < 2; ++axis) {
-      for_each_bit(moved[axis], [&](int edge) { values(axis)[edge] = 0; });
+      for (int w = 0; w < Words; ++w) {
+        if (moved[axis].word[w] != 0) std::fill_n(values(axis) + w * 64, 64, 0);
+      }
       moved[axis] = Bits<Words>::none();
     }
   }
