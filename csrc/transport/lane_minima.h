@@ -8,19 +8,22 @@
 
 namespace puzzlemix {
 
+// The least of kCount numbers, a power of two. It recurs, as compilers don't always unroll a loop.
+template <int kCount>
+inline double least_of(const double* values) {
+  if constexpr (kCount == 1) {
+    return values[0];
+  } else {
+    return least(least_of<kCount / 2>(values + kCount / 2), least_of<kCount / 2>(values));
+  }
+}
+
 // kCount partial minima of a row: lane l has that of the entries l, l + kCount, and so on. They are
 // found in one pass without a branch, and the lane that holds the row's minimum says which entries
 // to search for its index.
 template <int kCount>
 struct Lanes {
-  double minimum() const {
-    double rest[kCount];
-    for (int l = 0; l < kCount; ++l) rest[l] = least[l];
-    for (int half = kCount / 2; half > 0; half /= 2) {
-      for (int l = 0; l < half; ++l) rest[l] = rest[l + half] < rest[l] ? rest[l + half] : rest[l];
-    }
-    return rest[0];
-  }
+  double minimum() const { return least_of<kCount>(least); }
 
   // The index of an entry with this value: the first one of the first lane that has it.
   template <typename Value>
