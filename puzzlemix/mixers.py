@@ -16,6 +16,7 @@ from torch.utils.data import default_collate, get_worker_info
 
 from . import draws
 from .keywords import suggests_keywords
+from .ops.mix import mixing_dtype
 from .ops.puzzle import planned
 from .plan import Plan, expect_labels
 from .puzzle import puzzle_mix
@@ -320,7 +321,7 @@ class _Box(Mixer):
         (row, column), reach = centre.tolist(), math.sqrt(1 - lam) / 2
         top, bottom = _ends(row, reach, height)
         left, right = _ends(column, reach, width)
-        mask = torch.ones((height, width), dtype=_real(images), device=images.device)
+        mask = torch.ones((height, width), dtype=mixing_dtype(images), device=images.device)
         mask[top:bottom, left:right] = 0
         ratio = 1 - (bottom - top) * (right - left) / max(height * width, 1)
         return _numbers(ratio, images), mask.expand(images.shape[0], -1, -1)
@@ -341,7 +342,7 @@ class _Box(Mixer):
                 strict=True,
             )
         )
-        mask = (~(rows[:, :, None] & columns[:, None, :])).to(_real(images))
+        mask = (~(rows[:, :, None] & columns[:, None, :])).to(mixing_dtype(images))
         return _numbers(ratio, images), mask
 
 
@@ -559,16 +560,11 @@ def _with_transport(
     )
 
 
-def _real(images: Tensor) -> torch.dtype:
-    """The dtype of ratio and mask."""
-    return torch.float64 if images.dtype == torch.float64 else torch.float32
-
-
 def _numbers(value: float | Tensor, images: Tensor) -> Tensor:
     """A number or a tensor [N], as a tensor [N] on the images' device."""
     if isinstance(value, Tensor):
-        return value.to(images.device, _real(images), non_blocking=True)
-    return torch.full((images.shape[0],), value, dtype=_real(images), device=images.device)
+        return value.to(images.device, mixing_dtype(images), non_blocking=True)
+    return torch.full((images.shape[0],), value, dtype=mixing_dtype(images), device=images.device)
 
 
 def _ends(centre: float, reach: float, size: int) -> tuple[int, int]:

@@ -117,7 +117,10 @@ def dense(tensor: Tensor | None) -> Tensor | None:
 
 def dense_index(tensor: Tensor | None) -> Tensor | None:
     """Indices made contiguous int64, or None."""
-    return None if tensor is None else tensor.long().contiguous()
+    if tensor is None:
+        return None
+    # Asking first takes a tenth of the time of a conversion that changes nothing.
+    return (tensor if tensor.dtype is torch.int64 else tensor.long()).contiguous()
 
 
 # ---- Operators ----------------------------------------------------------------------------------
