@@ -137,7 +137,7 @@ class Mixer(nn.Module):
         expect_dtype("images", images, FLOATS)
         found = self._expect(images, saliency)
         if labels is not None:
-            expect_labels("labels", labels, self.num_classes, images.shape[0])
+            expect_labels("labels", labels, self.num_classes, images)
         rng = None
         if not self._is_traced():
             rng = self._rng()

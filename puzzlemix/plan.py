@@ -21,7 +21,14 @@ from torch import Tensor
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from .ops.mix import check_labels, mix_labels, mix_tensors
-from .validate.elementary import FLOATS, INTEGERS, expect_dtype, expect_tensor, reads_values
+from .validate.elementary import (
+    FLOATS,
+    INTEGERS,
+    expect_device,
+    expect_dtype,
+    expect_tensor,
+    reads_values,
+)
 
 __all__ = ["Plan", "expect_labels", "weights_of"]
 
@@ -104,8 +111,10 @@ class Plan:
             return self._as_batch().labels(y[None], batch)[0]
         self._expect_rows("y", y)
         whole = y if batch is None else batch
-        if self.index is not None and y.dim() == whole.dim() == 1 and _are_here(y):
-            return self._mixed_classes(y, whole, "y" if batch is None else "batch")
+        if self.index is not None:
+            expect_device("y", y, "ratio", self.ratio)
+            if y.dim() == whole.dim() == 1 and _are_here(y):
+                return self._mixed_classes(y, whole, "y" if batch is None else "batch")
         own = weights_of("y", y, self.num_classes)
         if self.index is None:
             return own.clone() if own is y else own
@@ -206,6 +215,7 @@ class Plan:
         """The mixed weights of class numbers on the CPU, in one pass."""
         count = _expect_layout("y", y, self.num_classes)
         if whole is not y:
+            expect_device(name, whole, "y", y)
             expect_labels(name, whole, self.num_classes)
         weights = torch.empty(y.shape[0], count, dtype=torch.float32, device="cpu")
         if mix_labels(y, whole, self.ratio, self.index, weights) is not None:
@@ -224,6 +234,7 @@ class Plan:
             )
         if batch.dtype != x.dtype:
             raise TypeError(f"batch: expected the dtype of {name}, {x.dtype}, got {batch.dtype}")
+        expect_device("batch", batch, name, x)
         return batch
 
     def _expect_partners(self, name: str, whole: Tensor | None) -> None:
@@ -240,6 +251,15 @@ class Plan:
             )
 
     def _expect_rows(self, name: str, x: Tensor) -> None:
+        if self.ratio.dim() != 1:
+            raise ValueError(f"ratio: expected shape [N], got {list(self.ratio.shape)}")
+        if self.index is not None:
+            if self.index.shape != self.ratio.shape:
+                raise ValueError(
+                    f"index: expected shape [N] with N = {len(self)}, as in ratio, "
+                    f"got {list(self.index.shape)}"
+                )
+            expect_device("index", self.index, "ratio", self.ratio)
         if x.dim() == 0 or x.shape[0] != self.ratio.shape[0]:
             raise ValueError(
                 f"{name}: expected {len(self)} rows, as many as the plan has samples, "
@@ -260,26 +280,32 @@ def weights_of(name: str, y: Tensor, num_classes: int | None) -> Tensor:
     return (y[:, None] == torch.arange(count, device=y.device)).to(torch.float32)
 
 
-def expect_labels(name: str, y: Tensor, num_classes: int | None, rows: int | None = None) -> int:
-    """Refuse labels that are neither class numbers [N] nor weights [N, K]; returns K.
+def expect_labels(
+    name: str, y: Tensor, num_classes: int | None, images: Tensor | None = None
+) -> int:
+    """Refuse labels that are neither class numbers [N] nor weights [N, K], or that are not those of
+    the images [N, ...]; returns K.
 
-    Class numbers are checked unless that would wait for a device. ``rows`` is N, the number of
-    images.
+    Class numbers are checked unless that would wait for a device.
     """
-    count = _expect_layout(name, y, num_classes, rows)
+    count = _expect_layout(name, y, num_classes, images)
     if y.dim() == 1:
         _expect_classes(name, y, count)
     return count
 
 
-def _expect_layout(name: str, y: Tensor, num_classes: int | None, rows: int | None = None) -> int:
+def _expect_layout(
+    name: str, y: Tensor, num_classes: int | None, images: Tensor | None = None
+) -> int:
     """Check all of labels but the values of class numbers; returns K."""
     expect_tensor(name, y)
-    if rows is not None and (y.dim() not in (1, 2) or y.shape[0] != rows):
-        raise ValueError(
-            f"{name}: expected shape [N] or [N, K] with N = {rows}, as in images, "
-            f"got {list(y.shape)}"
-        )
+    if images is not None:
+        if y.dim() not in (1, 2) or y.shape[0] != images.shape[0]:
+            raise ValueError(
+                f"{name}: expected shape [N] or [N, K] with N = {images.shape[0]}, as in images, "
+                f"got {list(y.shape)}"
+            )
+        expect_device(name, y, "images", images)
     if y.dim() == 2:
         return _expect_weights(name, y, num_classes)
     if y.dim() != 1 or y.dtype not in INTEGERS:

@@ -204,4 +204,4 @@ def _expect_batch(images: Tensor, labels: Tensor, mixer: Mixer) -> None:
     expect_dtype("images", images, FLOATS)
     if images.dim() == 0:
         raise ValueError("images: expected shape [N, ...], got []")
-    expect_labels("labels", labels, mixer.num_classes, len(images))
+    expect_labels("labels", labels, mixer.num_classes, images)
