@@ -1,6 +1,6 @@
 // Dispatch of an operator: to the CPU, to a CUDA stream, or, for tests, to a team of the host.
 //
-// Python sees an operator as a submodule with a function for each. All of them take the same
+// Python sees an operator as a submodule with a function for each of these. All take the same
 // tensors and options, in one order or by name; `make` turns these into a Call, a type with
 //
 // - Status run(int threads) const: solves on the CPU;

@@ -260,7 +260,7 @@ class Mixer(nn.Module):
     def _draw_more(self, lam: float | Tensor, rng: Rng, choices: int) -> Any:
         return None
 
-    def _draw_all(self, count: int, choices: int) -> draws.Three:
+    def _draw_all(self, count: int, choices: int) -> draws.Draws:
         """The draws of a batch in compiled code; lambda is 1 for one that isn't to be mixed."""
         index, lams, more = self._draw_like(count)
         rng = self._rng()
@@ -271,7 +271,7 @@ class Mixer(nn.Module):
         index = index if partners is None else partners
         return index, lams, more if others is None else others.view_as(more)
 
-    def _draw_like(self, count: int) -> draws.Three:
+    def _draw_like(self, count: int) -> draws.Draws:
         """Tensors like those of `_draw_all`, with anything in them."""
         index = torch.empty(count, dtype=torch.int64, device="cpu")
         lams = torch.empty(count if self.per_sample else 1, dtype=torch.float64, device="cpu")
