@@ -45,7 +45,7 @@ masked_transport: _Operator
 puzzle_plan: _Operator
 mix: _Kernel
 
-def check_labels(labels: Tensor, classes: int, /) -> _Fault | None: ...
+def are_classes(labels: Tensor, classes: int, /) -> bool: ...
 def mix_labels(
     *,
     labels: Tensor,
@@ -53,4 +53,4 @@ def mix_labels(
     ratio: Tensor | None,
     partner: Tensor | None,
     out: Tensor,
-) -> _Fault | None: ...
+) -> bool: ...

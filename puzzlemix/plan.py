@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from .ops.mix import check_labels, mix_labels, mix_tensors
+from .ops.mix import are_classes, mix_labels, mix_tensors
 from .validate.elementary import (
     FLOATS,
     INTEGERS,
@@ -218,7 +218,7 @@ class Plan:
             expect_device(name, whole, "y", y)
             expect_labels(name, whole, self.num_classes)
         weights = torch.empty(y.shape[0], count, dtype=torch.float32, device="cpu")
-        if mix_labels(y, whole, self.ratio, self.index, weights) is not None:
+        if not mix_labels(y, whole, self.ratio, self.index, weights):
             _expect_classes("y", y, count)
             self._expect_partners(name, whole)
         return weights
@@ -322,7 +322,7 @@ def _expect_layout(
 def _expect_classes(name: str, y: Tensor, num_classes: int) -> None:
     """Check class numbers, unless that would wait for a device."""
     if _are_here(y):
-        wrong = check_labels(y, num_classes) is not None
+        wrong = not are_classes(y, num_classes)
     else:
         wrong = reads_values(y) and bool(((y < 0) | (y >= num_classes)).any())
     if wrong:

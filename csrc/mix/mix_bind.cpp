@@ -61,18 +61,18 @@ void bind_mix(py::module_& module) {
   };
   bind(arg("x1"), arg("x2"), arg("channels_last"), arg("mask"), arg("source1"), arg("source2"),
        arg("partner"), arg("trusted"), arg("out"));
-  module.def("check_labels", [](const Tensor& labels, int64_t classes) {
-    return outcome(check_labels(labels.data<const int64_t>(), labels.sizes<1>()[0], classes));
+  module.def("are_classes", [](const Tensor& labels, int64_t classes) {
+    return are_classes(labels.data<const int64_t>(), labels.sizes<1>()[0], classes);
   });
   module.def(
       "mix_labels",
       [](const Tensor& labels, const Tensor& others, const Tensor& ratio, const Tensor& partner,
          const Tensor& out) {
         const auto [batch, classes] = out.sizes<2>();
-        return outcome(
-            mix_labels({labels.data<const int64_t>(), others.data<const int64_t>(),
-                        ratio.data<const float>(), partner.data<const int64_t>(), out.data<float>(),
-                        batch, others.is_none() ? 0 : others.sizes<1>()[0], classes}));
+        return mix_labels({labels.data<const int64_t>(), others.data<const int64_t>(),
+                           ratio.data<const float>(), partner.data<const int64_t>(),
+                           out.data<float>(), batch, others.is_none() ? 0 : others.sizes<1>()[0],
+                           classes});
       },
       py::kw_only(), arg("labels"), arg("others"), arg("ratio"), arg("partner"), arg("out"));
 }

@@ -10,10 +10,9 @@ from torch.autograd import forward_ad
 
 from ..arrays import accepts_numpy
 from ..validate import contracts
-from ..validate.values import Fault
 from .border import _core, call, dense_index, register, register_gradient, solve
 
-__all__ = ["check_labels", "mix", "mix_labels", "mix_tensors", "mixed", "mixing_dtype"]
+__all__ = ["are_classes", "mix", "mix_labels", "mix_tensors", "mixed", "mixing_dtype"]
 
 
 @accepts_numpy
@@ -258,10 +257,9 @@ _differentiable_mix = register_gradient("mix", _save_mix, _backward_mix, _tangen
 # ---- Labels -------------------------------------------------------------------------------------
 
 
-def check_labels(labels: Tensor, classes: int) -> Fault | None:
-    """Check class numbers on the CPU."""
-    fault: Fault | None = _core.check_labels(labels.long().contiguous(), classes)
-    return fault
+def are_classes(labels: Tensor, classes: int) -> bool:
+    """Whether class numbers on the CPU are all in range."""
+    return _core.are_classes(labels.long().contiguous(), classes)
 
 
 def mix_labels(
@@ -270,13 +268,15 @@ def mix_labels(
     ratio: Tensor | None,
     partner: Tensor | None,
     out: Tensor,
-) -> Fault | None:
-    """Mix class numbers into weights [N, K] float32, on the CPU; see csrc/mix/labels.h."""
-    fault: Fault | None = _core.mix_labels(
+) -> bool:
+    """Mix class numbers into weights [N, K] float32, on the CPU; see csrc/mix/labels.h.
+
+    False if a class or a partner is out of range; ``out`` then holds anything.
+    """
+    return _core.mix_labels(
         labels=labels.long().contiguous(),
         others=dense_index(others),
         ratio=None if ratio is None else ratio.float().contiguous(),
         partner=dense_index(partner),
         out=out,
     )
-    return fault
