@@ -24,6 +24,7 @@ from .results import PuzzlePlan
 from .validate.elementary import (
     FLOATS,
     Grid,
+    expect_device,
     expect_dtype,
     expect_integer,
     expect_number,
@@ -137,7 +138,8 @@ class Mixer(nn.Module):
         expect_dtype("images", images, FLOATS)
         found = self._expect(images, saliency)
         if labels is not None:
-            expect_labels("labels", labels, self.num_classes, images)
+            expect_labels("labels", labels, self.num_classes, images.shape[0])
+            expect_device("labels", labels, "images", images)
         rng = None
         if not self._is_traced():
             rng = self._rng()

@@ -280,32 +280,26 @@ def weights_of(name: str, y: Tensor, num_classes: int | None) -> Tensor:
     return (y[:, None] == torch.arange(count, device=y.device)).to(torch.float32)
 
 
-def expect_labels(
-    name: str, y: Tensor, num_classes: int | None, images: Tensor | None = None
-) -> int:
-    """Refuse labels that are neither class numbers [N] nor weights [N, K], or that are not those of
-    the images [N, ...]; returns K.
+def expect_labels(name: str, y: Tensor, num_classes: int | None, rows: int | None = None) -> int:
+    """Refuse labels that are neither class numbers [N] nor weights [N, K]; returns K.
 
-    Class numbers are checked unless that would wait for a device.
+    Class numbers are checked unless that would wait for a device. ``rows`` is N, the number of
+    images.
     """
-    count = _expect_layout(name, y, num_classes, images)
+    count = _expect_layout(name, y, num_classes, rows)
     if y.dim() == 1:
         _expect_classes(name, y, count)
     return count
 
 
-def _expect_layout(
-    name: str, y: Tensor, num_classes: int | None, images: Tensor | None = None
-) -> int:
+def _expect_layout(name: str, y: Tensor, num_classes: int | None, rows: int | None = None) -> int:
     """Check all of labels but the values of class numbers; returns K."""
     expect_tensor(name, y)
-    if images is not None:
-        if y.dim() not in (1, 2) or y.shape[0] != images.shape[0]:
-            raise ValueError(
-                f"{name}: expected shape [N] or [N, K] with N = {images.shape[0]}, as in images, "
-                f"got {list(y.shape)}"
-            )
-        expect_device(name, y, "images", images)
+    if rows is not None and (y.dim() not in (1, 2) or y.shape[0] != rows):
+        raise ValueError(
+            f"{name}: expected shape [N] or [N, K] with N = {rows}, as in images, "
+            f"got {list(y.shape)}"
+        )
     if y.dim() == 2:
         return _expect_weights(name, y, num_classes)
     if y.dim() != 1 or y.dtype not in INTEGERS:

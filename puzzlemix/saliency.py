@@ -96,7 +96,7 @@ def gradient_saliency(
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
     # The number of classes is known only when the model has run.
-    expect_labels("labels", labels, labels.shape[1] if labels.dim() == 2 else _ANY, images)
+    expect_labels("labels", labels, labels.shape[1] if labels.dim() == 2 else _ANY, len(images))
     expect_integer("downscale", downscale, least=1)
     if images.shape[2] % downscale or images.shape[3] % downscale:
         raise ValueError(
