@@ -1,8 +1,10 @@
-// The binding files, one for each noun. Python passes addresses and sizes, which puzzlemix/ops has
-// checked.
+// The binding files, one for each noun. Python passes tensors, which puzzlemix/ops has checked and
+// made dense.
 #pragma once
 
 #include <pybind11/pybind11.h>
+
+#include <array>
 
 #include "tensor.h"
 
@@ -14,16 +16,35 @@ void bind_puzzle(pybind11::module_& module);
 void bind_mix(pybind11::module_& module);
 void bind_device(pybind11::module_& module);
 void bind_interruption(pybind11::module_& module);
+void bind_tensor(pybind11::module_& module);
 
-// A pointer from an address, which arrives as an integer; 0 is allowed for a tensor without
-// elements.
-template <typename T>
-T* pointer(uintptr_t address) {
-  return reinterpret_cast<T*>(address);
-}
+// A tensor of PyTorch, dense and row-major unless its operator says otherwise, or None. It is asked
+// for what it holds like any object of Python, so that nothing of PyTorch is linked.
+class Tensor : public pybind11::object {
+ public:
+  PYBIND11_OBJECT_DEFAULT(Tensor, object, can_be_tensor)
 
-inline Array array(uintptr_t address, int dtype) {
-  return {pointer<const void>(address), static_cast<Dtype>(dtype)};
-}
+  // Its memory; null for None and for a tensor without elements.
+  template <typename T>
+  T* data() const {
+    return static_cast<T*>(address());
+  }
+  // None gets the first type.
+  Dtype dtype() const;
+  Array array() const { return {address(), dtype()}; }
+
+  template <size_t rank>
+  std::array<int64_t, rank> sizes() const {
+    std::array<int64_t, rank> sizes;
+    read_sizes(sizes.data(), rank);
+    return sizes;
+  }
+
+ private:
+  static bool can_be_tensor(PyObject*) { return true; }
+
+  void* address() const;
+  void read_sizes(int64_t* sizes, size_t rank) const;
+};
 
 }  // namespace puzzlemix

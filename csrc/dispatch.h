@@ -1,7 +1,7 @@
 // Dispatch of an operator: to the CPU, to a CUDA stream, or, for tests, to a team of the host.
 //
-// Python sees an operator as a submodule with a function for each. All of them take the fields of
-// the problem by name; `make` turns these into a Call, a type with
+// Python sees an operator as a submodule with a function for each of these. All take the same
+// tensors and options, in one order or by name; `make` turns these into a Call, a type with
 //
 // - Status run(int threads) const: solves on the CPU;
 // - Status on_device(use) const: calls use(Chosen<Algorithm>(), problem) with the device algorithm
@@ -46,8 +46,7 @@ inline pybind11::object outcome(const Status& status) {
                               status.entry);
 }
 
-// The bytes of scratch memory on the device. They depend on sizes, options and types, not on
-// values.
+// The bytes of scratch memory on the device.
 template <typename Call>
 int64_t device_bytes(const Call& call) {
   int64_t bytes = 0;
@@ -94,21 +93,22 @@ void bind_cpu(pybind11::module_& entries, Call (*make)(Fields...), const Names&.
   entries.attr("fields") = pybind11::make_tuple(names.name...);
 }
 
+// `allocate` takes a number of bytes and returns a tensor: scratch memory for this stream.
+#ifdef PUZZLEMIX_HAS_CUDA
 template <typename Call, typename... Fields, typename... Names>
 void bind_cuda(pybind11::module_& entries, Call (*make)(Fields...), const Names&... names) {
   entries.def(
-      "scratch_bytes", [make](Fields... fields) { return device_bytes(make(fields...)); },
-      names...);
-#ifdef PUZZLEMIX_HAS_CUDA
-  entries.def(
       "enqueue",
-      [make](uintptr_t stream, uintptr_t scratch, Fields... fields) {
+      [make](uintptr_t stream, const pybind11::function& allocate, Fields... fields) {
         const Call call = make(fields...);
+        const int64_t bytes = device_bytes(call);
+        const Tensor scratch = bytes > 0 ? allocate(bytes) : pybind11::none();
+        char* const memory = scratch.data<char>();
         Status status;
         int code = 0;
         {
           const pybind11::gil_scoped_release release;
-          status = enqueue(call, pointer<char>(scratch), pointer<void>(stream), code);
+          status = enqueue(call, memory, reinterpret_cast<void*>(stream), code);
         }
         if (code != 0) {
           throw std::runtime_error("puzzlemix: CUDA error " + std::to_string(code) + ", " +
@@ -116,11 +116,14 @@ void bind_cuda(pybind11::module_& entries, Call (*make)(Fields...), const Names&
         }
         return outcome(status);
       },
-      pybind11::arg("stream"), pybind11::arg("scratch"), names...);
-#endif
+      pybind11::arg("stream"), pybind11::arg("allocate"), names...);
 }
+#else
+template <typename Call, typename... Fields, typename... Names>
+void bind_cuda(pybind11::module_&, Call (*)(Fields...), const Names&...) {}
+#endif
 
-// The function for tests. Returns the outcome and the numbers of phases, shuffles and votes.
+// The functions for tests. A run returns the outcome and the numbers of phases, shuffles and votes.
 template <typename Call, typename... Fields, typename... Names>
 void bind_team(pybind11::module_& entries, Call (*make)(Fields...), const Names&... names) {
   entries.def(
@@ -136,6 +139,9 @@ void bind_team(pybind11::module_& entries, Call (*make)(Fields...), const Names&
         return pybind11::make_tuple(outcome(status), waits.phases, waits.shuffles, waits.votes);
       },
       pybind11::arg("seed"), names...);
+  entries.def(
+      "scratch_bytes", [make](Fields... fields) { return device_bytes(make(fields...)); },
+      names...);
 }
 
 template <typename Call, typename... Fields, typename... Names>

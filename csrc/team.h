@@ -20,9 +20,8 @@
 //                              enough to vectorise on the CPU, one on the device.
 //   for_each(n, f)             f(i) for 0 <= i < n.
 //   for_each(rows, columns, f) f(y, x) for all y < rows, x < columns.
-//   mask(n, words, f)          sets bit i of `words` to f(i): n bits in 32-bit words, the rest of
-//   the
-//                              last word 0. Returns whether a bit is set.
+//   mask(n, words, f)          sets bit i of `words` to f(i): n bits in 32-bit words, what is left
+//                              of the last word 0. Returns whether a bit is set.
 //   any(n, f)                  whether f(i) is true for some i.
 //   reduce(n, none, f, op)     all f(i) combined by op, which commutes and associates; `none` if
 //                              n = 0.

@@ -1,4 +1,7 @@
+from collections.abc import Callable
 from typing import Any
+
+from torch import Tensor
 
 cuda_toolkit: str
 cuda_architectures: str
@@ -8,11 +11,10 @@ def cuda_devices() -> tuple[int, str]: ...
 _Fault = tuple[int, int, int, int]  # fault, argument, sample, entry: see csrc/status.h
 
 class _Kernel:
-    """The entries of an operator: a submodule, whose functions take the problem's fields by name or
-    in the order of ``fields``.
+    """The entries of an operator: a submodule, whose functions take its arguments by name or in the
+    order of ``fields``.
 
-    csrc/*/*_bind.cpp has the names, csrc/*/*.h the contracts. Addresses are those of dense layouts,
-    0 where there is no tensor; csrc/tensor.h numbers the dtypes.
+    csrc/*/*_bind.cpp has the names, csrc/*/*.h the contracts. Tensors are dense, or None.
     """
 
     fields: tuple[str, ...]
@@ -20,15 +22,19 @@ class _Kernel:
     @staticmethod
     def run(threads: int, *problem: Any, **named: Any) -> _Fault | None: ...
     @staticmethod
-    def scratch_bytes(**problem: Any) -> int: ...
-    @staticmethod
-    def enqueue(stream: int, scratch: int, *problem: Any, **named: Any) -> _Fault | None:
-        """In builds with CUDA."""
+    def enqueue(
+        stream: int, allocate: Callable[[int], Tensor], *problem: Any, **named: Any
+    ) -> _Fault | None:
+        """In builds with CUDA. ``allocate`` returns a tensor of so many bytes."""
 
 class _Operator(_Kernel):
     @staticmethod
     def run_on_team(seed: int, **problem: Any) -> tuple[_Fault | None, int, int, int]:
         """For tests: what the device algorithm refuses, and the number of its phases."""
+
+    @staticmethod
+    def scratch_bytes(**problem: Any) -> int:
+        """For tests: the memory that the device algorithm needs."""
 
 grid_min_cut: _Operator
 alpha_beta_swap: _Operator
@@ -39,15 +45,12 @@ masked_transport: _Operator
 puzzle_plan: _Operator
 mix: _Kernel
 
-def check_labels(labels: int, batch: int, classes: int, /) -> _Fault | None: ...
+def are_classes(labels: Tensor, classes: int, /) -> bool: ...
 def mix_labels(
     *,
-    labels: int,
-    others: int,
-    ratio: int,
-    partner: int,
-    out: int,
-    batch: int,
-    count: int,
-    classes: int,
-) -> _Fault | None: ...
+    labels: Tensor,
+    others: Tensor | None,
+    ratio: Tensor | None,
+    partner: Tensor | None,
+    out: Tensor,
+) -> bool: ...

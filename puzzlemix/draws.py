@@ -16,9 +16,9 @@ from torch import Tensor
 
 from .ops.border import OPERATORS, library
 
-__all__ = ["Three", "beta", "beta_number", "by_operator", "key_of", "uniform"]
+__all__ = ["Draws", "beta", "beta_number", "by_operator", "key_of", "uniform"]
 
-Three = tuple[Tensor, Tensor, Tensor]
+Draws = tuple[Tensor, Tensor, Tensor]
 """Partners, lambda, and what else a mixer draws."""
 
 
@@ -64,7 +64,7 @@ def key_of(mixer: Any) -> int:
     return key
 
 
-def by_operator(key: int, count: int, choices: int) -> Three:
+def by_operator(key: int, count: int, choices: int) -> Draws:
     """What the mixer draws for a batch, lambda as [count]; compiled code draws anew at each run."""
     partners, lam, more = OPERATORS.draw.default(_turn, key, count, choices)
     return partners, lam.expand(count), more
@@ -76,13 +76,13 @@ _turn = torch.zeros(1, device="cpu")
 """Each draw declares to compilers that it writes this: so they keep draws in order and apart."""
 
 
-def _draw(turn: Tensor, key: int, count: int, choices: int) -> Three:
-    drawn: Three = _mixers[key]._draw_all(count, choices)
+def _draw(turn: Tensor, key: int, count: int, choices: int) -> Draws:
+    drawn: Draws = _mixers[key]._draw_all(count, choices)
     return drawn
 
 
-def _draw_like(turn: Tensor, key: int, count: int, choices: int) -> Three:
-    drawn: Three = _mixers[key]._draw_like(count)
+def _draw_like(turn: Tensor, key: int, count: int, choices: int) -> Draws:
+    drawn: Draws = _mixers[key]._draw_like(count)
     return drawn
 
 

@@ -16,6 +16,7 @@ from torch.utils.data import default_collate, get_worker_info
 
 from . import draws
 from .keywords import suggests_keywords
+from .ops.mix import mixing_dtype
 from .ops.puzzle import planned
 from .plan import Plan, expect_labels
 from .puzzle import puzzle_mix
@@ -23,6 +24,7 @@ from .results import PuzzlePlan
 from .validate.elementary import (
     FLOATS,
     Grid,
+    expect_device,
     expect_dtype,
     expect_integer,
     expect_number,
@@ -137,6 +139,7 @@ class Mixer(nn.Module):
         found = self._expect(images, saliency)
         if labels is not None:
             expect_labels("labels", labels, self.num_classes, images.shape[0])
+            expect_device("labels", labels, "images", images)
         rng = None
         if not self._is_traced():
             rng = self._rng()
@@ -259,7 +262,7 @@ class Mixer(nn.Module):
     def _draw_more(self, lam: float | Tensor, rng: Rng, choices: int) -> Any:
         return None
 
-    def _draw_all(self, count: int, choices: int) -> draws.Three:
+    def _draw_all(self, count: int, choices: int) -> draws.Draws:
         """The draws of a batch in compiled code; lambda is 1 for one that isn't to be mixed."""
         index, lams, more = self._draw_like(count)
         rng = self._rng()
@@ -270,7 +273,7 @@ class Mixer(nn.Module):
         index = index if partners is None else partners
         return index, lams, more if others is None else others.view_as(more)
 
-    def _draw_like(self, count: int) -> draws.Three:
+    def _draw_like(self, count: int) -> draws.Draws:
         """Tensors like those of `_draw_all`, with anything in them."""
         index = torch.empty(count, dtype=torch.int64, device="cpu")
         lams = torch.empty(count if self.per_sample else 1, dtype=torch.float64, device="cpu")
@@ -320,7 +323,7 @@ class _Box(Mixer):
         (row, column), reach = centre.tolist(), math.sqrt(1 - lam) / 2
         top, bottom = _ends(row, reach, height)
         left, right = _ends(column, reach, width)
-        mask = torch.ones((height, width), dtype=_real(images), device=images.device)
+        mask = torch.ones((height, width), dtype=mixing_dtype(images), device=images.device)
         mask[top:bottom, left:right] = 0
         ratio = 1 - (bottom - top) * (right - left) / max(height * width, 1)
         return _numbers(ratio, images), mask.expand(images.shape[0], -1, -1)
@@ -341,7 +344,7 @@ class _Box(Mixer):
                 strict=True,
             )
         )
-        mask = (~(rows[:, :, None] & columns[:, None, :])).to(_real(images))
+        mask = (~(rows[:, :, None] & columns[:, None, :])).to(mixing_dtype(images))
         return _numbers(ratio, images), mask
 
 
@@ -559,16 +562,11 @@ def _with_transport(
     )
 
 
-def _real(images: Tensor) -> torch.dtype:
-    """The dtype of ratio and mask."""
-    return torch.float64 if images.dtype == torch.float64 else torch.float32
-
-
 def _numbers(value: float | Tensor, images: Tensor) -> Tensor:
     """A number or a tensor [N], as a tensor [N] on the images' device."""
     if isinstance(value, Tensor):
-        return value.to(images.device, _real(images), non_blocking=True)
-    return torch.full((images.shape[0],), value, dtype=_real(images), device=images.device)
+        return value.to(images.device, mixing_dtype(images), non_blocking=True)
+    return torch.full((images.shape[0],), value, dtype=mixing_dtype(images), device=images.device)
 
 
 def _ends(centre: float, reach: float, size: int) -> tuple[int, int]:

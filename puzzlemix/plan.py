@@ -20,8 +20,15 @@ import torch
 from torch import Tensor
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from .ops.mix import check_labels, mix_labels, mix_tensors
-from .validate.elementary import FLOATS, INTEGERS, expect_dtype, expect_tensor, reads_values
+from .ops.mix import are_classes, mix_labels, mix_tensors
+from .validate.elementary import (
+    FLOATS,
+    INTEGERS,
+    expect_device,
+    expect_dtype,
+    expect_tensor,
+    reads_values,
+)
 
 __all__ = ["Plan", "expect_labels", "weights_of"]
 
@@ -104,8 +111,10 @@ class Plan:
             return self._as_batch().labels(y[None], batch)[0]
         self._expect_rows("y", y)
         whole = y if batch is None else batch
-        if self.index is not None and y.dim() == whole.dim() == 1 and _are_here(y):
-            return self._mixed_classes(y, whole, "y" if batch is None else "batch")
+        if self.index is not None:
+            expect_device("y", y, "ratio", self.ratio)
+            if y.dim() == whole.dim() == 1 and _are_here(y):
+                return self._mixed_classes(y, whole, "y" if batch is None else "batch")
         own = weights_of("y", y, self.num_classes)
         if self.index is None:
             return own.clone() if own is y else own
@@ -206,9 +215,10 @@ class Plan:
         """The mixed weights of class numbers on the CPU, in one pass."""
         count = _expect_layout("y", y, self.num_classes)
         if whole is not y:
+            expect_device(name, whole, "y", y)
             expect_labels(name, whole, self.num_classes)
         weights = torch.empty(y.shape[0], count, dtype=torch.float32, device="cpu")
-        if mix_labels(y, whole, self.ratio, self.index, weights) is not None:
+        if not mix_labels(y, whole, self.ratio, self.index, weights):
             _expect_classes("y", y, count)
             self._expect_partners(name, whole)
         return weights
@@ -224,6 +234,7 @@ class Plan:
             )
         if batch.dtype != x.dtype:
             raise TypeError(f"batch: expected the dtype of {name}, {x.dtype}, got {batch.dtype}")
+        expect_device("batch", batch, name, x)
         return batch
 
     def _expect_partners(self, name: str, whole: Tensor | None) -> None:
@@ -240,6 +251,15 @@ class Plan:
             )
 
     def _expect_rows(self, name: str, x: Tensor) -> None:
+        if self.ratio.dim() != 1:
+            raise ValueError(f"ratio: expected shape [N], got {list(self.ratio.shape)}")
+        if self.index is not None:
+            if self.index.shape != self.ratio.shape:
+                raise ValueError(
+                    f"index: expected shape [N] with N = {len(self)}, as in ratio, "
+                    f"got {list(self.index.shape)}"
+                )
+            expect_device("index", self.index, "ratio", self.ratio)
         if x.dim() == 0 or x.shape[0] != self.ratio.shape[0]:
             raise ValueError(
                 f"{name}: expected {len(self)} rows, as many as the plan has samples, "
@@ -296,7 +316,7 @@ def _expect_layout(name: str, y: Tensor, num_classes: int | None, rows: int | No
 def _expect_classes(name: str, y: Tensor, num_classes: int) -> None:
     """Check class numbers, unless that would wait for a device."""
     if _are_here(y):
-        wrong = check_labels(y, num_classes) is not None
+        wrong = not are_classes(y, num_classes)
     else:
         wrong = reads_values(y) and bool(((y < 0) | (y >= num_classes)).any())
     if wrong:

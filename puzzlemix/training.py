@@ -19,7 +19,7 @@ from torch.amp import GradScaler
 from .mixers import Mixer, PuzzleMix
 from .plan import expect_labels, weights_of
 from .saliency import FirstPass, Loss, first_pass, loss_of, magnitude, real
-from .validate.elementary import FLOATS, expect_dtype, expect_number, expect_tensor
+from .validate.elementary import FLOATS, expect_device, expect_dtype, expect_number, expect_tensor
 from .validate.puzzle import expect_images, per_channel
 
 __all__ = ["puzzle_mix_backward"]
@@ -205,3 +205,4 @@ def _expect_batch(images: Tensor, labels: Tensor, mixer: Mixer) -> None:
     if images.dim() == 0:
         raise ValueError("images: expected shape [N, ...], got []")
     expect_labels("labels", labels, mixer.num_classes, len(images))
+    expect_device("labels", labels, "images", images)

@@ -175,7 +175,7 @@ def kinds_and_shapes() -> list[Bad]:
             text,
         )
     for name in ("x1", "x2"):
-        refuse("puzzle_plan", name, lambda x: x.long(), TypeError, "expected .*dtype")
+        refuse("puzzle_plan", name, lambda x: x.long(), TypeError, "expected .*got int64")
         text = r"expected .*shape \[., C, Y, X\].*, got \[3, 6, 8\]"
         refuse("puzzle_plan", name, lambda x: x[0], ValueError, text)
     text = r"expected shape \[N, C, Y, X\] = \[2, 3, 6, 8\], got \[2, 1, 6, 8\]"

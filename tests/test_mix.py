@@ -476,6 +476,18 @@ def test_channels_last_is_kept(channels, dtype):
             assert grad.stride() == parts[0].stride()
 
 
+@pytest.mark.parametrize("size", [(0, 6), (6, 0), (0, 0)])
+@pytest.mark.parametrize("channels", [0, 2])
+def test_images_without_pixels(size, channels):
+    x, mask = torch.rand(3, channels, *size, requires_grad=True), torch.rand(3, 2, 3)
+    source = torch.arange(6).view(1, 2, 3).expand(3, -1, -1)
+    for mixed in (puzzlemix.mix(x, None, mask), puzzlemix.mix(x, x, mask, source, source)):
+        assert mixed.shape == x.shape
+        mixed.sum().backward()
+    with pytest.raises(ValueError, match="mask: expected finite values"):
+        puzzlemix.mix(x, None, mask.log() * 0 - math.inf)
+
+
 def test_one_mask_for_all():
     """With strides of 0 all samples have one mask in memory."""
     problem = problems.mix(batch=5)

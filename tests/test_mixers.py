@@ -643,6 +643,11 @@ def test_saliency_from_the_callable_is_checked() -> None:
             r"labels: .* with K = num_classes = 10, got shape \[6, 1\]",
         ),
         (torch.rand(6, 9), ValueError, r"labels: .* K = num_classes = 10, got shape \[6, 9\]"),
+        (
+            torch.zeros(6, dtype=torch.int64, device="meta"),
+            ValueError,
+            r"labels: expected device cpu \(that of images\), got meta",
+        ),
     ],
 )
 def test_bad_labels_are_refused_before_any_draw(

@@ -2,6 +2,7 @@
 
 import inspect
 import multiprocessing
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import puzzlemix
-from puzzlemix import reference
+from puzzlemix import _core, reference
 from puzzlemix.ops.border import missing_cuda
 from puzzlemix.validate.elementary import debugging
 
@@ -236,3 +237,45 @@ def test_a_bad_sample_among_many_threads(threads):
     threads(3)
     with pytest.raises(ValueError, match=r"unary: expected finite values, got nan at \[217, 3"):
         puzzlemix.alpha_beta_swap(*problem)
+
+
+# ---- The border to C++ --------------------------------------------------------------------------
+
+
+class NoTensor:
+    """Something that answers like a tensor, but for one answer."""
+
+    dtype = torch.float32
+    shape: tuple[object, ...] = (2, 3, 4)
+
+    def data_ptr(self):
+        return "address"
+
+
+class NoShape(NoTensor):
+    shape = (2, 3, "four")
+
+
+class NoMemory(NoTensor):
+    def data_ptr(self):
+        raise MemoryError("gone")
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "message"),
+    [
+        (torch.rand(2, 12), ValueError, "another rank"),
+        (torch.zeros(2, 3, 4, dtype=torch.bool), ValueError, "a type that no solver takes"),
+        (None, AttributeError, "shape"),
+        (NoTensor(), TypeError, "int"),
+        (NoShape(), TypeError, "int"),
+        (NoMemory(), MemoryError, "gone"),
+    ],
+)
+def test_what_is_no_tensor_is_an_error_at_the_border(source, error, message):
+    costs = good("grid_min_cut").values()
+    out = torch.empty(2, 3, 4, dtype=torch.bool), torch.empty(2, dtype=torch.float64)
+    counts = [sys.getrefcount(part) for part in (source, *costs, *out)]
+    with pytest.raises(error, match=message):
+        _core.grid_min_cut.run(1, source, *list(costs)[1:], *out)
+    assert [sys.getrefcount(part) for part in (source, *costs, *out)] == counts

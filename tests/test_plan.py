@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -414,6 +415,37 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
         lambda p: make_plan(classes=None).labels(torch.tensor([[0], [1], [2], [0], [1]])),
         ValueError,
         r"y: expected weights \[N, K\] without num_classes, got integers \[5, 1\]",
+    ),
+    (lambda p: p.to("meta").labels(torch.zeros(5).long()), ValueError, "y: expected device meta"),
+    (
+        lambda p: p.labels(torch.zeros(5).long(), torch.zeros(5, device="meta").long()),
+        ValueError,
+        r"batch: expected device cpu \(that of y\), got meta",
+    ),
+    (
+        lambda p: p.labels(torch.rand(5, 10), torch.rand(5, 10, device="meta")),
+        ValueError,
+        r"batch: expected device cpu \(that of y\), got meta",
+    ),
+    (
+        lambda p: p.images(x_of(5, 3, 8, 8), x_of(5, 3, 8, 8).to("meta")),
+        ValueError,
+        r"batch: expected device cpu \(that of x\), got meta",
+    ),
+    (
+        lambda p: replace(p, index=p.index.to("meta")).labels(torch.zeros(5).long()),
+        ValueError,
+        r"index: expected device cpu \(that of ratio\), got meta",
+    ),
+    (
+        lambda p: replace(p, index=p.index[:4]).labels(torch.zeros(5).long()),
+        ValueError,
+        r"index: expected shape \[N\] with N = 5, as in ratio, got \[4\]",
+    ),
+    (
+        lambda p: replace(p, ratio=p.ratio[:, None]).labels(torch.zeros(5).long()),
+        ValueError,
+        r"ratio: expected shape \[N\], got \[5, 1\]",
     ),
     (lambda p: Plan.stack([]), ValueError, r"stack: expected at least one plan"),
     (lambda p: Plan.stack([p[0], make_plan(5, 2, 2)[0]]), ValueError, r"stack: .*agree in mask"),

@@ -6,10 +6,8 @@ sizes and values that matter to device algorithms only."""
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import product
 from typing import Any
 
 import problems
@@ -248,55 +246,6 @@ def test_small_grids_need_no_memory_but_the_fast_one() -> None:
     with measured() as needed:
         ops.alpha_beta_swap(*large)
     assert needed[0] > 0
-
-
-def test_calls_of_one_size_need_one_amount_of_memory() -> None:
-    """On CUDA the amount is measured once for each size that Python names."""
-    needed: dict[object, set[int]] = {}
-
-    def solve(
-        function: str, given: object, out: object, sizes: object, problem: dict[str, object]
-    ) -> None:
-        count = getattr(border._core, function).scratch_bytes(**problem)
-        needed.setdefault((function, sizes), set()).add(count)
-
-    with pytest.MonkeyPatch.context() as patch:
-        for noun in ("graphcut", "transport", "mix", "puzzle"):
-            patch.setattr(sys.modules[f"puzzlemix.ops.{noun}"], "solve", solve)
-        call_with_many_shapes()
-    assert len(needed) > 500
-    assert max(map(len, needed.values())) == 1
-
-
-def call_with_many_shapes() -> None:
-    """Call every function with one shape after another, of any type and memory format."""
-    for batch, side, labels in product((1, 3), (1, 4, 32, 64), (2, 3, 16)):
-        labeling = problems.labeling("uniform", height=side, width=side, labels=labels, batch=batch)
-        for costs in (labeling, (part.half() for part in labeling)):
-            costs = tuple(costs)
-            ops.alpha_beta_swap(*costs)
-            ops.exact_labeling(*costs)
-            ops.labeling_energy(torch.zeros(costs[0].shape[:3], dtype=torch.int64), *costs)
-        cut = problems.cut("uniform", height=side, width=side, batch=batch)
-        ops.grid_min_cut(*cut)
-        plane = torch.zeros(batch, side, side)
-        for method, dtype in product(("approx", "exact"), (torch.float32, torch.float64)):
-            ops.masked_transport(plane.to(dtype), plane, method=method)
-            for columns in (1, 7, 3000):
-                ops.assignment(torch.zeros(batch, side, columns, dtype=dtype), method=method)
-    formats = torch.contiguous_format, torch.channels_last
-    shapes = product((1, 3, 64), (8, 64), (8, 4096), formats, (torch.float16, torch.float64))
-    for channels, side, wide, format, dtype in shapes:
-        x = torch.empty(2, channels, side, side, dtype=dtype).contiguous(memory_format=format)
-        first, second = torch.empty(2, 8, 8), torch.empty(2, 8, wide)
-        for grid, method, cut_method in product(
-            (1, 8), (None, "approx", "exact"), ("swap", "exact")
-        ):
-            for x2, other in ((x, first), (x, second), (x.clone(), first), (x.clone(), second)):
-                options = {"grid": grid, "transport": method, "cut": cut_method}
-                ops.puzzle_plan(x, x2, first, other, 0.5, **options)
-                ops.puzzle_plan(x, x2, other, first, 0.5, cycles=2, **options)
-        ops.mix(x, x, torch.empty(2, 8, 8))
 
 
 @contextmanager

@@ -722,6 +722,7 @@ def test_a_compiled_model(clean_weight: float) -> None:
         ({"images": torch.zeros(6, 16, 16)}, ValueError, r"images: expected shape \[B, C, Y, X\]"),
         ({"labels": None}, TypeError, "labels: expected a tensor, got NoneType"),
         ({"labels": torch.zeros(5).long()}, ValueError, r"labels: expected shape \[N\] or \[N, K"),
+        ({"labels": torch.zeros(6, device="meta").long()}, ValueError, "labels: expected device"),
         ({"mixer": PuzzleMix()}, ValueError, r"labels: expected weights .* without num_classes"),
         ({"mixer": 3}, TypeError, "mixer: expected MixUp, CutMix, Cutout or PuzzleMix, got int"),
         (

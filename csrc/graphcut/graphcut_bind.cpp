@@ -55,47 +55,42 @@ struct LabelingCall {
 };
 
 template <typename Algorithm>
-LabelingCall<Algorithm> labeling_call(uintptr_t unary, int unary_dtype, uintptr_t vertical,
-                                      int vertical_dtype, uintptr_t horizontal,
-                                      int horizontal_dtype, uintptr_t label_cost,
-                                      int label_cost_dtype, bool label_cost_in_host_memory,
-                                      bool integers, int64_t batch, int height, int width,
-                                      int labels, uintptr_t out, uintptr_t energy,
-                                      int64_t max_cycles) {
-  return {{array(unary, unary_dtype), array(vertical, vertical_dtype),
-           array(horizontal, horizontal_dtype), array(label_cost, label_cost_dtype), integers,
-           batch, height, width, labels, pointer<int64_t>(out), pointer<double>(energy)},
+LabelingCall<Algorithm> labeling_call(const Tensor& unary, const Tensor& vertical,
+                                      const Tensor& horizontal, const Tensor& label_cost,
+                                      bool label_cost_in_host_memory, const Tensor& out,
+                                      const Tensor& energy, int64_t max_cycles) {
+  const auto [batch, height, width, labels] = unary.sizes<4>();
+  const Array costs = unary.array();
+  return {{costs, vertical.array(), horizontal.array(), label_cost.array(),
+           costs.dtype == Dtype::int32, batch, static_cast<int>(height), static_cast<int>(width),
+           static_cast<int>(labels), out.data<int64_t>(), energy.data<double>()},
           max_cycles,
           label_cost_in_host_memory};
 }
 
 template <typename Algorithm>
 void bind_labeling(py::module_& module, const char* name) {
-  bind_operator(module, name, &labeling_call<Algorithm>, py::arg("unary"), py::arg("unary_dtype"),
-                py::arg("vertical"), py::arg("vertical_dtype"), py::arg("horizontal"),
-                py::arg("horizontal_dtype"), py::arg("label_cost"), py::arg("label_cost_dtype"),
-                py::arg("label_cost_in_host_memory"), py::arg("integers"), py::arg("batch"),
-                py::arg("height"), py::arg("width"), py::arg("labels"), py::arg("out"),
-                py::arg("energy"), py::arg("max_cycles"));
+  using py::arg;
+  bind_operator(module, name, &labeling_call<Algorithm>, arg("unary"), arg("vertical"),
+                arg("horizontal"), arg("label_cost"), arg("label_cost_in_host_memory"), arg("out"),
+                arg("energy"), arg("max_cycles"));
 }
 
-MinCutCall min_cut_call(uintptr_t source, int source_dtype, uintptr_t sink, int sink_dtype,
-                        uintptr_t vertical, int vertical_dtype, uintptr_t horizontal,
-                        int horizontal_dtype, bool integers, int64_t batch, int height, int width,
-                        uintptr_t segment, uintptr_t flow) {
-  return {{array(source, source_dtype), array(sink, sink_dtype), array(vertical, vertical_dtype),
-           array(horizontal, horizontal_dtype), integers, batch, height, width,
-           pointer<bool>(segment), pointer<double>(flow)}};
+MinCutCall min_cut_call(const Tensor& source, const Tensor& sink, const Tensor& vertical,
+                        const Tensor& horizontal, const Tensor& segment, const Tensor& flow) {
+  const auto [batch, height, width] = source.sizes<3>();
+  const Array costs = source.array();
+  return {{costs, sink.array(), vertical.array(), horizontal.array(), costs.dtype == Dtype::int32,
+           batch, static_cast<int>(height), static_cast<int>(width), segment.data<bool>(),
+           flow.data<double>()}};
 }
 
 }  // namespace
 
 void bind_graphcut(py::module_& module) {
-  bind_operator(module, "grid_min_cut", &min_cut_call, py::arg("source"), py::arg("source_dtype"),
-                py::arg("sink"), py::arg("sink_dtype"), py::arg("vertical"),
-                py::arg("vertical_dtype"), py::arg("horizontal"), py::arg("horizontal_dtype"),
-                py::arg("integers"), py::arg("batch"), py::arg("height"), py::arg("width"),
-                py::arg("segment"), py::arg("flow"));
+  using py::arg;
+  bind_operator(module, "grid_min_cut", &min_cut_call, arg("source"), arg("sink"), arg("vertical"),
+                arg("horizontal"), arg("segment"), arg("flow"));
   bind_labeling<DeviceSwap>(module, "alpha_beta_swap");
   bind_labeling<DeviceExact>(module, "exact_labeling");
   bind_labeling<DeviceLabelingEnergy>(module, "labeling_energy");

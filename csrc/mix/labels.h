@@ -3,8 +3,7 @@
 #pragma once
 
 #include <algorithm>
-
-#include "tensor.h"
+#include <cstdint>
 
 namespace puzzlemix {
 
@@ -17,37 +16,33 @@ struct LabelProblem {
   int64_t batch, count, classes;
 };
 
-// The numbers by which a Status names the tensors of mix_labels.
-enum LabelArgument : int { kLabels, kOthers, kRatio, kPartners };
-
-// Checks that all of [batch] labels are within the number of classes.
-inline Status check_labels(const int64_t* labels, int64_t batch, int64_t classes) {
-  const auto wrong = [&](int64_t label) { return label < 0 || label >= classes; };
-  const int64_t* const found = std::find_if(labels, labels + batch, wrong);
-  if (found == labels + batch) return {};
-  return {Fault::value, kLabels, found - labels, 0};
+// Whether all of [batch] labels are within the number of classes.
+inline bool are_classes(const int64_t* labels, int64_t batch, int64_t classes) {
+  return std::all_of(labels, labels + batch,
+                     [=](int64_t label) { return label >= 0 && label < classes; });
 }
 
-// out = ratio * one_hot(label) + (1 - ratio) * one_hot(others[partner]).
-inline Status mix_labels(const LabelProblem& p) {
+// out = ratio * one_hot(label) + (1 - ratio) * one_hot(others[partner]). False where a label or a
+// partner is out of range; the result is then unspecified.
+inline bool mix_labels(const LabelProblem& p) {
   const auto within = [](int64_t index, int64_t count) { return index >= 0 && index < count; };
   std::fill_n(p.out, p.batch * p.classes, 0.0f);
   for (int64_t b = 0; b < p.batch; ++b) {
     float* const row = p.out + b * p.classes;
     const int64_t label = p.labels[b];
-    if (!within(label, p.classes)) return {Fault::value, kLabels, b, 0};
+    if (!within(label, p.classes)) return false;
     if (!p.partner) {
       row[label] = 1;
       continue;
     }
     const int64_t partner = p.partner[b];
-    if (!within(partner, p.count)) return {Fault::value, kPartners, b, 0};
+    if (!within(partner, p.count)) return false;
     const int64_t other = p.others[partner];
-    if (!within(other, p.classes)) return {Fault::value, kOthers, b, 0};
+    if (!within(other, p.classes)) return false;
     row[label] = p.ratio[b];
     row[other] += 1 - p.ratio[b];
   }
-  return {};
+  return true;
 }
 
 }  // namespace puzzlemix

@@ -14,28 +14,36 @@ struct MixCall {
   Status run(int threads) const { return mix_cpu(problem, threads); }
 };
 
-MixCall mix_call(int dtype, uintptr_t mask, int64_t mask_stride, int64_t mask_rows,
-                 int64_t mask_cols, uintptr_t source1, int64_t rows1, int64_t cols1,
-                 uintptr_t source2, int64_t rows2, int64_t cols2, uintptr_t partner, int64_t batch,
-                 int64_t others, int64_t channels, int64_t height, int64_t width, bool trusted,
-                 uintptr_t x1, uintptr_t x2, uintptr_t out) {
+BlockMap block_map(const Tensor& source) {
+  if (source.is_none()) return {};
+  const auto [batch, rows, columns] = source.sizes<3>();
+  return {source.data<const int64_t>(), {rows, columns}};
+}
+
+// x1, x2 and out are channels_last in memory if so said, else contiguous. A mask of one sample
+// serves all of them.
+MixCall mix_call(const Tensor& x1, const Tensor& x2, bool channels_last, const Tensor& mask,
+                 const Tensor& source1, const Tensor& source2, const Tensor& partner, bool trusted,
+                 const Tensor& out) {
   MixProblem p;
-  p.dtype = static_cast<Dtype>(dtype);
-  p.mask = pointer<const void>(mask), p.mask_stride = mask_stride;
-  p.mask_grid = {mask_rows, mask_cols};
-  p.map1 = {pointer<const int64_t>(source1), {rows1, cols1}};
-  p.map2 = {pointer<const int64_t>(source2), {rows2, cols2}};
-  p.partner = pointer<const int64_t>(partner);
-  p.batch = batch, p.others = others;
-  p.channels = channels, p.height = height, p.width = width;
+  const auto [batch, channels, height, width] = x1.sizes<4>();
+  const auto [masks, rows, columns] = mask.sizes<3>();
+  p.dtype = x1.dtype();
+  p.mask = mask.data<const void>(), p.mask_stride = masks == 1 ? 0 : rows * columns;
+  p.mask_grid = {rows, columns};
+  p.map1 = block_map(source1), p.map2 = block_map(source2);
+  p.partner = partner.data<const int64_t>();
+  p.batch = batch, p.others = x2.is_none() ? 0 : x2.sizes<4>()[0];
+  p.channels = channels_last ? 1 : channels;
+  p.height = height, p.width = channels_last ? width * channels : width;
   p.trusted = trusted;
-  p.x1 = pointer<const void>(x1), p.x2 = pointer<const void>(x2), p.out = pointer<void>(out);
+  p.x1 = x1.data<const void>(), p.x2 = x2.data<const void>(), p.out = out.data<void>();
   return {p};
 }
 
+#ifdef PUZZLEMIX_HAS_CUDA
 int64_t device_bytes(const MixCall&) { return 0; }
 
-#ifdef PUZZLEMIX_HAS_CUDA
 Status enqueue(const MixCall& call, char*, void* stream, int& code) {
   code = mix_cuda(call.problem, stream);
   return {};
@@ -51,23 +59,22 @@ void bind_mix(py::module_& module) {
     bind_cpu(entries, &mix_call, names...);
     bind_cuda(entries, &mix_call, names...);
   };
-  bind(arg("dtype"), arg("mask"), arg("mask_stride"), arg("mask_rows"), arg("mask_cols"),
-       arg("source1"), arg("rows1"), arg("cols1"), arg("source2"), arg("rows2"), arg("cols2"),
-       arg("partner"), arg("batch"), arg("others"), arg("channels"), arg("height"), arg("width"),
-       arg("trusted"), arg("x1"), arg("x2"), arg("out"));
-  module.def("check_labels", [](uintptr_t labels, int64_t batch, int64_t classes) {
-    return outcome(check_labels(pointer<const int64_t>(labels), batch, classes));
+  bind(arg("x1"), arg("x2"), arg("channels_last"), arg("mask"), arg("source1"), arg("source2"),
+       arg("partner"), arg("trusted"), arg("out"));
+  module.def("are_classes", [](const Tensor& labels, int64_t classes) {
+    return are_classes(labels.data<const int64_t>(), labels.sizes<1>()[0], classes);
   });
   module.def(
       "mix_labels",
-      [](uintptr_t labels, uintptr_t others, uintptr_t ratio, uintptr_t partner, uintptr_t out,
-         int64_t batch, int64_t count, int64_t classes) {
-        return outcome(mix_labels({pointer<const int64_t>(labels), pointer<const int64_t>(others),
-                                   pointer<const float>(ratio), pointer<const int64_t>(partner),
-                                   pointer<float>(out), batch, count, classes}));
+      [](const Tensor& labels, const Tensor& others, const Tensor& ratio, const Tensor& partner,
+         const Tensor& out) {
+        const auto [batch, classes] = out.sizes<2>();
+        return mix_labels({labels.data<const int64_t>(), others.data<const int64_t>(),
+                           ratio.data<const float>(), partner.data<const int64_t>(),
+                           out.data<float>(), batch, others.is_none() ? 0 : others.sizes<1>()[0],
+                           classes});
       },
-      py::kw_only(), arg("labels"), arg("others"), arg("ratio"), arg("partner"), arg("out"),
-      arg("batch"), arg("count"), arg("classes"));
+      py::kw_only(), arg("labels"), arg("others"), arg("ratio"), arg("partner"), arg("out"));
 }
 
 }  // namespace puzzlemix

@@ -142,13 +142,15 @@ class Partition {
         from1_(p.map1, p.height, p.width),
         from2_(p.map2, p.height, p.width),
         rows_(cut_axis(p.height, p.mask_grid.rows, p.map1.grid.rows, p.map2.grid.rows)),
-        cols_(cut_axis(p.width, p.mask_grid.cols, p.map1.grid.cols, p.map2.grid.cols)) {}
+        cols_(cut_axis(p.width, p.mask_grid.cols, p.map1.grid.cols, p.map2.grid.cols)) {
+    if (cols_.empty()) rows_.clear();  // images without columns have no bands either
+  }
 
   int64_t bands() const { return static_cast<int64_t>(rows_.size()); }
   // How many pieces a row has, and their width if all have the same, else 0.
   int64_t pieces() const { return static_cast<int64_t>(cols_.size()); }
   int64_t piece() const {
-    const int64_t first = cols_[0].length;
+    const int64_t first = cols_.empty() ? 0 : cols_[0].length;
     const auto same = [first](const Piece& piece) { return piece.length == first; };
     return std::all_of(cols_.begin(), cols_.end(), same) ? first : 0;
   }

@@ -40,8 +40,8 @@ struct PuzzleProblem {
   double std_number[kMostStd];
   Array std;
 
-  int height, width, fine_height,
-      fine_width;  // the grids h x w of the cut, h' x w' of the transport
+  // The grids h x w of the cut and h' x w' of the transport.
+  int height, width, fine_height, fine_width;
   int labels;
   double beta, gamma, eta, xi;
   int neighborhood;

@@ -61,38 +61,41 @@ Status run_on_team(const PuzzlePlanCall& plan, uint64_t seed, Waits& waits) {
   return {};
 }
 
-PuzzlePlanCall puzzle_call(
-    int dtype, uintptr_t x1, uintptr_t x2, bool channels_last, uintptr_t saliency1,
-    int saliency1_dtype, uintptr_t saliency2, int saliency2_dtype, int64_t batch, int64_t others,
-    int channels, int rows, int columns, int saliency_rows1, int saliency_columns1,
-    int saliency_rows2, int saliency_columns2, uintptr_t partner, uintptr_t lam, int lam_dtype,
-    double lam_number, const std::vector<double>& std, uintptr_t std_values, int std_values_dtype,
-    int std_count, int height, int width, int fine_height, int fine_width, int labels, double beta,
-    double gamma, double eta, double xi, int neighborhood, bool bilinear, bool exact_cut,
-    int transport, int64_t cycles, bool doubles, uintptr_t mask, uintptr_t ratio, uintptr_t source1,
-    uintptr_t source2, uintptr_t objective) {
+// x1 and x2 are channels_last in memory if so said, else contiguous. grids: h, w, h', w'. weights:
+// beta, gamma, eta, xi. Standard deviations are in the list `std`, or in the tensor `std_values`.
+PuzzlePlanCall puzzle_call(const Tensor& x1, const Tensor& x2, bool channels_last,
+                           const Tensor& saliency1, const Tensor& saliency2, const Tensor& partner,
+                           const Tensor& lam, double lam_number, const std::vector<double>& std,
+                           const Tensor& std_values, const std::array<int, 4>& grids, int labels,
+                           const std::array<double, 4>& weights, int neighborhood, bool bilinear,
+                           bool exact_cut, int transport, int64_t cycles, const Tensor& mask,
+                           const Tensor& ratio, const Tensor& source1, const Tensor& source2,
+                           const Tensor& objective) {
   PuzzleProblem p{};
-  p.x1 = array(x1, dtype), p.x2 = array(x2, dtype);
-  p.saliency1 = array(saliency1, saliency1_dtype), p.saliency2 = array(saliency2, saliency2_dtype);
-  p.channels_last = channels_last;
-  p.batch = batch, p.others = others;
-  p.channels = channels, p.rows = rows, p.columns = columns;
-  p.saliency_rows1 = saliency_rows1, p.saliency_columns1 = saliency_columns1;
-  p.saliency_rows2 = saliency_rows2, p.saliency_columns2 = saliency_columns2;
-  p.partner = pointer<const int64_t>(partner);
-  p.lam = array(lam, lam_dtype), p.lam_number = lam_number;
-  p.std_count = std_count, p.std = array(std_values, std_values_dtype);
+  const auto [batch, channels, rows, columns] = x1.sizes<4>();
+  const auto [samples1, rows1, columns1] = saliency1.sizes<3>();
+  const auto [samples2, rows2, columns2] = saliency2.sizes<3>();
+  p.x1 = x1.array(), p.x2 = x2.array(), p.channels_last = channels_last;
+  p.saliency1 = saliency1.array(), p.saliency2 = saliency2.array();
+  p.batch = batch, p.others = x2.sizes<4>()[0];
+  p.channels = static_cast<int>(channels);
+  p.rows = static_cast<int>(rows), p.columns = static_cast<int>(columns);
+  p.saliency_rows1 = static_cast<int>(rows1), p.saliency_columns1 = static_cast<int>(columns1);
+  p.saliency_rows2 = static_cast<int>(rows2), p.saliency_columns2 = static_cast<int>(columns2);
+  p.partner = partner.data<const int64_t>();
+  p.lam = lam.array(), p.lam_number = lam_number;
+  p.std = std_values.array();
+  p.std_count = static_cast<int>(std_values.is_none() ? std.size() : std_values.sizes<1>()[0]);
   std::copy_n(std.begin(), std::min<size_t>(std.size(), kMostStd), p.std_number);
-  p.height = height, p.width = width;
-  p.fine_height = fine_height, p.fine_width = fine_width;
+  p.height = grids[0], p.width = grids[1], p.fine_height = grids[2], p.fine_width = grids[3];
   p.labels = labels;
-  p.beta = beta, p.gamma = gamma, p.eta = eta, p.xi = xi;
+  p.beta = weights[0], p.gamma = weights[1], p.eta = weights[2], p.xi = weights[3];
   p.neighborhood = neighborhood, p.bilinear = bilinear, p.exact_cut = exact_cut;
   p.transport = static_cast<Transport>(transport), p.cycles = cycles;
-  p.doubles = doubles;
-  p.mask = pointer<void>(mask), p.ratio = pointer<void>(ratio);
-  p.source1 = pointer<int64_t>(source1), p.source2 = pointer<int64_t>(source2);
-  p.objective = pointer<double>(objective);
+  p.doubles = mask.dtype() == Dtype::float64;
+  p.mask = mask.data<void>(), p.ratio = ratio.data<void>();
+  p.source1 = source1.data<int64_t>(), p.source2 = source2.data<int64_t>();
+  p.objective = objective.data<double>();
   return {p};
 }
 
@@ -100,17 +103,12 @@ PuzzlePlanCall puzzle_call(
 
 void bind_puzzle(py::module_& module) {
   using py::arg;
-  bind_operator(module, "puzzle_plan", &puzzle_call, arg("dtype"), arg("x1"), arg("x2"),
-                arg("channels_last"), arg("saliency1"), arg("saliency1_dtype"), arg("saliency2"),
-                arg("saliency2_dtype"), arg("batch"), arg("others"), arg("channels"), arg("rows"),
-                arg("columns"), arg("saliency_rows1"), arg("saliency_columns1"),
-                arg("saliency_rows2"), arg("saliency_columns2"), arg("partner"), arg("lam"),
-                arg("lam_dtype"), arg("lam_number"), arg("std"), arg("std_values"),
-                arg("std_values_dtype"), arg("std_count"), arg("height"), arg("width"),
-                arg("fine_height"), arg("fine_width"), arg("labels"), arg("beta"), arg("gamma"),
-                arg("eta"), arg("xi"), arg("neighborhood"), arg("bilinear"), arg("exact_cut"),
-                arg("transport"), arg("cycles"), arg("doubles"), arg("mask"), arg("ratio"),
-                arg("source1"), arg("source2"), arg("objective"));
+  bind_operator(module, "puzzle_plan", &puzzle_call, arg("x1"), arg("x2"), arg("channels_last"),
+                arg("saliency1"), arg("saliency2"), arg("partner"), arg("lam"), arg("lam_number"),
+                arg("std"), arg("std_values"), arg("grids"), arg("labels"), arg("weights"),
+                arg("neighborhood"), arg("bilinear"), arg("exact_cut"), arg("transport"),
+                arg("cycles"), arg("mask"), arg("ratio"), arg("source1"), arg("source2"),
+                arg("objective"));
 }
 
 }  // namespace puzzlemix

@@ -41,29 +41,28 @@ struct TransportCall {
   }
 };
 
-AssignmentCall assignment_call(uintptr_t cost, int cost_dtype, int64_t batch, int64_t rows,
-                               int64_t columns, bool exact, uintptr_t source, uintptr_t total) {
-  return {{array(cost, cost_dtype), batch, rows, columns, exact, pointer<int64_t>(source),
-           pointer<double>(total)}};
+AssignmentCall assignment_call(const Tensor& cost, bool exact, const Tensor& source,
+                               const Tensor& total) {
+  const auto [batch, rows, columns] = cost.sizes<3>();
+  return {
+      {cost.array(), batch, rows, columns, exact, source.data<int64_t>(), total.data<double>()}};
 }
 
-TransportCall transport_call(uintptr_t saliency, int saliency_dtype, uintptr_t mask, int mask_dtype,
-                             int64_t batch, int64_t height, int64_t width, double xi,
-                             bool indicator, bool exact, uintptr_t source, uintptr_t total) {
-  return {{array(saliency, saliency_dtype), array(mask, mask_dtype), batch, height, width, xi,
-           indicator, exact, pointer<int64_t>(source), pointer<double>(total)}};
+TransportCall transport_call(const Tensor& saliency, const Tensor& mask, double xi, bool indicator,
+                             bool exact, const Tensor& source, const Tensor& total) {
+  const auto [batch, height, width] = saliency.sizes<3>();
+  return {{saliency.array(), mask.array(), batch, height, width, xi, indicator, exact,
+           source.data<int64_t>(), total.data<double>()}};
 }
 
 }  // namespace
 
 void bind_transport(py::module_& module) {
-  bind_operator(module, "assignment", &assignment_call, py::arg("cost"), py::arg("cost_dtype"),
-                py::arg("batch"), py::arg("rows"), py::arg("columns"), py::arg("exact"),
-                py::arg("source"), py::arg("total"));
-  bind_operator(module, "masked_transport", &transport_call, py::arg("saliency"),
-                py::arg("saliency_dtype"), py::arg("mask"), py::arg("mask_dtype"), py::arg("batch"),
-                py::arg("height"), py::arg("width"), py::arg("xi"), py::arg("indicator"),
-                py::arg("exact"), py::arg("source"), py::arg("total"));
+  using py::arg;
+  bind_operator(module, "assignment", &assignment_call, arg("cost"), arg("exact"), arg("source"),
+                arg("total"));
+  bind_operator(module, "masked_transport", &transport_call, arg("saliency"), arg("mask"),
+                arg("xi"), arg("indicator"), arg("exact"), arg("source"), arg("total"));
 }
 
 }  // namespace puzzlemix

@@ -1,8 +1,8 @@
-"""The border between Python and C++: tensors become addresses and sizes, and a problem is solved on
-the device of its tensors.
+"""The border between Python and C++: a problem is solved on the device of its tensors.
 
 Each noun's module checks its arguments and calls its operator. The operator's kernel allocates the
-results and fills the one struct that crosses to C++.
+results, makes tensors dense, and names all that crosses to C++, which reads addresses, types and
+sizes from the tensors themselves.
 """
 
 from __future__ import annotations
@@ -30,23 +30,9 @@ OPERATORS = torch.ops.puzzlemix
 
 Pair = tuple[Tensor, Tensor]
 
-# The numbers of enum Dtype in csrc/tensor.h.
-DTYPES = {
-    torch.float16: 0,
-    torch.bfloat16: 1,
-    torch.float32: 2,
-    torch.float64: 3,
-    torch.int32: 4,
-    torch.int64: 5,
-}
-
 
 def solve(
-    function: str,
-    given: Sequence[Tensor | None],
-    out: Tensor,
-    sizes: tuple[object, ...],
-    problem: dict[str, object],
+    function: str, given: Sequence[Tensor | None], out: Tensor, problem: dict[str, object]
 ) -> None:
     """Solve a problem on the device of ``out``, or raise the error for a fault in its values.
 
@@ -56,8 +42,8 @@ def solve(
     Args:
         function: the low-level function, which its operator in C++ is named after.
         given: the tensors of its signature, as the caller gave them.
-        sizes: all that the operator's scratch memory on CUDA depends on.
-        problem: the fields of the struct that the operator takes, in its order.
+        out: one of the results, for which the problem names memory.
+        problem: the arguments of the operator in C++, in its order; tensors are dense.
     """
     operator = getattr(_core, function)
     xi: Any = problem.get("xi", 0.0)
@@ -66,7 +52,7 @@ def solve(
     else:
         if debugging() and not problem.get("trusted"):
             expect_values(function, *given, xi=xi)
-        fault = _run_on_cuda(operator, problem, out, sizes)
+        fault = _run_on_cuda(operator, problem, out)
     if fault:
         raise refused(function, given, fault, xi)
 
@@ -77,30 +63,17 @@ def run_on_cpu(operator: Any, problem: dict[str, object]) -> Fault | None:
     return fault
 
 
-def _run_on_cuda(
-    operator: Any, problem: dict[str, object], out: Tensor, sizes: tuple[object, ...]
-) -> Fault | None:
-    count = _scratch_bytes.get((operator, sizes))
-    if count is None:
-        if len(_scratch_bytes) >= 4096:
-            _scratch_bytes.clear()
-        count = _scratch_bytes[operator, sizes] = int(operator.scratch_bytes(**problem))
-    if not count:
-        return _enqueue(operator, out, 0, problem)
-    # Allocated by PyTorch, which may reuse it for later work on the same stream.
-    scratch = torch.empty(count, dtype=torch.uint8, device=out.device)
-    return _enqueue(operator, out, scratch.data_ptr(), problem)
-
-
-_scratch_bytes: dict[tuple[object, object], int] = {}
-
-
-def _enqueue(operator: Any, out: Tensor, scratch: int, problem: dict[str, object]) -> Fault | None:
+def _run_on_cuda(operator: Any, problem: dict[str, object], out: Tensor) -> Fault | None:
     """Solve on the current stream of the device of ``out``, without waiting for it."""
     index = out.get_device()
     if index != torch.cuda.current_device():
         with torch.cuda.device(index):
-            return _enqueue(operator, out, scratch, problem)
+            return _run_on_cuda(operator, problem, out)
+
+    def scratch(count: int) -> Tensor:
+        # Allocated by PyTorch, which may reuse it for later work on the same stream.
+        return torch.empty(count, dtype=torch.uint8, device=out.device)
+
     # Builds of PyTorch without CUDA lack this function, but never get here.
     stream = torch._C._cuda_getCurrentRawStream(index)
     fault: Fault | None = operator.enqueue(stream, scratch, *_in_order(operator, problem))
@@ -108,8 +81,7 @@ def _enqueue(operator: Any, out: Tensor, scratch: int, problem: dict[str, object
 
 
 def _in_order(operator: Any, problem: dict[str, object]) -> Iterable[object]:
-    """The values of a problem's fields, in the order in which the operator takes them. The first
-    call of an operator checks that the fields are in that order."""
+    """An operator's arguments, of which the first call checks that they are in its order."""
     if operator not in _known:
         assert tuple(problem) == operator.fields, (tuple(problem), operator.fields)
         _known.add(operator)
@@ -138,9 +110,17 @@ def _as_int32(cost: Tensor) -> Tensor:
     return (cost.clamp(ends.min, ends.max) if cost.is_cuda else cost).to(torch.int32)
 
 
-def address(tensor: Tensor | None) -> int:
-    """The address of a tensor; 0 for None."""
-    return 0 if tensor is None else tensor.data_ptr()
+def dense(tensor: Tensor | None) -> Tensor | None:
+    """A tensor made contiguous, or None."""
+    return None if tensor is None else tensor.contiguous()
+
+
+def dense_index(tensor: Tensor | None) -> Tensor | None:
+    """Indices made contiguous int64, or None."""
+    if tensor is None:
+        return None
+    # Asking first takes a tenth of the time of a conversion that changes nothing.
+    return (tensor if tensor.dtype is torch.int64 else tensor.long()).contiguous()
 
 
 # ---- Operators ----------------------------------------------------------------------------------

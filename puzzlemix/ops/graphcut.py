@@ -1,4 +1,4 @@
-"""The graph cuts of grids: functions, operators, and the structs that cross to C++."""
+"""The graph cuts of grids: functions and operators."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from ..arrays import accepts_numpy
 from ..results import GridMinCut, Labeling
 from ..validate import contracts
-from .border import DTYPES, Pair, call, costs_of, register, solve
+from .border import Pair, call, costs_of, register, solve
 
 __all__ = ["alpha_beta_swap", "exact_labeling", "grid_min_cut", "labeling_energy"]
 
@@ -119,32 +119,18 @@ def _cut_like(source_caps: Tensor, *_: Tensor) -> Pair:
 
 
 def _cut(source_caps: Tensor, sink_caps: Tensor, vertical: Tensor, horizontal: Tensor) -> Pair:
-    segment, flow = _cut_like(source_caps)
-    batch, height, width = segment.shape
     given = source_caps, sink_caps, vertical, horizontal
     source, sink, down, right = costs_of("grid_min_cut", *given)
-    solve(
-        "grid_min_cut",
-        given,
-        flow,
-        (batch, height, width),
-        {
-            "source": source.data_ptr(),
-            "source_dtype": DTYPES[source.dtype],
-            "sink": sink.data_ptr(),
-            "sink_dtype": DTYPES[sink.dtype],
-            "vertical": down.data_ptr(),
-            "vertical_dtype": DTYPES[down.dtype],
-            "horizontal": right.data_ptr(),
-            "horizontal_dtype": DTYPES[right.dtype],
-            "integers": source.dtype is torch.int32,
-            "batch": batch,
-            "height": height,
-            "width": width,
-            "segment": segment.data_ptr(),
-            "flow": flow.data_ptr(),
-        },
-    )
+    segment, flow = _cut_like(source)
+    problem: dict[str, object] = {
+        "source": source,
+        "sink": sink,
+        "vertical": down,
+        "horizontal": right,
+        "segment": segment,
+        "flow": flow,
+    }
+    solve("grid_min_cut", given, flow, problem)
     return segment, flow
 
 
@@ -195,32 +181,17 @@ def _solve_labeling(
     max_cycles: int = -1,
 ) -> None:
     unary, down, right, label_cost = costs_of("alpha_beta_swap", *costs)
-    batch, height, width, count = unary.shape
-    solve(
-        function,
-        given,
-        energy,
-        (batch, height, width, count),
-        {
-            "unary": unary.data_ptr(),
-            "unary_dtype": DTYPES[unary.dtype],
-            "vertical": down.data_ptr(),
-            "vertical_dtype": DTYPES[down.dtype],
-            "horizontal": right.data_ptr(),
-            "horizontal_dtype": DTYPES[right.dtype],
-            "label_cost": label_cost.data_ptr(),
-            "label_cost_dtype": DTYPES[label_cost.dtype],
-            "label_cost_in_host_memory": not label_cost.is_cuda,
-            "integers": unary.dtype is torch.int32,
-            "batch": batch,
-            "height": height,
-            "width": width,
-            "labels": count,
-            "out": labels.data_ptr(),
-            "energy": energy.data_ptr(),
-            "max_cycles": max_cycles,
-        },
-    )
+    problem: dict[str, object] = {
+        "unary": unary,
+        "vertical": down,
+        "horizontal": right,
+        "label_cost": label_cost,
+        "label_cost_in_host_memory": not label_cost.is_cuda,
+        "out": labels,
+        "energy": energy,
+        "max_cycles": max_cycles,
+    }
+    solve(function, given, energy, problem)
 
 
 _LABELING = "Tensor unary, Tensor vertical, Tensor horizontal, Tensor label_cost"

@@ -1,4 +1,4 @@
-"""The mix of images, its gradient, and mixed labels: functions, operators, and structs for C++."""
+"""The mix of images, its gradient, and mixed labels: functions and operators."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from torch.autograd import forward_ad
 
 from ..arrays import accepts_numpy
 from ..validate import contracts
-from ..validate.values import Fault
-from .border import DTYPES, _core, address, call, register, register_gradient, solve
+from .border import _core, call, dense_index, register, register_gradient, solve
 
-__all__ = ["check_labels", "mix", "mix_labels", "mix_tensors", "mixed", "mixing_dtype"]
+__all__ = ["are_classes", "mix", "mix_labels", "mix_tensors", "mixed", "mixing_dtype"]
 
 
 @accepts_numpy
@@ -120,56 +119,22 @@ def _mix(
     partner: Tensor | None,
     trusted: bool,
 ) -> Tensor:
-    given = x1, x2, mask, source1, source2, partner
     format = memory_format(x1)
     out = torch.empty_like(x1, memory_format=format)
-    x1 = x1.contiguous(memory_format=format)
-    x2 = None if x2 is None else x2.contiguous(memory_format=format)
-    batch, channels, height, width = out.shape
-    if format is torch.channels_last:  # mixed as one plane, whose rows are C times as wide
-        channels, width = 1, width * channels
-    _, mask_rows, mask_cols = mask.shape
-    mask_stride = mask_rows * mask_cols
-    if batch > 1 and mask.stride(0) == 0:  # an expanded tensor: one mask for all samples
-        mask, mask_stride = mask[0], 0
-    mask = mask.contiguous()
-    source1, source2, partner = _index(source1), _index(source2), _index(partner)
-    _, rows1, cols1 = (1, 1, 1) if source1 is None else source1.shape
-    _, rows2, cols2 = (1, 1, 1) if source2 is None else source2.shape
-    solve(
-        "mix",
-        given,
-        out,
-        (),
-        {
-            "dtype": DTYPES[out.dtype],
-            "mask": mask.data_ptr(),
-            "mask_stride": mask_stride,
-            "mask_rows": mask_rows,
-            "mask_cols": mask_cols,
-            "source1": address(source1),
-            "rows1": rows1,
-            "cols1": cols1,
-            "source2": address(source2),
-            "rows2": rows2,
-            "cols2": cols2,
-            "partner": address(partner),
-            "batch": batch,
-            "others": 0 if x2 is None else x2.shape[0],
-            "channels": channels,
-            "height": height,
-            "width": width,
-            "trusted": trusted,
-            "x1": x1.data_ptr(),
-            "x2": address(x2),
-            "out": out.data_ptr(),
-        },
-    )
+    problem: dict[str, object] = {
+        "x1": x1.contiguous(memory_format=format),
+        "x2": None if x2 is None else x2.contiguous(memory_format=format),
+        "channels_last": format is torch.channels_last,
+        # An expanded tensor is one mask for all samples.
+        "mask": (mask[:1] if mask.stride(0) == 0 else mask).contiguous(),
+        "source1": dense_index(source1),
+        "source2": dense_index(source2),
+        "partner": dense_index(partner),
+        "trusted": trusted,
+        "out": out,
+    }
+    solve("mix", (x1, x2, mask, source1, source2, partner), out, problem)
     return out
-
-
-def _index(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.long().contiguous()
 
 
 # ---- The gradient -------------------------------------------------------------------------------
@@ -292,11 +257,9 @@ _differentiable_mix = register_gradient("mix", _save_mix, _backward_mix, _tangen
 # ---- Labels -------------------------------------------------------------------------------------
 
 
-def check_labels(labels: Tensor, classes: int) -> Fault | None:
-    """Check class numbers on the CPU."""
-    labels = labels.long().contiguous()
-    fault: Fault | None = _core.check_labels(labels.data_ptr(), labels.shape[0], classes)
-    return fault
+def are_classes(labels: Tensor, classes: int) -> bool:
+    """Whether class numbers on the CPU are all in range."""
+    return _core.are_classes(labels.long().contiguous(), classes)
 
 
 def mix_labels(
@@ -305,19 +268,15 @@ def mix_labels(
     ratio: Tensor | None,
     partner: Tensor | None,
     out: Tensor,
-) -> Fault | None:
-    """Mix class numbers into weights [N, K] float32, on the CPU; see csrc/mix/labels.h."""
-    labels, others, partner = labels.long().contiguous(), _index(others), _index(partner)
-    if ratio is not None:
-        ratio = ratio.float().contiguous()
-    fault: Fault | None = _core.mix_labels(
-        labels=labels.data_ptr(),
-        others=address(others),
-        ratio=address(ratio),
-        partner=address(partner),
-        out=out.data_ptr(),
-        batch=out.shape[0],
-        count=0 if others is None else others.shape[0],
-        classes=out.shape[1],
+) -> bool:
+    """Mix class numbers into weights [N, K] float32, on the CPU; see csrc/mix/labels.h.
+
+    False if a class or a partner is out of range; ``out`` then holds anything.
+    """
+    return _core.mix_labels(
+        labels=labels.long().contiguous(),
+        others=dense_index(others),
+        ratio=None if ratio is None else ratio.float().contiguous(),
+        partner=dense_index(partner),
+        out=out,
     )
-    return fault

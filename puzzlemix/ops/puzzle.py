@@ -1,4 +1,4 @@
-"""The whole decision of Puzzle Mix: function, operator, and the struct that crosses to C++."""
+"""The whole decision of Puzzle Mix: function and operator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..validate.puzzle import (
     grids_of,
     mixing_ratio,
 )
-from .border import DTYPES, address, call, register, solve
+from .border import call, dense, dense_index, register, solve
 from .mix import memory_format, mixing_dtype
 
 __all__ = ["planned", "puzzle_plan"]
@@ -193,92 +193,36 @@ def _results(given: _Arguments) -> Results:
 
 def _plan(*arguments: Any) -> Results:
     given = _Arguments(*arguments)
-    results = _results(given)
-    problem, sizes, alive = _problem(given, results)
-    solve("puzzle_plan", given[:6], results[0], sizes, problem)
-    del alive
-    return results
-
-
-def _problem(
-    given: _Arguments, results: Results
-) -> tuple[dict[str, object], tuple[object, ...], object]:
-    """The fields of PuzzleProblem (csrc/puzzle/puzzle.h), the sizes that scratch memory depends on,
-    and tensors that must be kept alive until the problem is solved."""
     format = memory_format(given.x1)
-    own = given.x1.contiguous(memory_format=format)
-    others = given.x2.contiguous(memory_format=format)
-    map1, map2 = given.saliency1.contiguous(), given.saliency2.contiguous()
-    lam = None if given.lam is None else given.lam.contiguous()
-    partner = None if given.partner is None else given.partner.long().contiguous()
-    std_values = None if given.std_values is None else given.std_values.contiguous()
-    mask, ratio, source1, source2, objective = results
-    batch, channels, rows, columns = own.shape
-    count = others.shape[0]
-    _, *shape1 = map1.shape
-    _, *shape2 = map2.shape
-    height, width, fine_height, fine_width = given.grids
-    beta, gamma, eta, xi = given.weights
+    mask, ratio, source1, source2, objective = results = _results(given)
+    std = given.std_values
     problem: dict[str, object] = {
-        "dtype": DTYPES[own.dtype],
-        "x1": own.data_ptr(),
-        "x2": others.data_ptr(),
+        "x1": given.x1.contiguous(memory_format=format),
+        "x2": given.x2.contiguous(memory_format=format),
         "channels_last": format is torch.channels_last,
-        "saliency1": map1.data_ptr(),
-        "saliency1_dtype": DTYPES[map1.dtype],
-        "saliency2": map2.data_ptr(),
-        "saliency2_dtype": DTYPES[map2.dtype],
-        "batch": batch,
-        "others": count,
-        "channels": channels,
-        "rows": rows,
-        "columns": columns,
-        "saliency_rows1": shape1[0],
-        "saliency_columns1": shape1[1],
-        "saliency_rows2": shape2[0],
-        "saliency_columns2": shape2[1],
-        "partner": address(partner),
-        "lam": address(lam),
-        "lam_dtype": 0 if lam is None else DTYPES[lam.dtype],
+        "saliency1": given.saliency1.contiguous(),
+        "saliency2": given.saliency2.contiguous(),
+        "partner": dense_index(given.partner),
+        "lam": dense(given.lam),
         "lam_number": given.lam_number,
         "std": given.std,
-        "std_values": address(std_values),
-        "std_values_dtype": 0 if std_values is None else DTYPES[std_values.dtype],
-        "std_count": len(given.std) if std_values is None else std_values.numel(),
-        "height": height,
-        "width": width,
-        "fine_height": fine_height,
-        "fine_width": fine_width,
+        "std_values": None if std is None else std.contiguous().view(-1),
+        "grids": given.grids,
         "labels": given.labels,
-        "beta": beta,
-        "gamma": gamma,
-        "eta": eta,
-        "xi": xi,
+        "weights": given.weights,
         "neighborhood": given.neighborhood,
         "bilinear": given.bilinear,
         "exact_cut": given.exact_cut,
         "transport": given.transport,
         "cycles": given.cycles,
-        "doubles": mask.dtype is torch.float64,
-        "mask": mask.data_ptr(),
-        "ratio": ratio.data_ptr(),
-        "source1": source1.data_ptr(),
-        "source2": source2.data_ptr(),
-        "objective": objective.data_ptr() if given.judged else 0,
+        "mask": mask,
+        "ratio": ratio,
+        "source1": source1,
+        "source2": source2,
+        "objective": objective if given.judged else None,
     }
-    # As PuzzleCall::one_batch in csrc/puzzle/stages.h; the numbers of images are among the sizes.
-    one = (
-        problem["x1"] == problem["x2"]
-        and problem["saliency1"] == problem["saliency2"]
-        and map1.dtype is map2.dtype
-        and shape1 == shape2
-    )
-    sizes = (
-        (batch, count, channels, rows, columns, one, format, own.dtype),
-        (*shape1, *shape2, map1.dtype, map2.dtype, *given.grids),
-        (given.labels, given.neighborhood, given.exact_cut, given.transport, given.cycles > 1),
-    )
-    return problem, sizes, (own, others, map1, map2, lam, partner, std_values)
+    solve("puzzle_plan", given[:6], mask, problem)
+    return results
 
 
 register(

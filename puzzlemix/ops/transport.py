@@ -1,4 +1,4 @@
-"""Assignment and block transport: functions, operators, and the structs that cross to C++."""
+"""Assignment and block transport: functions and operators."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..results import Assignment
 from ..validate import contracts
 from ..validate.elementary import debugging
 from ..validate.values import expect_allowed
-from .border import DTYPES, Pair, call, costs_of, register, solve
+from .border import Pair, call, costs_of, register, solve
 
 __all__ = ["assignment", "masked_transport"]
 
@@ -87,26 +87,10 @@ def _assignment_like(cost: Tensor, exact: bool) -> Pair:
 
 
 def _assignment(cost: Tensor, exact: bool) -> Pair:
+    (dense,) = costs_of("assignment", cost)
     source, total = _assignment_like(cost, exact)
-    batch, rows, columns = cost.shape
-    (given,) = costs_of("assignment", cost)
-    dtype = DTYPES[given.dtype]
-    solve(
-        "assignment",
-        (cost,),
-        total,
-        (batch, rows, columns, exact, dtype),
-        {
-            "cost": given.data_ptr(),
-            "cost_dtype": dtype,
-            "batch": batch,
-            "rows": rows,
-            "columns": columns,
-            "exact": exact,
-            "source": source.data_ptr(),
-            "total": total.data_ptr(),
-        },
-    )
+    problem: dict[str, object] = {"cost": dense, "exact": exact, "source": source, "total": total}
+    solve("assignment", (cost,), total, problem)
     if cost.is_cuda and debugging():
         expect_allowed(cost, source)
     return source, total
@@ -120,28 +104,16 @@ def _transport_like(saliency: Tensor, *_: object) -> Pair:
 
 def _transport(saliency: Tensor, mask: Tensor, xi: float, indicator: bool, exact: bool) -> Pair:
     source, total = _transport_like(saliency)
-    batch, height, width = source.shape
-    worth, shown = saliency.contiguous(), mask.contiguous()
-    solve(
-        "masked_transport",
-        (saliency, mask),
-        total,
-        (batch, height, width, exact),
-        {
-            "saliency": worth.data_ptr(),
-            "saliency_dtype": DTYPES[worth.dtype],
-            "mask": shown.data_ptr(),
-            "mask_dtype": DTYPES[shown.dtype],
-            "batch": batch,
-            "height": height,
-            "width": width,
-            "xi": xi,
-            "indicator": indicator,
-            "exact": exact,
-            "source": source.data_ptr(),
-            "total": total.data_ptr(),
-        },
-    )
+    problem: dict[str, object] = {
+        "saliency": saliency.contiguous(),
+        "mask": mask.contiguous(),
+        "xi": xi,
+        "indicator": indicator,
+        "exact": exact,
+        "source": source,
+        "total": total,
+    }
+    solve("masked_transport", (saliency, mask), total, problem)
     return source, total
 
 

@@ -3,7 +3,7 @@
 A check has its function's name. It reads no data, so it works on fake tensors and while a compiler
 traces.
 
-Letters: B batch, H x W grid, L labels, N things to assign, C channels, Y x X pixels.
+Letters: B batch, H x W grid, L labels, N rows and M columns to assign, C channels, Y x X pixels.
 """
 
 from __future__ import annotations
