@@ -187,7 +187,8 @@ class Prices {
     double *const bid = bid_, *const ask = ask_;
     const double *const w = blocks.weight(), move_cost = blocks.move_cost();
     team.for_each(n, [=](int i) {
-      const double gain = blocks.worth_of(i, high) - blocks.worth_of(i, low);
+      const double worth = blocks.worth_of(i, high);
+      const double gain = low > 0 ? worth - blocks.worth_of(i, low) : worth;
       const bool upper = w[i] - low > high - w[i];
       bid[i] = upper ? -kInfinity : gain;
       ask[i] = upper ? gain : kInfinity;
