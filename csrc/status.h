@@ -18,11 +18,14 @@ enum class Fault : int {
 
 struct Status {
   Fault fault = Fault::none;
-  int argument = 0;    // the number of the argument among the tensors of the function
+  int argument = 0;    // the number of the argument among the function's tensors, where several
+                       // may have such a fault
   int64_t sample = 0;  // the index of the sample in the batch
   int64_t entry = 0;   // the index of the entry within the sample, in row-major order
 
   bool ok() const { return fault == Fault::none; }
 };
+
+constexpr Status kBadLabelCost{Fault::label_cost, 0, 0, 0};
 
 }  // namespace puzzlemix

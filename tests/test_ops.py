@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import puzzlemix
 from puzzlemix import _core, reference
-from puzzlemix.ops.border import missing_cuda
+from puzzlemix.ops import border
 from puzzlemix.validate.elementary import debugging
 
 OPERATORS = torch.ops.puzzlemix
@@ -176,10 +176,34 @@ def test_negated_views(function):
     assert_same(got, want)
 
 
+def test_a_device_gets_memory_within_the_one_call(monkeypatch):
+    """What is passed to an operator on CUDA, whose place is taken by a function here."""
+
+    class Operator:
+        fields = ("cost", "total")
+
+        @staticmethod
+        def enqueue(stream, allocate, *arguments):
+            got.append((stream, allocate(10), arguments))
+
+    got = []
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: -1)
+    monkeypatch.setattr(torch._C, "_cuda_getCurrentRawStream", lambda index: 7, raising=False)
+    cost, total = torch.zeros(1), torch.zeros(1)
+    assert border._run_on_cuda(Operator, {"cost": cost, "total": total}, total) is None
+    ((stream, scratch, arguments),) = got
+    assert stream == 7
+    assert (scratch.shape, scratch.dtype, scratch.device) == ((10,), torch.uint8, total.device)
+    assert arguments[0] is cost
+    assert arguments[1] is total
+    with pytest.raises(AssertionError, match="total"):
+        border._run_on_cuda(type("Other", (Operator,), {}), {"total": total, "cost": cost}, total)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which other tests use")
 def test_cuda_tensors_are_refused_with_a_word_on_what_to_do():
     with pytest.raises(RuntimeError, match=r"mix: got a CUDA tensor.*PUZZLEMIX_CUDA=ON|only `mix`"):
-        raise missing_cuda("mix")
+        raise border.missing_cuda("mix")
 
 
 def test_debug_can_be_switched():

@@ -44,10 +44,7 @@ struct LabelingCall {
     if (given.known) {
       const bool valid =
           read_label_cost(problem, given.known_cost) && (!kConvex || make_convex(given.known_cost));
-      // The label cost's number among the tensors of the function: in labeling_energy the labels
-      // come first.
-      if (!valid)
-        return {Fault::label_cost, std::is_same_v<Algorithm, DeviceLabelingEnergy> ? 4 : 3, 0, 0};
+      if (!valid) return kBadLabelCost;
     }
     use(Chosen<Algorithm>(), given);
     return {};

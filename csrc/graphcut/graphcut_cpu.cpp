@@ -234,10 +234,6 @@ int64_t grain(int64_t nanoseconds) {
 
 int64_t cells(const LabelingProblem& p) { return int64_t{p.height} * p.width; }
 
-// The number of the label cost among the tensors of alpha_beta_swap and exact_labeling;
-// labeling_energy has the labels in front, so that it is one more there.
-constexpr int kLabelCost = 3;
-
 }  // namespace
 
 Status grid_min_cut_cpu(const MinCutProblem& p, int threads) {
@@ -248,7 +244,7 @@ Status grid_min_cut_cpu(const MinCutProblem& p, int threads) {
 
 Status alpha_beta_swap_cpu(const LabelingProblem& given, int64_t max_cycles, int threads) {
   CostedProblem p{given, {}, max_cycles};
-  if (!read_label_cost(p, p.cost)) return {Fault::label_cost, kLabelCost, 0, 0};
+  if (!read_label_cost(p, p.cost)) return kBadLabelCost;
   return for_words(p.height, p.width, [&](auto words, auto width) {
     return solve_batch<Swap<words, width>>(p, grain(30 * p.labels * cells(p)), threads);
   });
@@ -256,9 +252,7 @@ Status alpha_beta_swap_cpu(const LabelingProblem& given, int64_t max_cycles, int
 
 Status exact_labeling_cpu(const LabelingProblem& given, int threads) {
   CostedProblem p{given, {}, -1};
-  if (!read_label_cost(p, p.cost) || !make_convex(p.cost)) {
-    return {Fault::label_cost, kLabelCost, 0, 0};
-  }
+  if (!read_label_cost(p, p.cost) || !make_convex(p.cost)) return kBadLabelCost;
   return for_words(p.height, p.width, [&](auto words, auto width) {
     return solve_batch<Exact<words, width>>(p, grain(25 * p.labels * cells(p)), threads);
   });
@@ -266,7 +260,7 @@ Status exact_labeling_cpu(const LabelingProblem& given, int threads) {
 
 Status labeling_energy_cpu(const LabelingProblem& given, int threads) {
   CostedProblem p{given, {}, -1};
-  if (!read_label_cost(p, p.cost)) return {Fault::label_cost, kLabelCost + 1, 0, 0};
+  if (!read_label_cost(p, p.cost)) return kBadLabelCost;
   return solve_batch<Energy>(p, grain(2 * p.labels * cells(p)), threads);
 }
 
