@@ -137,8 +137,7 @@ class Blocks {
   template <typename Team, typename BlockIn>
   PUZZLEMIX_HD double total(Team& team, int64_t squared, BlockIn block_in) const {
     const double *const s = saliency_, *const w = weight_;
-    const double shown =
-        team.reduce(cells(), 0.0, [=](int j) { return s[block_in(j)] * w[j]; }, Sum());
+    const double shown = team.add(cells(), [=](int j) { return s[block_in(j)] * w[j]; });
     return unit_ * static_cast<double>(squared) - shown;
   }
 
