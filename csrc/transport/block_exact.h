@@ -212,7 +212,7 @@ class BlockExact {
     for (int i = 0; i < n_; i += width) {
       std::copy_n(blocks.weight() + i, width, &weight_[home_[i]]);
     }
-    settle();
+    put_all_at_home();
     PlainTeam().for_each(n_, [=](int i) { dual[i] = price[i] - blocks.worth_at_home(i); });
     int count = 0;
     for (int i = 0; i < n_; ++i) {
@@ -236,7 +236,7 @@ class BlockExact {
     const double half = std::floor(blocks.move_cost() / 2);
     far_cost_ = blocks.move_cost() - half;
     entropic_.least_costs(blocks, half, price_.data(), least_.data());
-    settle();
+    put_all_at_home();
     violators_.clear();
     for (int i = 0; i < n_; ++i) {
       if (price_[i] - blocks.worth_at_home(i) > matching_.dual[i]) violators_.push_back(i);
@@ -262,7 +262,7 @@ class BlockExact {
   }
 
   // Gives all blocks their own places, at their first prices.
-  void settle() {
+  void put_all_at_home() {
     const int width = blocks_->width();
     for (int i = 0; i < n_; i += width) {
       std::copy_n(&price_[i], width, &matching_.price[home_[i]]);

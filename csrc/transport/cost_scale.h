@@ -21,16 +21,19 @@ class CostScale {
   // where bits is at least 31.
   PUZZLEMIX_HD CostScale(double most, int bits) : most_(most) {
     scale_ = power_scale(most) * static_cast<double>(int64_t{1} << (bits - 30));
+    limit_ = round_even(most * scale_);
   }
 
   // The integer of a cost whose row's least is `least`; infinite if the pair is forbidden.
   PUZZLEMIX_HD double integer(double cost, double least) const {
     return cost - least <= most_ ? allowed(cost, least) : HUGE_VAL;
   }
-  // The integer of a cost that is known not to be forbidden.
+  // The integer of a cost that is known not to be forbidden. Within its limits even if another
+  // thread has changed the costs since.
   PUZZLEMIX_HD double allowed(double cost, double least) const {
     const double whole = round_even((cost - least) * scale_);
-    return whole > 0 ? whole : 0;  // negative only if another thread has changed the costs
+    const double least_whole = whole > 0 ? whole : 0;
+    return least_whole < limit_ ? least_whole : limit_;
   }
 
   // Whether an optimum of the integers is near enough to one of the costs; `total` is its cost
@@ -44,7 +47,7 @@ class CostScale {
   PUZZLEMIX_HD double scale() const { return scale_; }
 
  private:
-  double most_ = 4294967296.0, scale_ = 1;
+  double most_ = 4294967296.0, scale_ = 1, limit_ = most_;
 };
 
 }  // namespace puzzlemix

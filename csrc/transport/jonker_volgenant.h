@@ -254,8 +254,9 @@ class JonkerVolgenant {
     const double first = whole(offer.first), second = whole(offer.second);
     // A row that may have one column alone could raise its price for ever.
     const bool raises = (second > first) & (second < kInfinity), held = holder >= 0;
-    // Without a price to keep it off, an evicted row could only take the column back.
-    const bool takes = raises | !held;
+    // Without a price to keep it off, an evicted row could only take the column back. A row that
+    // has none to take costs infinity.
+    const bool takes = (raises | !held) & (first < kInfinity);
     matching_.price[j] += raises ? second - first : 0;
     matching_.dual[i] = raises ? second : first;
     matching_.row[j] = takes ? i : holder;
@@ -318,7 +319,7 @@ class JonkerVolgenant {
     packs[0].merge(packs[1]);
     TwoLeast<double> both{packs[0].first[0], packs[0].second[0]};
     both.merge({packs[0].first[1], packs[0].second[1]});
-    return {both.first, both.second, column_of(both.first)};
+    return {both.first, both.second, both.first < kInfinity ? column_of(both.first) : 0};
   }
 
   Offer best_by_lane(const TwoLeastByLane& two, const double* cost) const {
@@ -355,7 +356,7 @@ class JonkerVolgenant {
 
   // What is beyond the core is no cheaper than the bound.
   Offer best_listed(int i) const {
-    Offer offer{kInfinity, rest_[i], -1};
+    Offer offer{kInfinity, rest_[i], 0};
     const Entry* const entries = &cores_[static_cast<size_t>(i) * kCore];
     for (int k = 0; k < listed_[i]; ++k) {
       const int j = entries[k].column;
