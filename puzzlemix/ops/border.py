@@ -8,7 +8,7 @@ sizes from the tensors themselves.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -110,11 +110,10 @@ def _as_int32(cost: Tensor) -> Tensor:
     return (cost.clamp(ends.min, ends.max) if cost.is_cuda else cost).to(torch.int32)
 
 
-def dense(tensor: Tensor | None) -> Tensor | None:
-    """A tensor made contiguous, or None."""
-    return None if tensor is None else tensor.contiguous()
-
-
+@overload
+def dense_index(tensor: Tensor) -> Tensor: ...
+@overload
+def dense_index(tensor: Tensor | None) -> Tensor | None: ...
 def dense_index(tensor: Tensor | None) -> Tensor | None:
     """Indices made contiguous int64, or None."""
     if tensor is None:

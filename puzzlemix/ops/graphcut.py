@@ -10,7 +10,7 @@ from torch import Tensor
 from ..arrays import accepts_numpy
 from ..results import GridMinCut, Labeling
 from ..validate import contracts
-from .border import Pair, call, costs_of, register, solve
+from .border import Pair, call, costs_of, dense_index, register, solve
 
 __all__ = ["alpha_beta_swap", "exact_labeling", "grid_min_cut", "labeling_energy"]
 
@@ -167,7 +167,7 @@ def _energy(
 ) -> Tensor:
     costs = unary, vertical, horizontal, label_cost
     energy = _energy_like(labels, unary)
-    whole = labels.long().contiguous()
+    whole = dense_index(labels)
     _solve_labeling("labeling_energy", (labels, *costs), costs, whole, energy)
     return energy
 

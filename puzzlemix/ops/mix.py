@@ -259,7 +259,7 @@ _differentiable_mix = register_gradient("mix", _save_mix, _backward_mix, _tangen
 
 def are_classes(labels: Tensor, classes: int) -> bool:
     """Whether class numbers on the CPU are all in range."""
-    return _core.are_classes(labels.long().contiguous(), classes)
+    return _core.are_classes(dense_index(labels), classes)
 
 
 def mix_labels(
@@ -274,7 +274,7 @@ def mix_labels(
     False if a class or a partner is out of range; ``out`` then holds anything.
     """
     return _core.mix_labels(
-        labels=labels.long().contiguous(),
+        labels=dense_index(labels),
         others=dense_index(others),
         ratio=None if ratio is None else ratio.float().contiguous(),
         partner=dense_index(partner),

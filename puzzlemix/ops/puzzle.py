@@ -21,7 +21,7 @@ from ..validate.puzzle import (
     grids_of,
     mixing_ratio,
 )
-from .border import call, dense, dense_index, register, solve
+from .border import call, dense_index, register, solve
 from .mix import memory_format, mixing_dtype
 
 __all__ = ["planned", "puzzle_plan"]
@@ -203,7 +203,7 @@ def _plan(*arguments: Any) -> Results:
         "saliency1": given.saliency1.contiguous(),
         "saliency2": given.saliency2.contiguous(),
         "partner": dense_index(given.partner),
-        "lam": dense(given.lam),
+        "lam": None if given.lam is None else given.lam.contiguous(),
         "lam_number": given.lam_number,
         "std": given.std,
         "std_values": None if std is None else std.contiguous().view(-1),
